@@ -1,0 +1,25 @@
+// The addon: tensors, TorchScript modules and the threads that run them, for lib/native.ts. It knows nothing of BLIP.
+
+#include <napi.h>
+#include <torch/version.h>
+
+#include "errors.h"
+#include "executor.h"
+#include "image_ops.h"
+#include "instance.h"
+#include "tensor.h"
+#include "torch_module.h"
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  return neuron_blip::Guard(env, [&] {
+    neuron_blip::Instance::Create(env, exports);
+    neuron_blip::RegisterTensor(env, exports);
+    neuron_blip::RegisterExecutor(env, exports);
+    neuron_blip::RegisterTorchModule(env, exports);
+    neuron_blip::RegisterImageOps(env, exports);
+    exports.Set("libtorchVersion", TORCH_VERSION);
+    return exports;
+  });
+}
+
+NODE_API_MODULE(neuron_blip, Init)

@@ -1,0 +1,285 @@
+#include "torch_module.h"
+
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <utility>
+
+#include "errors.h"
+#include "handle.h"
+#include "instance.h"
+#include "tensor.h"
+
+namespace neuron_blip {
+namespace {
+
+size_t WeightBytes(const torch::jit::Module& module) {
+  size_t bytes = 0;
+  for (const at::Tensor& parameter : module.parameters()) bytes += parameter.nbytes();
+  for (const at::Tensor& buffer : module.buffers()) bytes += buffer.nbytes();
+  return bytes;
+}
+
+}  // namespace
+
+TorchModule::TorchModule(torch::jit::Module module, std::shared_ptr<Executor> executor)
+    : module_(std::move(module)),
+      executor_(std::move(executor)),
+      schema_(module_->get_method("forward").function().getSchema()),
+      bytes_(WeightBytes(*module_)) {}
+
+c10::IValue TorchModule::Forward(std::vector<c10::IValue> inputs) {
+  if (!module_) throw CodedError("DISPOSED", "This module has been disposed. Load it again.");
+  const c10::InferenceMode inference;
+  return module_->forward(std::move(inputs));
+}
+
+namespace {
+
+/// What `forward` returned, taken apart on the executor's thread, so that the JavaScript thread only wraps.
+struct Output {
+  enum class Kind { kTensor, kList, kDict, kNumber, kBool, kString, kNull };
+  Kind kind = Kind::kNull;
+  at::Tensor tensor;
+  std::vector<Output> items;
+  std::vector<std::string> keys;  // of a dict, in step with items
+  double number = 0;
+  bool boolean = false;
+  std::string string;
+};
+
+Output TakeApart(const c10::IValue& value) {
+  Output output;
+  const auto take_items = [&output](const auto& elements) {
+    output.kind = Output::Kind::kList;
+    for (const c10::IValue& element : elements) output.items.push_back(TakeApart(element));
+  };
+  if (value.isTensor()) {
+    output.kind = Output::Kind::kTensor;
+    output.tensor = value.toTensor();
+    if (!output.tensor.defined()) output.kind = Output::Kind::kNull;
+  } else if (value.isTuple()) {
+    take_items(value.toTupleRef().elements());
+  } else if (value.isList()) {
+    take_items(value.toListRef());
+  } else if (value.isGenericDict()) {
+    output.kind = Output::Kind::kDict;
+    for (const auto& entry : value.toGenericDict()) {
+      if (!entry.key().isString()) {
+        throw CodedError("EXECUTION_FAILED", "The module returned a dict with keys that are not strings: " +
+                                                 std::string(entry.key().tagKind()) + ".");
+      }
+      output.keys.push_back(entry.key().toStringRef());
+      output.items.push_back(TakeApart(entry.value()));
+    }
+  } else if (value.isInt()) {
+    output.kind = Output::Kind::kNumber;
+    output.number = static_cast<double>(value.toInt());
+  } else if (value.isDouble()) {
+    output.kind = Output::Kind::kNumber;
+    output.number = value.toDouble();
+  } else if (value.isBool()) {
+    output.kind = Output::Kind::kBool;
+    output.boolean = value.toBool();
+  } else if (value.isString()) {
+    output.kind = Output::Kind::kString;
+    output.string = value.toStringRef();
+  } else if (!value.isNone()) {
+    throw CodedError("EXECUTION_FAILED", "The module returned a value of type " + std::string(value.tagKind()) +
+                                             ", which has no counterpart in JavaScript.");
+  }
+  return output;
+}
+
+/// A tensor whose memory belongs to it alone is exposed as it is. Where the memory is shared (with the module's
+/// weights, an input or another output) or not contiguous it is copied, so that writing to one array never changes
+/// another.
+void OwnMemory(Output& output) {
+  for (Output& item : output.items) OwnMemory(item);
+  if (output.kind != Output::Kind::kTensor) return;
+  at::Tensor& tensor = output.tensor;
+  if (tensor.is_sparse() || tensor.is_quantized()) {
+    throw CodedError("EXECUTION_FAILED", "The module returned a sparse or quantised tensor. Return a dense one.");
+  }
+  // Lazy conjugates and negatives would otherwise be read without their sign.
+  tensor = tensor.resolve_conj().resolve_neg().cpu().contiguous();
+  if (tensor.use_count() > 1 || tensor.storage().use_count() > 1) tensor = tensor.clone();
+}
+
+Napi::Value ToJs(Napi::Env env, const Output& output) {
+  const auto describe = [env](const char* kind) {
+    Napi::Object node = Napi::Object::New(env);
+    node.Set("kind", kind);
+    return node;
+  };
+  const auto wrap_items = [env, &output] {
+    Napi::Array items = Napi::Array::New(env, output.items.size());
+    for (uint32_t i = 0; i < output.items.size(); i++) items.Set(i, ToJs(env, output.items[i]));
+    return items;
+  };
+  const auto plain = [&describe](const auto& value) {
+    Napi::Object node = describe("value");
+    node.Set("value", value);
+    return node;
+  };
+  switch (output.kind) {
+    case Output::Kind::kTensor:
+      return WrapTensor(env, output.tensor);
+    case Output::Kind::kList: {
+      Napi::Object node = describe("list");
+      node.Set("items", wrap_items());
+      return node;
+    }
+    case Output::Kind::kDict: {
+      Napi::Object node = describe("dict");
+      Napi::Array keys = Napi::Array::New(env, output.keys.size());
+      for (uint32_t i = 0; i < output.keys.size(); i++) keys.Set(i, output.keys[i]);
+      node.Set("keys", keys);
+      node.Set("items", wrap_items());
+      return node;
+    }
+    case Output::Kind::kNumber:
+      return plain(Napi::Number::New(env, output.number));
+    case Output::Kind::kBool:
+      return plain(Napi::Boolean::New(env, output.boolean));
+    case Output::Kind::kString:
+      return plain(Napi::String::New(env, output.string));
+    case Output::Kind::kNull:
+      break;
+  }
+  return plain(env.Null());
+}
+
+/// Names what kept an artifact from loading.
+CodedError LoadError(const std::string& path, const std::string& reason) {
+  if (reason.find("__torch__.torch.classes.neuron") != std::string::npos ||
+      reason.find("builtin op: neuron::") != std::string::npos) {
+    return {"NEURON_RUNTIME_NOT_FOUND",
+            "\"" + path +
+                "\" was compiled for AWS Neuron, and this process has no Neuron runtime. Compile it for this host with "
+                "`npx neuron-blip compile MODEL DIR --target cpu`."};
+  }
+  return {"ARTIFACT_CORRUPT",
+          "\"" + path +
+              "\" could not be loaded as a TorchScript module. Write it again (`npx neuron-blip compile` "
+              "or torch.jit.save). libtorch says: " +
+              reason.substr(0, reason.find('\n'))};
+}
+
+class LoadJob : public Job {
+ public:
+  LoadJob(std::shared_ptr<Executor> executor, std::string path)
+      : executor_(std::move(executor)), path_(std::move(path)) {}
+
+  void Run() override {
+    try {
+      torch::jit::Module module = torch::jit::load(path_, c10::Device(c10::DeviceType::CPU));
+      module.eval();
+      if (!module.find_method("forward")) {
+        throw CodedError("ARTIFACT_MISMATCH", "\"" + path_ + "\" has no method `forward`.");
+      }
+      module_ = std::make_shared<TorchModule>(std::move(module), executor_);
+    } catch (const CodedError&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const c10::Error& error) {
+      throw LoadError(path_, error.what_without_backtrace());
+    } catch (const std::exception& error) {
+      throw LoadError(path_, error.what());
+    }
+  }
+
+  Napi::Value Result(Napi::Env env) override {
+    const c10::FunctionSchema& schema = module_->schema();
+    Napi::Array inputs = Napi::Array::New(env);
+    for (size_t i = 1; i < schema.arguments().size(); i++) {  // the first is `self`
+      const c10::Argument& argument = schema.arguments()[i];
+      Napi::Object input = Napi::Object::New(env);
+      input.Set("name", argument.name());
+      input.Set("type", argument.type()->annotation_str());
+      input.Set("optional", argument.default_value().has_value());
+      inputs.Set(inputs.Length(), input);
+    }
+    Napi::Array outputs = Napi::Array::New(env);
+    for (const c10::Argument& result : schema.returns()) {
+      outputs.Set(outputs.Length(), result.type()->annotation_str());
+    }
+    Napi::Object signature = Napi::Object::New(env);
+    signature.Set("inputs", inputs);
+    signature.Set("outputs", outputs);
+    Napi::Object loaded = Napi::Object::New(env);
+    loaded.Set("handle", Handle<TorchModule>::Wrap(env, module_, module_->bytes()));
+    loaded.Set("signature", signature);
+    return loaded;
+  }
+
+ private:
+  std::shared_ptr<Executor> executor_;
+  std::string path_;
+  std::shared_ptr<TorchModule> module_;
+};
+
+class ForwardJob : public Job {
+ public:
+  ForwardJob(std::shared_ptr<TorchModule> module, std::vector<c10::IValue> inputs)
+      : module_(std::move(module)), inputs_(std::move(inputs)) {}
+
+  void Run() override {
+    // The value that forward returned is dropped before OwnMemory counts who else holds the memory.
+    output_ = TakeApart(module_->Forward(std::move(inputs_)));
+    OwnMemory(output_);
+  }
+  Napi::Value Result(Napi::Env env) override { return ToJs(env, output_); }
+
+ private:
+  std::shared_ptr<TorchModule> module_;
+  std::vector<c10::IValue> inputs_;
+  Output output_;
+};
+
+class ReleaseJob : public Job {
+ public:
+  explicit ReleaseJob(std::shared_ptr<TorchModule> module) : module_(std::move(module)) {}
+  void Run() override { module_->Release(); }
+  Napi::Value Result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  std::shared_ptr<TorchModule> module_;
+};
+
+/// loadModule(executor, path): Promise<{handle, signature}>
+Napi::Value LoadModule(const Napi::CallbackInfo& info) {
+  auto executor = Handle<Executor>::Unwrap(info[0]);
+  Executor& runner = *executor;
+  return Instance::Of(info.Env())
+      .Submit(runner, std::make_unique<LoadJob>(std::move(executor), info[1].As<Napi::String>()));
+}
+
+/// forwardModule(module, tensors): Promise<output>
+Napi::Value ForwardModule(const Napi::CallbackInfo& info) {
+  auto module = Handle<TorchModule>::Unwrap(info[0]);
+  const auto handles = info[1].As<Napi::Array>();
+  std::vector<c10::IValue> inputs;
+  inputs.reserve(handles.Length());
+  for (uint32_t i = 0; i < handles.Length(); i++) inputs.emplace_back(Handle<Tensor>::Unwrap(handles.Get(i))->value());
+  Executor& runner = module->executor();
+  return Instance::Of(info.Env()).Submit(runner, std::make_unique<ForwardJob>(std::move(module), std::move(inputs)));
+}
+
+/// releaseModule(module): Promise<void>, after the calls that were queued before.
+Napi::Value ReleaseModule(const Napi::CallbackInfo& info) {
+  auto module = Handle<TorchModule>::Unwrap(info[0]);
+  Executor& runner = module->executor();
+  return Instance::Of(info.Env()).Submit(runner, std::make_unique<ReleaseJob>(std::move(module)));
+}
+
+}  // namespace
+
+void RegisterTorchModule(Napi::Env env, Napi::Object exports) {
+  Export<LoadModule>(env, exports, "loadModule");
+  Export<ForwardModule>(env, exports, "forwardModule");
+  Export<ReleaseModule>(env, exports, "releaseModule");
+}
+
+}  // namespace neuron_blip

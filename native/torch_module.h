@@ -1,0 +1,43 @@
+#pragma once
+
+#include <napi.h>
+#include <torch/csrc/jit/api/module.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "executor.h"
+
+namespace neuron_blip {
+
+/// A TorchScript module, bound to the executor on whose thread it is loaded, run and freed.
+class TorchModule {
+ public:
+  static constexpr napi_type_tag kTag = {0x6e62'6c69'7000'0003, 0x546f'7263'684d'6f64};
+  static constexpr const char* kKind = "TorchModule";
+
+  TorchModule(torch::jit::Module module, std::shared_ptr<Executor> executor);
+
+  /// Runs the module's `forward`. On the executor's thread.
+  /// @throws CodedError DISPOSED after Release.
+  c10::IValue Forward(std::vector<c10::IValue> inputs);
+  /// Frees the module. On the executor's thread.
+  void Release() { module_.reset(); }
+
+  Executor& executor() const { return *executor_; }
+  const c10::FunctionSchema& schema() const { return schema_; }
+  /// Bytes of parameters and buffers.
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::optional<torch::jit::Module> module_;
+  std::shared_ptr<Executor> executor_;
+  c10::FunctionSchema schema_;
+  size_t bytes_;
+};
+
+void RegisterTorchModule(Napi::Env env, Napi::Object exports);
+
+}  // namespace neuron_blip
