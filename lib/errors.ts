@@ -1,0 +1,55 @@
+/** What went wrong, for programs; see the README's table of errors for the cures. */
+export type NeuronBlipErrorCode =
+  /** The native addon is not built. */
+  | "ADDON_NOT_BUILT"
+  /** The addon is built, but libtorch is no longer where it was. */
+  | "LIBTORCH_NOT_FOUND"
+  /** A model directory or one of its files does not exist. */
+  | "ARTIFACT_NOT_FOUND"
+  /** A file cannot be read as what it should be. */
+  | "ARTIFACT_CORRUPT"
+  /** Files that do not belong together, or a file that is not the part that its name says. */
+  | "ARTIFACT_MISMATCH"
+  /** The artifact was compiled for AWS Neuron, and this host has no Neuron runtime. */
+  | "NEURON_RUNTIME_NOT_FOUND"
+  /** An argument is of the wrong type, shape or length. */
+  | "INVALID_INPUT"
+  /** A picture cannot be read. */
+  | "INVALID_IMAGE"
+  /** A picture declares more pixels than the limit allows. */
+  | "IMAGE_TOO_LARGE"
+  /** A question is longer than the compiled length. */
+  | "INPUT_TOO_LONG"
+  /** A module failed while it ran. */
+  | "EXECUTION_FAILED"
+  /** The process ran out of memory. */
+  | "OUT_OF_MEMORY"
+  /** The object was disposed before. */
+  | "DISPOSED"
+  /** The call's `AbortSignal` was aborted. */
+  | "ABORTED"
+  /** `neuron-blip compile` or `neuron-blip build` failed. */
+  | "COMPILE_FAILED";
+
+/** The one class of errors that this package throws: a `code` for programs, a message that says what was wrong and what to do. */
+export class NeuronBlipError extends Error {
+  override readonly name = "NeuronBlipError";
+  readonly code: NeuronBlipErrorCode;
+
+  constructor(code: NeuronBlipErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The text of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @throws NeuronBlipError `ABORTED` where the signal was aborted, with the signal's reason as its cause. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) {
+    throw new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: signal.reason });
+  }
+}

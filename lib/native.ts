@@ -1,0 +1,131 @@
+/**
+ * The only file that touches the addon's binary. It types the whole surface by hand, loads the binary on first use, and
+ * turns what the binary throws into NeuronBlipError.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
+
+declare const kind: unique symbol;
+/** Opaque, tagged objects: the addon refuses a handle of another kind. */
+export type TensorHandle = { readonly [kind]: "Tensor" };
+export type ExecutorHandle = { readonly [kind]: "Executor" };
+export type ModuleHandle = { readonly [kind]: "TorchModule" };
+
+export type Dtype =
+  | "float32"
+  | "float64"
+  | "float16"
+  | "bfloat16"
+  | "int64"
+  | "int32"
+  | "int16"
+  | "int8"
+  | "uint8"
+  | "bool";
+
+export type NativeOutput =
+  | { kind: "tensor"; handle: TensorHandle; dtype: Dtype; shape: number[] }
+  | { kind: "list"; items: NativeOutput[] }
+  | { kind: "dict"; keys: string[]; items: NativeOutput[] }
+  | { kind: "value"; value: number | boolean | string | null };
+
+/** What a module's `forward` takes and returns, as TorchScript declares it. */
+export interface ModuleSignature {
+  /** `type` is TorchScript's, such as "Tensor". */
+  readonly inputs: readonly { readonly name: string; readonly type: string; readonly optional: boolean }[];
+  /** TorchScript's types, such as "Tensor", "Tuple[Tensor, Tensor]" or "Dict[str, Tensor]". */
+  readonly outputs: readonly string[];
+}
+
+export interface Native {
+  readonly libtorchVersion: string;
+
+  createTensor(dtype: Dtype, shape: readonly number[]): TensorHandle;
+  copyTensor(array: NodeJS.TypedArray, dtype: Dtype, shape: readonly number[]): TensorHandle;
+  viewTensor(owner: TensorHandle, byteOffset: number, dtype: Dtype, shape: readonly number[]): TensorHandle;
+  tensorBuffer(tensor: TensorHandle): ArrayBuffer;
+  releaseTensor(tensor: TensorHandle): void;
+
+  createExecutor(threads: number): ExecutorHandle;
+  closeExecutor(executor: ExecutorHandle): Promise<void>;
+
+  loadModule(executor: ExecutorHandle, path: string): Promise<{ handle: ModuleHandle; signature: ModuleSignature }>;
+  forwardModule(module: ModuleHandle, inputs: readonly TensorHandle[]): Promise<NativeOutput>;
+  releaseModule(module: ModuleHandle): Promise<void>;
+
+  /** Pillow's bicubic resize of packed RGB or RGBA (alpha ignored) bytes to packed RGB. */
+  resizeBicubic(
+    pixels: Uint8Array,
+    width: number,
+    height: number,
+    channels: 3 | 4,
+    outWidth: number,
+    outHeight: number,
+  ): Promise<Uint8Array>;
+
+  /** Stops and joins every thread of this environment. Later work is refused with DISPOSED. */
+  shutdown(): void;
+}
+
+/** Where the binary is; `NEURON_BLIP_ADDON` names another, such as a sanitised build. */
+export function addonPath(): string {
+  return process.env.NEURON_BLIP_ADDON ?? fileURLToPath(new URL("../build/Release/neuron_blip.node", import.meta.url));
+}
+
+let loaded: Native | undefined;
+
+/**
+ * The addon, loaded on first use.
+ * @throws NeuronBlipError `ADDON_NOT_BUILT`, `LIBTORCH_NOT_FOUND`.
+ */
+export function native(): Native {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Native {
+  const path = addonPath();
+  if (!existsSync(path)) {
+    throw new NeuronBlipError(
+      "ADDON_NOT_BUILT",
+      `neuron-blip's native addon is not built (no "${path}"): the package manager may have skipped the install script. ` +
+        "Run `npx neuron-blip build`.",
+    );
+  }
+  let addon: Native;
+  try {
+    addon = createRequire(import.meta.url)(path);
+  } catch (error) {
+    throw loadError(path, error);
+  }
+  // process.exit() and uncaught exceptions do not run the addon's own clean-up, and libtorch's static objects must not be
+  // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
+  process.prependListener("exit", () => addon.shutdown());
+  return addon;
+}
+
+function loadError(path: string, error: unknown): NeuronBlipError {
+  const reason = messageOf(error);
+  if (/lib(torch|c10|torch_cpu)\b.*cannot open shared object|Library not loaded.*lib(torch|c10)/.test(reason)) {
+    return new NeuronBlipError(
+      "LIBTORCH_NOT_FOUND",
+      `The libtorch that neuron-blip was built with is no longer there (${reason}). Run \`npx neuron-blip build\` to build ` +
+        "with the libtorch that this host has.",
+      { cause: error },
+    );
+  }
+  return new NeuronBlipError(
+    "ADDON_NOT_BUILT",
+    `neuron-blip's native addon "${path}" does not load here (${reason}). Run \`npx neuron-blip build --force\`.`,
+    { cause: error },
+  );
+}
+
+/** What the addon threw, as a NeuronBlipError: the addon sets `code`. */
+export function fromNative(error: unknown): NeuronBlipError {
+  if (error instanceof NeuronBlipError) return error;
+  const code = error instanceof Error && "code" in error ? (error.code as NeuronBlipErrorCode) : "EXECUTION_FAILED";
+  return new NeuronBlipError(code, messageOf(error), { cause: error });
+}

@@ -1,0 +1,32 @@
+import { type Dtype, Tensor } from "../tensor.js";
+
+/** The rows of a tensor along its first dimension, each [1, …], over the same memory. */
+export function rowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
+  const [count = 0, ...rest] = tensor.shape;
+  if (count === 1) return [tensor];
+  const size = rest.reduce((product, length) => product * length, 1);
+  return Array.from({ length: count }, (_, i) => {
+    const row = tensor.data.subarray(i * size, (i + 1) * size) as typeof tensor.data;
+    return Tensor.view(row, [1, ...rest], tensor.dtype);
+  });
+}
+
+/**
+ * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
+ * and rows that are missing are filled with the last one, whose result the caller ignores.
+ */
+export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize: number): Tensor<D> {
+  const first = rows[0] as Tensor<D>;
+  if (batchSize === 1) return first;
+  const stacked = Tensor.zeros(first.dtype, [batchSize, ...first.shape.slice(1)]);
+  for (let i = 0; i < batchSize; i++) {
+    const row = rows[Math.min(i, rows.length - 1)] as Tensor<D>;
+    (stacked.data as Float32Array).set(row.data as Float32Array, i * first.size);
+  }
+  return stacked;
+}
+
+/** Splits a list into runs of at most `size`. */
+export function slicesOf<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}

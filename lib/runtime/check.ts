@@ -1,0 +1,42 @@
+import { NeuronBlipError } from "../errors.js";
+import { type Dtype, Tensor } from "../tensor.js";
+import type { TorchOutput } from "./torch-module.js";
+
+/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and shape that was compiled for. */
+export function checkInput(name: string, tensor: Tensor, dtype: Dtype, shape: readonly number[]): void {
+  if (!(tensor instanceof Tensor)) throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor.`);
+  const sameShape = tensor.shape.length === shape.length && shape.every((size, i) => tensor.shape[i] === size);
+  if (tensor.dtype !== dtype || !sameShape) {
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} must be ${dtype} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,
+    );
+  }
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and number of dimensions expected. */
+export function checkRank(name: string, tensor: Tensor, dtype: Dtype, rank: number): void {
+  if (!(tensor instanceof Tensor) || tensor.dtype !== dtype || tensor.shape.length !== rank || tensor.shape[0] === 0) {
+    const given = tensor instanceof Tensor ? `${tensor.dtype} [${tensor.shape.join(", ")}]` : String(tensor);
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} must be a ${dtype} tensor of ${rank} dimensions, not ${given}.`,
+    );
+  }
+}
+
+/**
+ * A float32 tensor of a module's output: the output itself, or its entry of that name (a dict) or index (a tuple).
+ * @throws NeuronBlipError `ARTIFACT_MISMATCH` where the module returned something else.
+ */
+export function tensorFrom(output: TorchOutput, name: string, index: number, path: string): Tensor<"float32"> {
+  let found: TorchOutput | undefined = output;
+  if (Array.isArray(output)) found = output[index];
+  else if (typeof output === "object" && output !== null && !(output instanceof Tensor)) found = output[name];
+  if (found instanceof Tensor && found.dtype === "float32") return found as Tensor<"float32">;
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${path}" did not return a float32 tensor "${name}": it is not the part that its name says, or was compiled with half ` +
+      "precision outputs.",
+  );
+}

@@ -1,0 +1,225 @@
+import { types } from "node:util";
+import { NeuronBlipError } from "./errors.js";
+import { type Dtype, fromNative, native, type TensorHandle } from "./native.js";
+
+export type { Dtype } from "./native.js";
+
+/** The typed array that shows each dtype. The two half types have none on Node 20: their bits are shown as Uint16Array. */
+const arrayTypes = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  int64: BigInt64Array,
+  int32: Int32Array,
+  int16: Int16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+} as const satisfies Record<Dtype, unknown>;
+
+export type TensorData<D extends Dtype = Dtype> = InstanceType<(typeof arrayTypes)[D]>;
+
+/** The dtype that an array stands for where none is given. */
+const defaultDtypes = new Map<unknown, Dtype>([
+  [Float32Array, "float32"],
+  [Float64Array, "float64"],
+  [BigInt64Array, "int64"],
+  [Int32Array, "int32"],
+  [Int16Array, "int16"],
+  [Int8Array, "int8"],
+  [Uint8Array, "uint8"],
+]);
+
+/** Which tensor's memory an ArrayBuffer shows. */
+const owners = new WeakMap<ArrayBufferLike, TensorHandle>();
+
+/** The addon's handle of a tensor. For this package's own use. */
+let handleOf: (tensor: Tensor) => TensorHandle;
+
+/**
+ * A dense tensor on the CPU, in native memory that JavaScript and libtorch share without copies.
+ *
+ * `data` is a typed array over the memory itself: what is written there is what the next `forward` reads, and what a module
+ * returned is read in place. The memory lives as long as anything uses it: the tensor, a typed array, or a forward that is
+ * running. Do not write to `data` while a forward that takes the tensor is under way: it would read a mixture.
+ */
+export class Tensor<D extends Dtype = Dtype> implements Disposable {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly #handle: TensorHandle;
+  #data: TensorData<D> | undefined;
+  #disposed = false;
+
+  static {
+    handleOf = (tensor) => {
+      tensor.#checkUsable();
+      return tensor.#handle;
+    };
+  }
+
+  /** For this package's own use: see `zeros`, `from` and `view`. */
+  constructor(handle: TensorHandle, dtype: D, shape: readonly number[], data?: TensorData<D>) {
+    this.#handle = handle;
+    this.dtype = dtype;
+    this.shape = Object.freeze([...shape]);
+    this.#data = data;
+  }
+
+  /**
+   * A tensor of zeros.
+   * @throws NeuronBlipError `INVALID_INPUT` for an unknown dtype or a shape that is not of whole numbers >= 0.
+   */
+  static zeros<D extends Dtype>(dtype: D, shape: readonly number[]): Tensor<D> {
+    checkDtype(dtype);
+    elementCount(shape);
+    return new Tensor(
+      guarded(() => native().createTensor(dtype, shape)),
+      dtype,
+      shape,
+    );
+  }
+
+  /**
+   * A tensor of a typed array's elements. An array over another tensor's memory is used in place, without a copy; any other
+   * is copied once, so that nothing done to it later can reach a running forward.
+   * @param dtype by default the array's own (Uint8Array is "uint8"); "bool" over Uint8Array, "float16" and "bfloat16" over
+   * Uint16Array must be named.
+   * @throws NeuronBlipError `INVALID_INPUT` where dtype, shape and length disagree, or the buffer is detached or resizable.
+   */
+  static from<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype?: D): Tensor<D> {
+    const type = checkArray(array, shape, dtype);
+    if (owners.has(array.buffer)) return Tensor.#over(array, shape, type);
+    return new Tensor(
+      guarded(() => native().copyTensor(array, type, shape)),
+      type,
+      shape,
+    );
+  }
+
+  /**
+   * Another tensor over part of a tensor's memory, never copied: `array` must be a view of some tensor's `data`
+   * (such as `tensor.data.subarray(…)`).
+   * @throws NeuronBlipError `INVALID_INPUT` for an array over any other memory, and where dtype, shape and length disagree.
+   */
+  static view<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype?: D): Tensor<D> {
+    const type = checkArray(array, shape, dtype);
+    if (!owners.has(array.buffer)) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        "Tensor.view takes an array over a tensor's memory; this one is over memory of its own. Use Tensor.from, which copies.",
+      );
+    }
+    return Tensor.#over(array, shape, type);
+  }
+
+  static #over<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype: D): Tensor<D> {
+    const owner = owners.get(array.buffer) as TensorHandle;
+    const handle = guarded(() => native().viewTensor(owner, array.byteOffset, dtype, shape));
+    return new Tensor(handle, dtype, shape, array);
+  }
+
+  /** How many elements: the product of the shape, 1 for a scalar. */
+  get size(): number {
+    return elementCount(this.shape);
+  }
+
+  /**
+   * The elements, in row-major order, over the tensor's memory itself.
+   * @throws NeuronBlipError `DISPOSED`.
+   */
+  get data(): TensorData<D> {
+    this.#checkUsable();
+    if (this.#data === undefined || isDetached(this.#data.buffer)) {
+      const buffer = guarded(() => native().tensorBuffer(this.#handle));
+      owners.set(buffer, this.#handle);
+      this.#data = new arrayTypes[this.dtype](buffer) as TensorData<D>;
+    }
+    return this.#data;
+  }
+
+  /**
+   * Gives the memory back now rather than when it is collected. Arrays taken from `data` before, and forwards under way,
+   * stay valid; using the tensor afterwards throws `DISPOSED`. May be called twice.
+   */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#data = undefined;
+    native().releaseTensor(this.#handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #checkUsable(): void {
+    if (this.#disposed) throw new NeuronBlipError("DISPOSED", "This tensor has been disposed. Make a new one.");
+  }
+}
+
+export { handleOf };
+
+/** Runs a call of the addon; what it throws becomes a NeuronBlipError. */
+function guarded<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+function invalid(message: string): NeuronBlipError {
+  return new NeuronBlipError("INVALID_INPUT", message);
+}
+
+function checkDtype(dtype: Dtype): void {
+  if (!Object.hasOwn(arrayTypes, dtype)) {
+    throw invalid(`Unknown dtype ${JSON.stringify(dtype)}. Use one of ${Object.keys(arrayTypes).join(", ")}.`);
+  }
+}
+
+/** The product of a shape. */
+function elementCount(shape: readonly number[]): number {
+  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw invalid(`A shape is an array of whole numbers >= 0, not ${JSON.stringify(shape)}.`);
+  }
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (count > 2 ** 40) throw invalid(`The shape [${shape}] has more elements than any machine has memory for.`);
+  return count;
+}
+
+function checkArray<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype?: D): D {
+  if (!types.isTypedArray(array)) throw invalid("A tensor is made from a typed array, such as Float32Array.");
+  const type = dtype ?? (defaultDtypes.get(plainTypeOf(array)) as D | undefined);
+  if (type === undefined) {
+    throw invalid(`${array.constructor.name} does not say its dtype by itself: name one, such as "float16".`);
+  }
+  checkDtype(type);
+  if (plainTypeOf(array) !== arrayTypes[type]) {
+    throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${array.constructor.name}.`);
+  }
+  if (isDetached(array.buffer)) throw invalid("The array's buffer is detached: it was transferred elsewhere.");
+  const { resizable, growable } = array.buffer as { resizable?: boolean; growable?: boolean };
+  if (resizable || growable) throw invalid("The array's buffer is resizable: copy it to one of fixed length first.");
+  const count = elementCount(shape);
+  if (array.length !== count) {
+    throw invalid(`The shape [${shape}] has ${count} elements, the array ${array.length}.`);
+  }
+  return type;
+}
+
+/** A typed array's own type, whatever subclass it is of: a Buffer is a Uint8Array. */
+function plainTypeOf(array: NodeJS.TypedArray): unknown {
+  return array instanceof Uint8Array ? Uint8Array : array.constructor;
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  if (buffer.byteLength > 0) return false;
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true; // Node 20 has no `detached` property
+  }
+}

@@ -1,0 +1,94 @@
+"""Writes the small TorchScript files that the native tests run: test/fixtures/modules/*.pt.
+
+    python scripts/make_test_modules.py
+
+Written with torch 2.13.0.
+"""
+
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import torch
+
+OUT = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "modules"
+
+
+class Outputs(torch.nn.Module):
+    """Every kind of output that a module can have, nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.eye(3), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> Dict[str, Tuple[torch.Tensor, torch.Tensor, List[torch.Tensor]]]:
+        return {"fresh": (x @ self.weight, x.t(), [x + 1, x[:, 1:]]), "shared": (x, self.weight, [x, x])}
+
+
+class Scalars(torch.nn.Module):
+    """Outputs that are no tensors."""
+
+    def forward(self, x: torch.Tensor) -> Tuple[int, float, bool, str, None]:
+        return x.numel(), float(x.sum()), bool(x.any()), "text", None
+
+
+class Dtypes(torch.nn.Module):
+    """Its input as every dtype that crosses to JavaScript."""
+
+    def forward(self, x: torch.Tensor) -> Dict[str, torch.Tensor]:
+        return {
+            "float32": x.float(),
+            "float64": x.double(),
+            "float16": x.half(),
+            "bfloat16": x.to(torch.bfloat16),
+            "int64": x.long(),
+            "int32": x.int(),
+            "int16": x.short(),
+            "int8": x.to(torch.int8),
+            "uint8": x.to(torch.uint8),
+            "bool": x.to(torch.bool),
+        }
+
+
+class OptionalInput(torch.nn.Module):
+    """One input that is required and one that is not."""
+
+    def forward(self, x: torch.Tensor, y: Optional[torch.Tensor] = None) -> torch.Tensor:
+        return x if y is None else x * y
+
+
+class Slow(torch.nn.Module):
+    """Multiplies matrices `steps` times: as long a forward as a test needs."""
+
+    def forward(self, steps: torch.Tensor) -> torch.Tensor:
+        x = torch.eye(256)
+        w = torch.full((256, 256), 1.0 / 256)
+        for _ in range(int(steps)):
+            x = torch.mm(x, w)
+        return x
+
+
+class Complex(torch.nn.Module):
+    """An output of a dtype that JavaScript has no array for."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.complex(x, x)
+
+
+class Raises(torch.nn.Module):
+    """Raises an error of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.numel() >= 0:
+            raise ValueError("a reason of the module's own")
+        return x
+
+
+def main() -> None:
+    """Writes every module."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    for module in (Outputs(), Scalars(), Dtypes(), OptionalInput(), Slow(), Complex(), Raises()):
+        torch.jit.script(module).save(str(OUT / f"{type(module).__name__.lower()}.pt"))
+
+
+if __name__ == "__main__":
+    main()
