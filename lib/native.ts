@@ -55,7 +55,10 @@ export interface Native {
   forwardModule(module: ModuleHandle, inputs: readonly TensorHandle[]): Promise<NativeOutput>;
   releaseModule(module: ModuleHandle): Promise<void>;
 
-  /** Pillow's bicubic resize of packed RGB or RGBA (alpha ignored) bytes to packed RGB. */
+  /**
+   * Pillow's bicubic resize of packed RGB or RGBA (alpha ignored) bytes to packed RGB.
+   * @param borrow read `pixels` in place instead of copying them: only for a buffer that no user code can reach and detach
+   */
   resizeBicubic(
     pixels: Uint8Array,
     width: number,
@@ -63,6 +66,7 @@ export interface Native {
     channels: 3 | 4,
     outWidth: number,
     outHeight: number,
+    borrow: boolean,
   ): Promise<Uint8Array>;
 
   /** Stops and joins every thread of this environment. Later work is refused with DISPOSED. */

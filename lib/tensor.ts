@@ -18,7 +18,40 @@ const arrayTypes = {
   bool: Uint8Array,
 } as const satisfies Record<Dtype, unknown>;
 
-export type TensorData<D extends Dtype = Dtype> = InstanceType<(typeof arrayTypes)[D]>;
+interface Arrays<B extends ArrayBufferLike> {
+  float32: Float32Array<B>;
+  float64: Float64Array<B>;
+  float16: Uint16Array<B>;
+  bfloat16: Uint16Array<B>;
+  int64: BigInt64Array<B>;
+  int32: Int32Array<B>;
+  int16: Int16Array<B>;
+  int8: Int8Array<B>;
+  uint8: Uint8Array<B>;
+  bool: Uint8Array<B>;
+}
+
+/** The typed array of a dtype: a tensor's own `data`, or, over any buffer, what a tensor can be made from. */
+export type TensorData<D extends Dtype = Dtype, B extends ArrayBufferLike = ArrayBuffer> = Arrays<B>[D];
+
+type AnyArray = TensorData<Dtype, ArrayBufferLike>;
+
+/** The dtype that an array type stands for where none is named. */
+export type DefaultDtype<A> = A extends Float32Array
+  ? "float32"
+  : A extends Float64Array
+    ? "float64"
+    : A extends BigInt64Array
+      ? "int64"
+      : A extends Int32Array
+        ? "int32"
+        : A extends Int16Array
+          ? "int16"
+          : A extends Int8Array
+            ? "int8"
+            : A extends Uint8Array
+              ? "uint8"
+              : Dtype;
 
 /** The dtype that an array stands for where none is given. */
 const defaultDtypes = new Map<unknown, Dtype>([
@@ -87,7 +120,11 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * Uint16Array must be named.
    * @throws NeuronBlipError `INVALID_INPUT` where dtype, shape and length disagree, or the buffer is detached or resizable.
    */
-  static from<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype?: D): Tensor<D> {
+  static from<A extends AnyArray, D extends Dtype = DefaultDtype<A>>(
+    array: A,
+    shape: readonly number[],
+    dtype?: D,
+  ): Tensor<D> {
     const type = checkArray(array, shape, dtype);
     if (owners.has(array.buffer)) return Tensor.#over(array, shape, type);
     return new Tensor(
@@ -102,7 +139,11 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * (such as `tensor.data.subarray(…)`).
    * @throws NeuronBlipError `INVALID_INPUT` for an array over any other memory, and where dtype, shape and length disagree.
    */
-  static view<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype?: D): Tensor<D> {
+  static view<A extends AnyArray, D extends Dtype = DefaultDtype<A>>(
+    array: A,
+    shape: readonly number[],
+    dtype?: D,
+  ): Tensor<D> {
     const type = checkArray(array, shape, dtype);
     if (!owners.has(array.buffer)) {
       throw new NeuronBlipError(
@@ -113,10 +154,10 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     return Tensor.#over(array, shape, type);
   }
 
-  static #over<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype: D): Tensor<D> {
+  static #over<D extends Dtype>(array: AnyArray, shape: readonly number[], dtype: D): Tensor<D> {
     const owner = owners.get(array.buffer) as TensorHandle;
     const handle = guarded(() => native().viewTensor(owner, array.byteOffset, dtype, shape));
-    return new Tensor(handle, dtype, shape, array);
+    return new Tensor(handle, dtype, shape, array as TensorData<D>);
   }
 
   /** How many elements: the product of the shape, 1 for a scalar. */
@@ -189,7 +230,7 @@ function elementCount(shape: readonly number[]): number {
   return count;
 }
 
-function checkArray<D extends Dtype>(array: TensorData<D>, shape: readonly number[], dtype?: D): D {
+function checkArray<D extends Dtype>(array: AnyArray, shape: readonly number[], dtype?: D): D {
   if (!types.isTypedArray(array)) throw invalid("A tensor is made from a typed array, such as Float32Array.");
   const type = dtype ?? (defaultDtypes.get(plainTypeOf(array)) as D | undefined);
   if (type === undefined) {

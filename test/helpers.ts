@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError, type NeuronBlipErrorCode, Tensor, type TorchOutput } from "neuron-blip";
 
@@ -21,3 +23,10 @@ export function asTensor(output: TorchOutput | undefined): Tensor {
   assert(output instanceof Tensor, `not a tensor: ${output}`);
   return output;
 }
+
+/** The bundled demo: its directory, its model, and what is asked of it. */
+export const demo = fileURLToPath(new URL("../demo", import.meta.url));
+export const demoModel = join(demo, "model");
+export const demoQuestions: { picture: string; question: string; answer: string }[] = JSON.parse(
+  readFileSync(join(demo, "questions.json"), "utf8"),
+);

@@ -1,0 +1,108 @@
+import { NeuronBlipError } from "../errors.js";
+import { Tensor } from "../tensor.js";
+import { BertTokenizer, type DecodeOptions } from "./bert-tokenizer.js";
+import { BlipImageProcessor } from "./blip-image-processor.js";
+import { DEFAULT_MAX_PIXELS } from "./image-size.js";
+import type { ImageSource, LoadImageOptions } from "./load-image.js";
+
+export interface BlipProcessorOptions {
+  /** A directory with the tokenizer's files, where the model directory has none. */
+  readonly tokenizer?: string;
+  /** The most pixels that an encoded picture may declare. Default 89,478,485, as Pillow. */
+  readonly maxPixels?: number;
+}
+
+export interface ProcessTextOptions {
+  /** The most tokens, [CLS] and [SEP] included. Default: no limit. */
+  readonly maxLength?: number;
+  /** Cut what is too long instead of throwing `INPUT_TOO_LONG`. Default false. */
+  readonly truncation?: boolean;
+  /** Fill up to the longest text ("longest", the default) or to `maxLength`. */
+  readonly padding?: "longest" | "max_length";
+}
+
+export interface TextInputs {
+  /** int64 [n, length] */
+  readonly inputIds: Tensor<"int64">;
+  /** int64 [n, length]: 1 for a token, 0 for padding. */
+  readonly attentionMask: Tensor<"int64">;
+}
+
+/** Prepares pictures and questions for BLIP, and turns its token ids into text. */
+export class BlipProcessor {
+  readonly imageProcessor: BlipImageProcessor;
+  readonly tokenizer: BertTokenizer;
+  readonly #maxPixels: number;
+
+  constructor(imageProcessor: BlipImageProcessor, tokenizer: BertTokenizer, maxPixels = DEFAULT_MAX_PIXELS) {
+    this.imageProcessor = imageProcessor;
+    this.tokenizer = tokenizer;
+    this.#maxPixels = maxPixels;
+  }
+
+  /**
+   * Reads a model directory's preprocessor_config.json, tokenizer.json and tokenizer_config.json.
+   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
+   */
+  static async fromPretrained(directory: string, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
+    const [imageProcessor, tokenizer] = await Promise.all([
+      BlipImageProcessor.fromPretrained(directory),
+      BertTokenizer.fromPretrained(options.tokenizer ?? directory),
+    ]);
+    return new BlipProcessor(imageProcessor, tokenizer, options.maxPixels);
+  }
+
+  /**
+   * Loads and prepares one picture or several.
+   * @returns float32 [n, 3, height, width]
+   * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `ABORTED`
+   */
+  processImages(
+    images: ImageSource | readonly ImageSource[],
+    options: LoadImageOptions = {},
+  ): Promise<Tensor<"float32">> {
+    return this.imageProcessor.preprocess(images, { maxPixels: this.#maxPixels, ...options });
+  }
+
+  /**
+   * Encodes one question or several, padded on the right to one length.
+   * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
+   */
+  processText(texts: string | readonly string[], options: ProcessTextOptions = {}): TextInputs {
+    const { maxLength, truncation = false, padding = "longest" } = options;
+    const list = typeof texts === "string" ? [texts] : texts;
+    if (!Array.isArray(list) || list.length === 0) {
+      throw new NeuronBlipError("INVALID_INPUT", "Give a question as a string, or several as an array of strings.");
+    }
+    const encoded = list.map((text: string) => {
+      const result = this.tokenizer.encode(text, {
+        truncation,
+        padding: padding === "max_length",
+        ...(maxLength !== undefined && { maxLength }),
+      });
+      // [CLS] and [SEP] alone
+      if (result.ids[1] === this.tokenizer.sepTokenId && (result.attentionMask[2] ?? 0) === 0)
+        throw emptyQuestion(text);
+      return result;
+    });
+
+    const length = Math.max(...encoded.map(({ ids }) => ids.length));
+    const inputIds = Tensor.zeros("int64", [encoded.length, length]);
+    const attentionMask = Tensor.zeros("int64", [encoded.length, length]);
+    inputIds.data.fill(BigInt(this.tokenizer.padTokenId));
+    for (const [row, { ids, attentionMask: mask }] of encoded.entries()) {
+      inputIds.data.set(ids.map(BigInt), row * length);
+      attentionMask.data.set(mask.map(BigInt), row * length);
+    }
+    return { inputIds, attentionMask };
+  }
+
+  /** The text of token ids; special tokens are left out unless asked for. See BertTokenizer.decode. */
+  decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string {
+    return this.tokenizer.decode(ids, options);
+  }
+}
+
+function emptyQuestion(text: string): NeuronBlipError {
+  return new NeuronBlipError("INVALID_INPUT", `The question ${JSON.stringify(text)} has no words. Ask something.`);
+}
