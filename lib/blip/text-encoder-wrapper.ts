@@ -1,0 +1,38 @@
+import { checkInput, tensorFrom } from "../runtime/check.js";
+import type { TorchModule } from "../runtime/torch-module.js";
+import { Tensor } from "../tensor.js";
+
+/** The compiled text encoder, which reads a question in the light of a picture: `text_encoder.pt`. */
+export class TextEncoderWrapper {
+  readonly #module: TorchModule;
+  readonly #textShape: readonly number[];
+  readonly #imageShape: readonly number[];
+  readonly #imageAttentionMask: Tensor<"int64">;
+
+  constructor(
+    module: TorchModule,
+    shapes: { batchSize: number; questionLength: number; imageTokens: number; visionHiddenSize: number },
+  ) {
+    this.#module = module;
+    this.#textShape = [shapes.batchSize, shapes.questionLength];
+    this.#imageShape = [shapes.batchSize, shapes.imageTokens, shapes.visionHiddenSize];
+    // Every part of a picture counts, always.
+    this.#imageAttentionMask = Tensor.zeros("int64", this.#imageShape.slice(0, 2));
+    this.#imageAttentionMask.data.fill(1n);
+  }
+
+  /**
+   * @param inputIds int64 [batch, question length], padded to the compiled length.
+   * @param attentionMask int64 of the same shape: 1 for the question's tokens, 0 for padding.
+   * @param imageEmbeds float32 [batch, image tokens, vision hidden size]: the vision model's lastHiddenState.
+   * @returns question embeddings, float32 [batch, question length, text hidden size].
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
+   */
+  async forward(inputIds: Tensor, attentionMask: Tensor, imageEmbeds: Tensor): Promise<Tensor<"float32">> {
+    checkInput("inputIds", inputIds, "int64", this.#textShape);
+    checkInput("attentionMask", attentionMask, "int64", this.#textShape);
+    checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
+    const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds, this.#imageAttentionMask]);
+    return tensorFrom(output, "last_hidden_state", 0, this.#module.path);
+  }
+}

@@ -1,0 +1,35 @@
+import { checkInput, tensorFrom } from "../runtime/check.js";
+import type { TorchModule } from "../runtime/torch-module.js";
+import type { Tensor } from "../tensor.js";
+
+export interface VisionModelOutput {
+  /** float32 [batch, image tokens, vision hidden size]: the picture, as the text models attend to it. */
+  lastHiddenState: Tensor<"float32">;
+  /** float32 [batch, vision hidden size]. Question answering does not use it. */
+  poolerOutput: Tensor<"float32">;
+}
+
+/** The compiled vision model: `vision_model.pt`. */
+export class VisionModelWrapper {
+  readonly #module: TorchModule;
+  /** The compiled input: [batch, 3, height, width]. */
+  readonly inputShape: readonly number[];
+
+  constructor(module: TorchModule, shapes: { batchSize: number; imageSize: number }) {
+    this.#module = module;
+    this.inputShape = [shapes.batchSize, 3, shapes.imageSize, shapes.imageSize];
+  }
+
+  /**
+   * @param pixelValues float32 [batch, 3, height, width] of the compiled shape, normalised (see BlipImageProcessor).
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
+   */
+  async forward(pixelValues: Tensor): Promise<VisionModelOutput> {
+    checkInput("pixelValues", pixelValues, "float32", this.inputShape);
+    const output = await this.#module.forward([pixelValues]);
+    return {
+      lastHiddenState: tensorFrom(output, "last_hidden_state", 0, this.#module.path),
+      poolerOutput: tensorFrom(output, "pooler_output", 1, this.#module.path),
+    };
+  }
+}
