@@ -1,0 +1,58 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Answer, NeuronBlip } from "../neuron-blip.js";
+import { type DemoAnswer, demoPage } from "./demo-page.js";
+import { parse } from "./usage.js";
+
+const HELP = `Asks the small bundled model about the bundled pictures, and writes a page that shows them with the answers.
+
+Usage: neuron-blip demo [options]
+
+  --output FILE   where the page goes (default: neuron-blip-demo.html)
+  --json          print one JSON object per answer
+  --help          print this
+
+The model is a small BLIP that knows scenes of coloured shapes and nothing else: see the README, "The demo model".`;
+
+const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
+
+/** `neuron-blip demo`. */
+export async function run(args: string[]): Promise<number> {
+  const { values } = parse(args, { output: "string", json: "boolean" });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const asked: { picture: string; question: string; answer: string }[] = JSON.parse(
+    await readFile(join(demoDirectory, "questions.json"), "utf8"),
+  );
+
+  await using blip = await NeuronBlip.fromPretrained(join(demoDirectory, "model"));
+  const answers: DemoAnswer[] = [];
+  for (const { picture, question, answer: expected } of asked) {
+    const path = join(demoDirectory, picture);
+    const { answer, milliseconds } = await timed(() => blip.answer(path, question));
+    answers.push({ path, question, expected, answer: answer.answer, score: answer.score, milliseconds });
+    const shown = relative(process.cwd(), path);
+    if (values.json) {
+      console.log(JSON.stringify({ path: shown, question, answer: answer.answer, score: answer.score, milliseconds }));
+    } else {
+      const cells = [shown.padEnd(36), question.padEnd(38), answer.answer.padEnd(36), answer.score.toFixed(3)];
+      console.log(`${cells.join("  ")}  ${milliseconds.toFixed(0).padStart(4)} ms`);
+    }
+  }
+  const right = answers.filter(({ answer, expected }) => answer === expected).length;
+  const output = values.output ?? "neuron-blip-demo.html";
+  await writeFile(output, await demoPage(answers));
+  // Of the JSON only answers go to the standard output.
+  const say = values.json ? console.error : console.log;
+  say(`\n${right} of ${answers.length} answers are right. To look at them, open ${output} in a browser.`);
+  return 0;
+}
+
+async function timed(ask: () => Promise<Answer>): Promise<{ answer: Answer; milliseconds: number }> {
+  const start = performance.now();
+  const answer = await ask();
+  return { answer, milliseconds: performance.now() - start };
+}

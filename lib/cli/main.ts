@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+import { createRequire } from "node:module";
+import { messageOf, NeuronBlipError } from "../errors.js";
+import { UsageError } from "./usage.js";
+
+const HELP = `neuron-blip answers questions about pictures with BLIP, on AWS Inferentia2 or on the CPU.
+
+Usage: neuron-blip COMMAND [arguments]
+
+  ask DIR IMAGE QUESTION…   ask a picture one or more questions
+  compile MODEL DIR         compile a Hugging Face model into a model directory (needs Python with torch and transformers)
+  demo                      ask a small bundled model about bundled pictures, and write a page that shows the answers
+  build                     build the native addon, where the package manager did not
+
+\`neuron-blip COMMAND --help\` tells more. Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
+
+/** A command: takes the arguments after its name, returns the exit code. */
+type Command = (args: string[]) => Promise<number>;
+
+/** Loaded when asked for, so that `build` works where the addon, or a dependency, does not load. */
+const commands: Record<string, () => Promise<{ run: Command }>> = {
+  ask: () => import("./ask.js"),
+  build: () => import("./build.js"),
+  compile: () => import("./compile.js"),
+  demo: () => import("./demo.js"),
+};
+
+async function main([name, ...args]: string[]): Promise<number> {
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    console.log(HELP);
+    return name === undefined ? 2 : 0;
+  }
+  if (name === "--version" || name === "-v") {
+    console.log(createRequire(import.meta.url)("../../package.json").version);
+    return 0;
+  }
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!load) throw new UsageError(`There is no command "${name}". \`neuron-blip --help\` lists them.`);
+  const { run } = await load();
+  return run(args);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const known = error instanceof UsageError || error instanceof NeuronBlipError;
+  const code = error instanceof NeuronBlipError ? ` [${error.code}]` : "";
+  console.error(`neuron-blip: ${known ? messageOf(error) : error instanceof Error ? error.stack : error}${code}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

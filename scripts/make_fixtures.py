@@ -1,0 +1,216 @@
+"""Makes small random BLIPs of the full architecture, for tests.
+
+    python scripts/make_fixtures.py OUT                      every shape, each in OUT/<name>
+    python scripts/make_fixtures.py OUT --shapes wide --seed 7
+    python scripts/make_fixtures.py OUT --shapes wide --image-size 96 --text-layers 4
+
+Each is a directory as `save_pretrained` writes it, with a tiny BERT tokenizer. The weights are drawn wide enough that
+answers differ by picture and by question and end after different numbers of tokens; a model of which that is not true is
+refused, since every comparison with it would pass.
+
+Pictures and text have one width: `BlipForQuestionAnswering` cannot answer with two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import AddedToken, BertTokenizerFast, BlipConfig, BlipForQuestionAnswering
+
+CLS, SEP = 101, 102
+WORDS: tuple[str, ...] = tuple(
+    """
+    a an and are at big bird black blue boat book box brown car cat chair child circle color count cup cut dog door eat
+    fast field find fish flower for four girl glass go gray green grey ground hand has hat head horse house how in is it
+    kind large left light made man many middle more name near next no not number of on one or orange people person photo
+    picture pink plate purple red right river road room round see shape side sky small square star stop street sun table
+    that the there these they thing three to top train tree triangle two wall watch water wear what wheel where which
+    white who why window woman wood yellow yes young zebra zoo
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a model. `image_size` and `patch_size` in pixels; widths in features."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    feed_forward: int
+    vision_layers: int
+    vision_heads: int
+    text_layers: int
+    text_heads: int
+    max_positions: int
+
+
+SHAPES: dict[str, Shape] = {
+    "small": Shape(32, 8, 32, 64, 2, 4, 2, 4, 64),
+    "deep": Shape(64, 16, 48, 96, 1, 3, 3, 6, 48),
+    "wide": Shape(48, 16, 64, 160, 3, 8, 1, 2, 512),
+}
+
+
+def vocabulary() -> list[str]:
+    """Tokens by id. [CLS] and [SEP] have BERT's ids, since BLIP's defaults name them."""
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789"]
+    special = ["[PAD]", *(f"[unused{index}]" for index in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens = [*special, *"!\"#$%&'()*+,-./:;<=>?@[]_", *letters, *(f"##{letter}" for letter in letters), "##s", *WORDS]
+    return list(dict.fromkeys(tokens))
+
+
+def make_tokenizer() -> Any:
+    """A BERT tokenizer with this vocabulary and BLIP's [DEC] and [ENC] behind it."""
+    tokens = vocabulary()
+    if int(transformers.__version__.split(".")[0]) >= 5:
+        tokenizer = BertTokenizerFast(vocab={token: index for index, token in enumerate(tokens)})
+    else:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "vocab.txt"
+            path.write_text("\n".join(tokens) + "\n", encoding="utf-8")
+            tokenizer = BertTokenizerFast(vocab_file=str(path))
+    # Not as "additional special tokens": transformers 4 cannot read what transformers 5 saves of those.
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in ("[DEC]", "[ENC]")])
+    tokenizer.model_max_length = 512
+    return tokenizer
+
+
+def make_image_processor(image_size: int) -> Any:
+    """BLIP's image processor for pictures of that size."""
+    try:
+        from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil as Processor
+    except ImportError:
+        from transformers import BlipImageProcessor as Processor
+    return Processor(size={"height": image_size, "width": image_size})
+
+
+def make_model(shape: Shape, seed: int) -> BlipForQuestionAnswering:
+    """A model with random weights that follow from `seed` alone, whichever transformers makes it."""
+    size = len(vocabulary()) + 2
+    config = BlipConfig(
+        text_config={
+            "vocab_size": size,
+            "hidden_size": shape.width,
+            "intermediate_size": shape.feed_forward,
+            "num_hidden_layers": shape.text_layers,
+            "num_attention_heads": shape.text_heads,
+            "max_position_embeddings": shape.max_positions,
+            "bos_token_id": size - 2,
+            "sep_token_id": SEP,
+            "pad_token_id": 0,
+        },
+        vision_config={
+            "hidden_size": shape.width,
+            "intermediate_size": shape.feed_forward,
+            "num_hidden_layers": shape.vision_layers,
+            "num_attention_heads": shape.vision_heads,
+            "image_size": shape.image_size,
+            "patch_size": shape.patch_size,
+            # transformers' default is 1e-10, with which all pictures look alike.
+            "initializer_range": 0.1,
+        },
+    )
+    model = BlipForQuestionAnswering(config).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in sorted(model.named_parameters()):
+        if "LayerNorm" in name or "layer_norm" in name or "layernorm" in name:
+            weight.copy_(torch.ones_like(weight) if name.endswith("weight") else torch.zeros_like(weight))
+            continue
+        std = 0.1 if name.endswith("bias") else 0.15 if name.startswith("vision_model") else 0.3
+        weight.copy_(std * torch.randn(weight.shape, generator=generator))
+    model.text_decoder.cls.predictions.bias[0] -= 100.0  # an answer shall not hold padding
+    model.tie_weights()
+    return model
+
+
+@torch.no_grad()
+def check(model: BlipForQuestionAnswering, seed: int) -> str:
+    """Says how answers vary over pictures and questions. Raises ValueError where too little."""
+    generator = torch.Generator().manual_seed(seed)
+    size = model.config.vision_config.image_size
+    pixels = torch.randn(4, 3, 4, 4, generator=generator)
+    pixels = torch.nn.functional.interpolate(pixels, size=(size, size), mode="nearest")
+    embeds = model.vision_model(pixels).last_hidden_state
+    apart = min((embeds[i] - embeds[j]).abs().mean().item() for i in range(4) for j in range(i))
+    if apart < 0.05:
+        raise ValueError(f"two different pictures have image embeddings only {apart:.2g} apart")
+    # Each of four questions to each of four pictures.
+    questions = torch.randint(150, model.config.text_config.vocab_size - 2, (4, 8), generator=generator)
+    questions[:, 0], questions[:, -1] = CLS, SEP
+    tokens = model.generate(
+        input_ids=questions.repeat(4, 1), pixel_values=pixels.repeat_interleave(4, dim=0), do_sample=False, max_new_tokens=20
+    )
+    rows = [tuple(token for token in row if token) for row in tokens.tolist()]
+    by_picture = min(len(set(rows[question::4])) for question in range(4))
+    by_question = min(len(set(rows[4 * picture : 4 * picture + 4])) for picture in range(4))
+    lengths = {len(row) for row in rows}
+    told = (
+        f"at least {by_picture} answers of 4 pictures to a question, {by_question} of 4 questions to a picture, "
+        f"of {', '.join(map(str, sorted(lengths)))} tokens, pictures {apart:.2f} apart"
+    )
+    if by_picture < 2 or by_question < 2 or len(lengths) < 3:
+        raise ValueError(f"its answers hardly vary ({told})")
+    return told
+
+
+def end_answers(model: BlipForQuestionAnswering, seed: int) -> str:
+    """Favours [SEP] as much as it takes for some answers to end early: by chance, few of them would.
+
+    Returns what `check` says; raises ValueError where no bias helps.
+    """
+    bias = model.text_decoder.cls.predictions.bias
+    for _ in range(48):
+        try:
+            return check(model, seed)
+        except ValueError as error:
+            reason = error
+        bias[SEP] += 0.25
+    raise reason
+
+
+def write(directory: Path, shape: Shape, seed: int) -> str:
+    """Makes, checks and writes one model. Returns what `check` says; raises ValueError as it does."""
+    model = make_model(shape, seed)
+    told = end_answers(model, seed)
+    model.save_pretrained(directory)
+    make_tokenizer().save_pretrained(directory)
+    make_image_processor(shape.image_size).save_pretrained(directory)
+    return told
+
+
+def main() -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(description="Make small random BLIPs of the full architecture, for tests.")
+    parser.add_argument("out", type=Path, metavar="OUT", help="directory that gets one directory per shape")
+    parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=sorted(SHAPES), help="default: all")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    for field in fields(Shape):
+        name = field.name.replace("_", "-")
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"instead of the shape's {field.name}")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # faster for models this small
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    changes = {field.name: getattr(options, field.name) for field in fields(Shape)}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for name in options.shapes:
+        try:
+            told = write(options.out / name, replace(SHAPES[name], **changes), options.seed)
+        except ValueError as error:
+            print(f"error: {name} with seed {options.seed} is of no use: {error}. Try another seed.", file=sys.stderr)
+            return 1
+        print(f"{options.out / name}: {told}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""neuron_blip.json: what a model directory holds and what it was made from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from .files import read_json, sha256_of_file, sha256_of_json
+from .settings import Settings
+from .source import ARCHITECTURE, Source
+
+FILE = "neuron_blip.json"
+REFERENCE = "reference.safetensors"
+FORMAT_VERSION = 1
+
+# Part of what a part is made from: raise it when wrappers.py or the way of tracing changes what is traced.
+TRACING_VERSION = 1
+
+
+def versions(neuron: tuple[str, str | None] | None) -> dict[str, str | None]:
+    """Versions that a trace depends on; `neuron`: torch_neuronx's and neuronx-cc's, for that target."""
+    return {
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "torch_neuronx": neuron[0] if neuron else None,
+        "neuronx_cc": neuron[1] if neuron else None,
+    }
+
+
+def made_from(part: str, source: Source, settings: Settings, used: Mapping[str, str | None]) -> str:
+    """Digest of all that decides what a part's file holds: weights, architecture, settings and versions."""
+    config = source.model.config.to_dict()
+    # A copy of the model elsewhere is the same model.
+    for key in ("_name_or_path", "_attn_implementation_internal"):
+        config.pop(key, None)
+    return sha256_of_json(
+        {
+            "tracing_version": TRACING_VERSION,
+            "part": part,
+            "weights": source.weights_sha256,
+            "config": config,
+            "settings": settings.of_part(part),
+            # A trace does not depend on Python's patch level.
+            "versions": {name: value for name, value in used.items() if name != "python"},
+        }
+    )
+
+
+def specs(named: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """Names, dtypes and shapes of tensors, as the manifest lists them."""
+    return [
+        {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+        for name, tensor in named.items()
+    ]
+
+
+def is_up_to_date(entry: Any, path: Path, digest: str) -> bool:
+    """Whether `entry`, a part's record, was made from `digest`, and `path` is still the file it describes."""
+    return (
+        isinstance(entry, dict)
+        and entry.get("made_from") == digest
+        and path.is_file()
+        and path.stat().st_size == entry.get("size")
+        and sha256_of_file(path) == entry.get("sha256")
+    )
+
+
+def read_parts(directory: Path) -> dict[str, Any]:
+    """The parts that a directory's manifest describes; none where it has no manifest of this format."""
+    manifest = read_json(directory / FILE)
+    if not manifest or manifest.get("format_version") != FORMAT_VERSION:
+        return {}
+    parts = manifest.get("parts")
+    return parts if isinstance(parts, dict) else {}
+
+
+def build(
+    source: Source,
+    settings: Settings,
+    used: Mapping[str, str | None],
+    parts: Mapping[str, dict[str, Any]],
+    reference: dict[str, Any],
+) -> dict[str, Any]:
+    """The manifest of a whole directory."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "target": settings.target,
+        "architecture": ARCHITECTURE,
+        "question_length": settings.question_length,
+        "answer_length": settings.answer_length,
+        "batch_size": settings.batch_size,
+        "image_size": source.image_size,
+        "parts": dict(parts),
+        "reference": reference,
+        "versions": dict(used),
+        "compiler_args": list(settings.compiler_args),
+        "source": {"model": source.name, "weights_sha256": source.weights_sha256},
+    }

@@ -1,0 +1,193 @@
+"""The Hugging Face model to compile: its weights, its processor and its name."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, BlipForQuestionAnswering, GenerationConfig
+
+from .errors import CompileError
+
+logger = logging.getLogger(__name__)
+
+ARCHITECTURE = "BlipForQuestionAnswering"
+PROCESSOR_FILES = ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded model. `name` is a hub id or the directory's name: never a path of this machine."""
+
+    name: str
+    model: BlipForQuestionAnswering
+    weights_sha256: str
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of a picture in pixels."""
+        size = self.model.config.vision_config.image_size
+        if isinstance(size, (list, tuple)):
+            if len(set(size)) != 1:
+                raise CompileError(f"This model's pictures are {size[0]} x {size[1]}; only square ones can be compiled.")
+            size = size[0]
+        return int(size)
+
+
+def load_source(model: str, revision: str | None = None) -> Source:
+    """Loads a hub id or a local directory in float32 with eager attention.
+
+    Raises CompileError where there is no such model, it is another architecture, or it lacks weights.
+    """
+    directory = Path(model).expanduser()
+    if directory.is_file():
+        raise CompileError(
+            f'"{model}" is a file. Give the directory that holds config.json and the weights, or a Hugging Face id.'
+        )
+    local = directory.is_dir()
+    if local and not (directory / "config.json").is_file():
+        raise CompileError(f'"{model}" has no config.json, so it is not a model directory as save_pretrained writes it.')
+    where = str(directory) if local else model
+    config = _explain(model, local, lambda: AutoConfig.from_pretrained(where, revision=revision))
+    _check_architecture(model, config)
+    loaded, report = _explain(
+        model,
+        local,
+        lambda: BlipForQuestionAnswering.from_pretrained(
+            where, revision=revision, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        ),
+    )
+    missing = sorted(report["missing_keys"])
+    if missing or report["mismatched_keys"]:
+        raise CompileError(
+            f'"{model}" does not hold the weights of {ARCHITECTURE}: {len(missing)} are missing '
+            f"({', '.join(missing[:3])}…) and {len(report['mismatched_keys'])} have another shape. "
+            "Give a checkpoint of a BLIP for question answering, such as Salesforce/blip-vqa-base."
+        )
+    for key in sorted(report["unexpected_keys"]):
+        logger.debug("weight that the model does not use: %s", key)
+    if loaded.config.text_config.hidden_size != loaded.config.vision_config.hidden_size:
+        raise CompileError(
+            f"The text is {loaded.config.text_config.hidden_size} wide and the picture "
+            f"{loaded.config.vision_config.hidden_size}: {ARCHITECTURE} cannot answer with unequal widths, since its "
+            "decoder reads the question through weights of the picture's width."
+        )
+    loaded.eval().requires_grad_(False)
+    name = directory.resolve().name if local else model
+    return Source(name, loaded, weights_sha256(loaded))
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """Digest of all weights as loaded: each one's name, shape and float32 bytes, by order of name.
+
+    One checkpoint has one digest, however its files are laid out (safetensors, pickles, shards, half precision).
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def generation_config(model: BlipForQuestionAnswering) -> GenerationConfig:
+    """The configuration that transformers' BLIP really generates with: its text decoder's, ending answers at [SEP].
+
+    `BlipForQuestionAnswering.generate` hands over to its decoder with [SEP] as the end; the checkpoint's own
+    generation_config.json is not consulted.
+    """
+    config = GenerationConfig.from_dict(model.text_decoder.generation_config.to_dict())
+    config.bos_token_id = model.decoder_start_token_id
+    config.decoder_start_token_id = None
+    config.eos_token_id = model.config.text_config.sep_token_id
+    config.pad_token_id = model.config.text_config.pad_token_id
+    return config
+
+
+def write_processor(model: str, revision: str | None, image_size: int, out: Path) -> None:
+    """Writes preprocessor_config.json, tokenizer.json and tokenizer_config.json, as transformers saves them, into `out`.
+
+    Raises CompileError where the model has none, or where its pictures have another size than the vision model's.
+    """
+    directory = Path(model).expanduser()
+    local = directory.is_dir()
+    where = str(directory) if local else model
+    hint = "Give a directory or an id that has one with --processor."
+    try:
+        images = image_processor(where, revision)
+    except Exception as error:
+        logger.debug("loading the image processor failed", exc_info=True)
+        raise CompileError(f'"{model}" has no image processor: {_first_line(error)} {hint}') from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, use_fast=True)
+        if not tokenizer.is_fast:
+            raise CompileError(f'The tokenizer of "{model}" has no tokenizer.json and none can be made of it. {hint}')
+    except CompileError:
+        raise
+    except Exception as error:
+        logger.debug("loading the tokenizer failed", exc_info=True)
+        raise CompileError(
+            f'"{model}" has no tokenizer that transformers {transformers.__version__} can read (it may have been saved by a '
+            f"newer one): {_first_line(error)} {hint}"
+        ) from error
+    size = {key: value for key, value in dict(images.size).items() if value is not None}
+    if size != {"height": image_size, "width": image_size}:
+        raise CompileError(
+            f'The image processor of "{model}" makes pictures of {size}, and the vision model looks at '
+            f"{image_size} x {image_size}. {hint}"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        images.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        for name in PROCESSOR_FILES:
+            (out / name).write_bytes((Path(temporary) / name).read_bytes())
+
+
+def image_processor(where: str, revision: str | None = None) -> Any:
+    """The Pillow image processor: transformers 5 has it as a class of its own, transformers 4 as the slow one."""
+    try:
+        from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil as Processor
+    except ImportError:
+        from transformers import BlipImageProcessor as Processor
+    return Processor.from_pretrained(where, revision=revision)
+
+
+def _check_architecture(model: str, config: Any) -> None:
+    names = list(getattr(config, "architectures", None) or [])
+    if config.model_type != "blip":
+        raise CompileError(f'"{model}" is a model of type "{config.model_type}", not a BLIP for question answering.')
+    if names and ARCHITECTURE not in names:
+        raise CompileError(
+            f'"{model}" is a {" / ".join(names)}. Only {ARCHITECTURE} can be compiled: give a checkpoint of that '
+            "kind, such as Salesforce/blip-vqa-base."
+        )
+
+
+def _explain(model: str, local: bool, load: Any) -> Any:
+    """Runs `load`, with what transformers raises for a model that cannot be loaded as a CompileError."""
+    try:
+        return load()
+    except CompileError:
+        raise
+    except Exception as error:
+        logger.debug("loading failed", exc_info=True)
+        hint = (
+            "Check that its config.json and weights are complete."
+            if local
+            else "There is no directory of that name here. If it is a Hugging Face id: check its spelling and this host's "
+            "network, or download it where there is one and give the directory."
+        )
+        raise CompileError(f'Could not load "{model}": {_first_line(error)} {hint}') from error
+
+
+def _first_line(error: Exception) -> str:
+    # Where transformers answers a failure with a remark on packages, the first failure says more.
+    while isinstance(error, ImportError) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+    return line if line.endswith((".", "!", "?")) else f"{line}."

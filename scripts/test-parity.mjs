@@ -1,0 +1,144 @@
+// Compares this package with transformers, run live: test/parity.test.ts on random models of several shapes and on the demo
+// model. Python's side is set up in an environment of its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
+//   node scripts/test-parity.mjs                     the live comparison
+//   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cacheDirectory } from "./fetch-libtorch.mjs";
+import { pythons, run, runMain, SetupError } from "./host.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const require = createRequire(import.meta.url);
+const fixtures = join(root, "test", "fixtures");
+
+const TRANSFORMERS = process.env.NEURON_BLIP_TRANSFORMERS ?? "5.18.0";
+const PACKAGES = ["torch==2.13.0", `transformers==${TRANSFORMERS}`, "safetensors", "numpy", "pillow"];
+const PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu";
+
+const PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png"].map((name) => join(fixtures, "pictures", name));
+const QUESTIONS = [
+  "how many dogs are in the picture?",
+  "dog?",
+  "what color is the big round thing on the left of the small red car?",
+  "is there a woman and a boat near the river, or not, in the photo?",
+];
+const DEMO_PICTURES = ["yellow-star.png", "three-shapes.png", "purple-square.png"];
+const DEMO_QUESTIONS = [
+  "what is in the picture?",
+  "how many shapes are there?",
+  "is there a blue triangle in the picture?",
+];
+
+/**
+ * @typedef {object} Case
+ * @property {string} name
+ * @property {string[]} [fixture] arguments of make_fixtures.py; without, the demo model
+ * @property {number} [batchSize]
+ */
+
+/** @type {Case[]} */
+const LIVE = [
+  { name: "small-seed-1", fixture: ["--shapes", "small", "--seed", "1"] },
+  { name: "deep-seed-2", fixture: ["--shapes", "deep", "--seed", "2"] },
+  { name: "wide-seed-3-batch-4", fixture: ["--shapes", "wide", "--seed", "3"], batchSize: 4 },
+  { name: "small-seed-4-batch-3", fixture: ["--shapes", "small", "--seed", "4"], batchSize: 3 },
+  { name: "demo" },
+];
+/** @type {Case[]} */
+const COMMITTED = [{ name: "small", fixture: ["--shapes", "small", "--seed", "0"], batchSize: 2 }, { name: "demo" }];
+
+/**
+ * @returns {Promise<string>} a Python with transformers
+ */
+async function findPython() {
+  if (process.env.NEURON_BLIP_PYTHON) return process.env.NEURON_BLIP_PYTHON;
+  const environment = join(cacheDirectory(), `venv-transformers-${TRANSFORMERS}`);
+  const python = join(environment, "bin", "python");
+  const done = join(environment, "complete");
+  if (existsSync(done)) return python;
+  console.log(`neuron-blip: installing ${PACKAGES.join(", ")} into ${environment} (about 1.5 GB)`);
+  rmSync(environment, { recursive: true, force: true });
+  const [base] = pythons();
+  if (base === undefined || (await run(base, ["-m", "venv", environment])) !== 0) {
+    throw new SetupError("the comparison needs Python 3.10 or later with venv: apt-get install python3-venv");
+  }
+  const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary", ...PACKAGES];
+  // First as pip is set up here, then with PyTorch's own index of CPU builds.
+  for (const extra of [[], ["--extra-index-url", PYTORCH_CPU_INDEX]]) {
+    if ((await run(python, [...install, ...extra])) === 0) {
+      writeFileSync(done, "");
+      return python;
+    }
+  }
+  throw new SetupError(`pip could not install ${PACKAGES.join(", ")}; its own words are above.`);
+}
+
+/**
+ * Makes a case: a model, its compiled parts, and what transformers makes of some pictures and questions.
+ * @param {string} python
+ * @param {Case} wanted
+ * @param {string} directory
+ */
+async function makeCase(python, wanted, directory) {
+  console.log(`neuron-blip: making ${wanted.name}`);
+  const scratch = `${directory}.scratch`;
+  for (const path of [directory, scratch]) rmSync(path, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  mkdirSync(scratch, { recursive: true });
+  /** @param {string[]} args */
+  const step = async (...args) => {
+    const [script = "", ...rest] = args;
+    const code = await run(python, [join(root, "scripts", script), ...rest], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    if (code !== 0) throw new SetupError(`${script} failed.`);
+  };
+  let source = join(scratch, "demo");
+  let model = join(root, "demo", "model");
+  let [images, questions, questionLength] = [
+    DEMO_PICTURES.map((name) => join(root, "demo", "pictures", name)),
+    DEMO_QUESTIONS,
+    16,
+  ];
+  if (wanted.fixture) {
+    await step("make_fixtures.py", scratch, ...wanted.fixture);
+    source = join(scratch, /** @type {string} */ (wanted.fixture[1]));
+    model = join(directory, "model");
+    const lengths = ["--question-length", "20", "--answer-length", "20", "--batch-size", String(wanted.batchSize ?? 1)];
+    await step("trace.py", source, model, "--target", "cpu", ...lengths, "--log-dir", join(scratch, "logs"));
+    [images, questions, questionLength] = [PHOTOGRAPHS, QUESTIONS, 20];
+  } else {
+    await step("demo/to_transformers.py", model, source);
+  }
+  const settings = wanted.fixture
+    ? []
+    : ["--settings", '{"max_new_tokens": 10}', '{"max_new_tokens": 3}', '{"max_length": 4, "min_length": 4}'];
+  await step(
+    "parity_reference.py",
+    source,
+    directory,
+    "--images",
+    ...images,
+    "--questions",
+    ...questions,
+    "--question-length",
+    String(questionLength),
+    ...settings,
+  );
+  const relativeTo = (/** @type {string} */ path) => relative(directory, path);
+  const record = { model: relativeTo(model), images: images.map(relativeTo) };
+  writeFileSync(join(directory, "case.json"), `${JSON.stringify(record, null, 2)}\n`);
+  rmSync(scratch, { recursive: true });
+}
+
+await runMain(async () => {
+  const python = await findPython();
+  const write = process.argv.includes("--write-fixtures");
+  const cases = write ? join(fixtures, "parity") : join(root, "build", "parity");
+  for (const wanted of write ? COMMITTED : LIVE) await makeCase(python, wanted, join(cases, wanted.name));
+  const mocha = require.resolve("mocha/bin/mocha.js");
+  const args = ["--no-config", "--node-option", "import=tsx", "--timeout", "600000", "test/parity.test.ts"];
+  return run(process.execPath, [mocha, ...args], { cwd: root, env: { ...process.env, PARITY_CASES: cases } });
+});

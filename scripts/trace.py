@@ -1,0 +1,153 @@
+"""Compiles BLIP for question answering into a model directory for the `neuron-blip` package.
+
+    python scripts/trace.py Salesforce/blip-vqa-base blip-vqa-base-cpu --target cpu
+    python scripts/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 4
+
+MODEL is a Hugging Face id or a directory that `save_pretrained` wrote. DIR gets the three traced parts, the configuration
+and tokenizer, a manifest (neuron_blip.json) and reference inputs and outputs (reference.safetensors). What is up to date,
+by what it was made from, is left alone.
+
+Exit codes: 0 done, 1 the model or the directory would not do (the message says why), 2 wrong arguments, 3 something has
+to be installed, 4 an unexpected error (the log has the details), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+INSTALL = """\
+The Python that runs this ({python}) cannot import {name}: {error}.
+Compiling needs torch, transformers (4.57 or 5), safetensors and Pillow. Install them into it, best in a virtual environment:
+  python3 -m venv .venv && . .venv/bin/activate && pip install -r scripts/requirements.txt"""
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="trace.py",
+        description=(__doc__ or "").split("\n\n")[0],
+        epilog="Python packages it needs: scripts/requirements.txt; for --target inf2 also torch-neuronx and neuronx-cc.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="Hugging Face id, or directory written by save_pretrained")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="directory to write; made if it is not there")
+    parser.add_argument("--target", choices=("cpu", "inf2"), required=True, help="what the parts shall run on")
+    parser.add_argument(
+        "--question-length",
+        metavar="N",
+        type=int,
+        default=32,
+        help="longest question in tokens, [CLS] and [SEP] included (default %(default)s; the tutorial had 8)",
+    )
+    parser.add_argument(
+        "--answer-length", metavar="N", type=int, default=20, help="longest answer in tokens (default %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", metavar="N", type=int, default=1, help="questions per run of a part (default %(default)s)"
+    )
+    parser.add_argument(
+        "--compiler-args",
+        metavar="ARGS",
+        help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16. The "
+        "default casts matrix products only, so that masks and sums stay float32, and to fp16, the tutorial's type, which "
+        "rounds eight times finer than bf16; --auto-cast-type alone would cast nothing. Write it with an equals sign: "
+        '--compiler-args="--auto-cast=none"',
+    )
+    parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
+    parser.add_argument(
+        "--processor", metavar="MODEL", help="where to take image processor and tokenizer from, if MODEL has none"
+    )
+    parser.add_argument("--log-dir", metavar="DIR", type=Path, help="directory for logs (default DIR/logs)")
+    parser.add_argument(
+        "--tolerance",
+        metavar="X",
+        type=float,
+        default=1e-5,
+        help="with --target cpu, fail where a part differs from transformers by more than X times its largest value, or "
+        "than X where that is below 1 (default %(default)s)",
+    )
+    parser.add_argument("--force", action="store_true", help="trace again what is up to date")
+    return parser.parse_args(arguments)
+
+
+def check_packages() -> str | None:
+    """What to install, where a package is missing or too old to import; else None."""
+    for name in ("torch", "transformers", "safetensors", "PIL", "neuron_blip_compile.pipeline"):
+        try:
+            __import__(name)
+        except ImportError as error:
+            reason = str(error).strip().splitlines()[0]
+            return INSTALL.format(python=sys.executable, name=name, error=reason)
+    import transformers
+
+    major, minor = (int(number) for number in transformers.__version__.split(".")[:2])
+    if (major, minor) < (4, 57):
+        return INSTALL.format(python=sys.executable, name="a new enough transformers", error=transformers.__version__)
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    options = parse(arguments)
+    if options.directory.exists() and not options.directory.is_dir():
+        print(f'error: "{options.directory}" is a file. Give a directory to write the model to.', file=sys.stderr)
+        return 1
+    missing = check_packages()
+    if missing:
+        print(f"error: {missing}", file=sys.stderr)
+        return 3
+
+    from neuron_blip_compile import progress, targets
+    from neuron_blip_compile.errors import CompileError
+    from neuron_blip_compile.pipeline import Request, compile_model
+    from neuron_blip_compile.settings import Settings
+
+    progress.start_terminal()
+    logger = logging.getLogger("neuron_blip_compile")
+    log: Path | None = None
+    try:
+        log_directory = options.log_dir or options.directory / "logs"
+        log = progress.start_log(log_directory)
+        logger.debug("arguments: %s", vars(options))
+        settings = Settings(
+            question_length=options.question_length,
+            answer_length=options.answer_length,
+            batch_size=options.batch_size,
+            target=options.target,
+            compiler_args=targets.compiler_args_of(options.compiler_args, options.target),
+        )
+        compile_model(
+            Request(
+                model=options.model,
+                directory=options.directory,
+                settings=settings,
+                revision=options.revision,
+                processor=options.processor,
+                log_directory=log_directory,
+                tolerance=options.tolerance,
+                force=options.force,
+            )
+        )
+    except CompileError as error:
+        logger.debug("failed", exc_info=True)
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: what is finished is kept for the next run", file=sys.stderr)
+        return 130
+    except OSError as error:
+        logger.debug("failed", exc_info=True)
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        logger.debug("failed", exc_info=True)
+        print(f"error: unexpected {type(error).__name__}: {error}\nDetails are in {log}.", file=sys.stderr)
+        return 4
+    print(f"{options.directory} is ready")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
