@@ -22,19 +22,19 @@ export const OLDEST_VERSION = "1.13";
 
 const EXTENSION = process.platform === "darwin" ? "dylib" : "so";
 const MULTIARCH = `${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
-const NEURON_VENVS = "/opt";
 
 /**
  * Finds libtorch: the environment variable NEURON_BLIP_LIBTORCH, the active Python's torch, the newest AWS Neuron venv, the
  * system's, else the pinned CPU build from the cache, which is fetched where it is not there yet.
- * @param {{log?: (line: string) => void}} [options] log: told of candidates that will not do, and of the fetch
+ * @param {{log?: (line: string) => void, hostRoot?: string}} [options] log: told of candidates that will not do, and of the
+ * fetch; hostRoot: the directory below which /usr and /opt are looked at, for tests
  * @returns {Promise<Libtorch>}
  * @throws {SetupError} where the environment variable is wrong, or nothing is found and nothing may or can be fetched
  */
-export async function findLibtorch({ log = () => {} } = {}) {
+export async function findLibtorch({ log = () => {}, hostRoot = "/" } = {}) {
   const explicit = process.env.NEURON_BLIP_LIBTORCH;
   if (explicit) return explicitLibtorch(explicit);
-  for (const candidate of hostCandidates()) {
+  for (const candidate of hostCandidates(hostRoot)) {
     const reason = unsuitable(candidate);
     if (reason === undefined) return candidate;
     log(`not using ${candidate.label}: ${reason}`);
@@ -68,10 +68,13 @@ function explicitLibtorch(value) {
   );
 }
 
-/** @returns {Generator<Libtorch>} what this host has, in the order of preference */
-function* hostCandidates() {
+/**
+ * @param {string} hostRoot
+ * @returns {Generator<Libtorch>} what this host has, in the order of preference
+ */
+function* hostCandidates(hostRoot) {
   const seen = new Set();
-  for (const [directory, origin] of hostDirectories()) {
+  for (const [directory, origin] of hostDirectories(hostRoot)) {
     const real = existsSync(directory) ? realpathSync(directory) : directory;
     if (seen.has(real)) continue;
     seen.add(real);
@@ -80,8 +83,11 @@ function* hostCandidates() {
   }
 }
 
-/** @returns {Generator<[string, Libtorch["origin"]]>} */
-function* hostDirectories() {
+/**
+ * @param {string} hostRoot
+ * @returns {Generator<[string, Libtorch["origin"]]>}
+ */
+function* hostDirectories(hostRoot) {
   const asked = new Set();
   for (const python of pythons()) {
     if (!existsSync(python) || asked.has(realpathSync(python))) continue;
@@ -89,11 +95,10 @@ function* hostDirectories() {
     const torch = torchOfPython(python);
     if (torch !== undefined) yield [torch, "python"];
   }
-  for (const torch of neuronVenvTorches()) yield [torch, "neuron-venv"];
-  yield ["/usr", "system"];
-  yield ["/usr/local", "system"];
-  yield ["/usr/local/libtorch", "system"];
-  yield ["/opt/libtorch", "system"];
+  for (const torch of neuronVenvTorches(join(hostRoot, "opt"))) yield [torch, "neuron-venv"];
+  for (const prefix of ["usr", "usr/local", "usr/local/libtorch", "opt/libtorch"]) {
+    yield [join(hostRoot, prefix), "system"];
+  }
 }
 
 /**
@@ -122,15 +127,18 @@ function venvTorches(venv) {
     .map((name) => join(venv, "lib", name, "site-packages", "torch"));
 }
 
-/** @returns {string[]} the torch directories of the AWS Neuron environments, the newest torch first */
-function neuronVenvTorches() {
-  return list(NEURON_VENVS)
+/**
+ * @param {string} directory that the environments are in
+ * @returns {string[]} the torch directories of the AWS Neuron environments, the newest torch first
+ */
+function neuronVenvTorches(directory) {
+  return list(directory)
     .filter((name) => name.startsWith("aws_neuronx_venv_pytorch"))
     .sort((a, b) => a.length - b.length) // the plain environment before those for one product
-    .flatMap((name) => venvTorches(join(NEURON_VENVS, name)))
-    .map((directory) => ({ directory, version: torchVersion(directory, join(directory, "include")) ?? "0" }))
+    .flatMap((name) => venvTorches(join(directory, name)))
+    .map((torch) => ({ torch, version: torchVersion(torch, join(torch, "include")) ?? "0" }))
     .sort((a, b) => compareVersions(b.version, a.version))
-    .map(({ directory }) => directory);
+    .map(({ torch }) => torch);
 }
 
 /**

@@ -1,0 +1,69 @@
+// Checks the addon's sources: clang-format for their layout (--write corrects it), clang-tidy for the rest.
+import { readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { buildAddon } from "./build.mjs";
+import { installCommand, run, runMain, SetupError, which } from "./host.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/**
+ * @param {string} name
+ * @returns {string} the program's path
+ */
+function tool(name) {
+  const path = which(name) ?? which(`${name}-14`);
+  if (path !== undefined) return path;
+  const packages = { apt: "clang-format clang-tidy", dnf: "clang-tools-extra", brew: "brew install clang-format llvm" };
+  throw new SetupError(`${name} is not installed. Install it: ${installCommand(packages)}`);
+}
+
+await runMain(async () => {
+  const write = process.argv.includes("--write");
+  const files = readdirSync(join(root, "native"), { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .map((name) => join(root, "native", name))
+    .sort();
+  const format = await run(tool("clang-format"), write ? ["-i", ...files] : ["--dry-run", "--Werror", ...files]);
+  if (format !== 0) throw new SetupError("the layout of native/ is not clang-format's. `npm run format` corrects it.");
+  if (write) return;
+
+  await buildAddon(); // writes compile_commands.json
+  const tidy = tool("clang-tidy");
+  const queue = files.filter((name) => name.endsWith(".cc"));
+  let failed = 0;
+  const worker = async () => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      console.log(`clang-tidy ${file.slice(root.length + 1)}`);
+      const { ok, stdout, stderr } = await tidyFile(tidy, file);
+      if (ok) continue;
+      failed++;
+      console.error(stdout + stderr);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  if (failed > 0) throw new SetupError(`clang-tidy objects to ${failed} of the files in native/.`);
+});
+
+/**
+ * @param {string} tidy
+ * @param {string} file
+ * @returns {Promise<{ok: boolean, stdout: string, stderr: string}>}
+ */
+async function tidyFile(tidy, file) {
+  const { spawn } = await import("node:child_process");
+  return new Promise((resolve, reject) => {
+    const child = spawn(tidy, ["--quiet", "-p", join(root, "build", "cmake"), file]);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ ok: code === 0, stdout, stderr }));
+  });
+}
