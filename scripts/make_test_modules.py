@@ -83,11 +83,34 @@ class Raises(torch.nn.Module):
         return x
 
 
+class ResNet(torch.nn.Module):
+    """A small residual network with a classifier's inputs and outputs: [B, 3, 224, 224] -> [B, 10]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 7, stride=4, padding=3)
+        self.block = torch.nn.Sequential(
+            torch.nn.Conv2d(8, 8, 3, padding=1),
+            torch.nn.BatchNorm2d(8),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(8, 8, 3, padding=1),
+            torch.nn.BatchNorm2d(8),
+        )
+        self.classifier = torch.nn.Linear(8, 10)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(pixels))
+        x = torch.relu(x + self.block(x))
+        return self.classifier(x.mean(dim=(2, 3)))
+
+
 def main() -> None:
     """Writes every module."""
     OUT.mkdir(parents=True, exist_ok=True)
     for module in (Outputs(), Scalars(), Dtypes(), OptionalInput(), Slow(), Complex(), Raises()):
         torch.jit.script(module).save(str(OUT / f"{type(module).__name__.lower()}.pt"))
+    torch.manual_seed(0)
+    torch.jit.trace(ResNet().eval(), torch.zeros(1, 3, 224, 224)).save(str(OUT / "resnet.pt"))
 
 
 if __name__ == "__main__":
