@@ -100,7 +100,7 @@ function load(): Native {
   }
   let addon: Native;
   try {
-    addon = createRequire(import.meta.url)(path);
+    addon = withPassiveWaiting(() => createRequire(import.meta.url)(path));
   } catch (error) {
     throw loadError(path, error);
   }
@@ -108,6 +108,21 @@ function load(): Native {
   // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
   process.prependListener("exit", () => addon.shutdown());
   return addon;
+}
+
+/**
+ * Loads libtorch with its OpenMP threads set to sleep while they wait, unless the user has chosen. Spinning, the default,
+ * gains nothing measurable where cores are free, and where anything else wants them, as in every server, it makes forwards
+ * many times slower. OpenMP reads the variable when it is loaded, so it is put back afterwards.
+ */
+function withPassiveWaiting<T>(load: () => T): T {
+  if (process.env.OMP_WAIT_POLICY !== undefined || process.env.GOMP_SPINCOUNT !== undefined) return load();
+  process.env.OMP_WAIT_POLICY = "PASSIVE";
+  try {
+    return load();
+  } finally {
+    delete process.env.OMP_WAIT_POLICY;
+  }
 }
 
 function loadError(path: string, error: unknown): NeuronBlipError {

@@ -5,8 +5,8 @@
     python scripts/make_fixtures.py OUT --shapes wide --image-size 96 --text-layers 4
 
 Each is a directory as `save_pretrained` writes it, with a tiny BERT tokenizer. The weights are drawn wide enough that
-answers differ by picture and by question and end after different numbers of tokens; a model of which that is not true is
-refused, since every comparison with it would pass.
+answers differ by picture and by question and end after different numbers of tokens; a model of which that is not true
+is refused, since every comparison with it would pass.
 
 Pictures and text have one width: `BlipForQuestionAnswering` cannot answer with two.
 """
@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 from transformers import AddedToken, BertTokenizerFast, BlipConfig, BlipForQuestionAnswering
 
 CLS, SEP = 101, 102
@@ -147,7 +146,10 @@ def check(model: BlipForQuestionAnswering, seed: int) -> str:
     questions = torch.randint(150, model.config.text_config.vocab_size - 2, (4, 8), generator=generator)
     questions[:, 0], questions[:, -1] = CLS, SEP
     tokens = model.generate(
-        input_ids=questions.repeat(4, 1), pixel_values=pixels.repeat_interleave(4, dim=0), do_sample=False, max_new_tokens=20
+        input_ids=questions.repeat(4, 1),
+        pixel_values=pixels.repeat_interleave(4, dim=0),
+        do_sample=False,
+        max_new_tokens=20,
     )
     rows = [tuple(token for token in row if token) for row in tokens.tolist()]
     by_picture = min(len(set(rows[question::4])) for question in range(4))

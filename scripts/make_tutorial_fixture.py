@@ -3,14 +3,16 @@
     python scripts/make_tutorial_fixture.py OUT                                   384 px, question 8, answer 20
     python scripts/make_tutorial_fixture.py OUT --image-size 32 --patch-size 8 --question-length 12 --answer-length 9
     python scripts/make_tutorial_fixture.py OUT --model MODEL                     from a model directory
-    python scripts/make_tutorial_fixture.py OUT --static                          lengths fixed, as a compiler's would be
+    python scripts/make_tutorial_fixture.py OUT --static                          lengths fixed, as a compiler would
 
-A trace of transformers' BLIP for the CPU takes questions and answers of any length up to the model's positions, whatever
-lengths it was made with. --static adds what refuses every other length, to test loaders without a Neuron compiler.
+A trace of transformers' BLIP for the CPU takes questions and answers of any length up to the model's positions,
+whatever lengths it was made with. --static adds what refuses every other length, to test loaders without a Neuron
+compiler.
 
-The model is small and random (see make_fixtures.py) unless MODEL is given. Differences from scripts/trace.py, all of them
-the tutorial's: the decoder's head runs over all positions and the wanted one is picked from its output; the question's
-mask goes to transformers as it is, which from 4.57 to 5.18 at least ignores it; no manifest, no tokenizer, batch 1.
+The model is small and random (see make_fixtures.py) unless MODEL is given. Differences from scripts/trace.py, all of
+them the tutorial's: the decoder's head runs over all positions and the wanted one is picked from its output; the
+question's mask goes to transformers as it is, which from 4.57 to 5.18 at least ignores it; no manifest, no tokenizer,
+batch 1.
 """
 
 from __future__ import annotations
@@ -58,8 +60,9 @@ class NeuronTextEncoder(nn.Module):
 
 
 class Static(nn.Module):
-    """Gives a part's outputs, and refuses token ids of any other length than at tracing (by adding a fixed zero tensor in
-    place, which cannot be broadcast the other way).
+    """Gives a part's outputs, and refuses token ids of any other length than at tracing.
+
+    It adds a fixed zero tensor in place, which cannot be broadcast the other way.
     """
 
     def __init__(self, part: nn.Module, length: int) -> None:
@@ -98,7 +101,7 @@ class DecoderOutputFormatter(nn.Module):
 
 
 class PaddedDecoder(nn.Module):
-    """input_ids [1, La], question_embeds [1, Lq, D], question mask [1, Lq], attention_mask [1, La], current position [1]
+    """input_ids [1, La], question_embeds [1, Lq, D], question mask [1, Lq], attention_mask [1, La], position [1]
     -> logits [1, 1, V]
     """
 
@@ -128,7 +131,12 @@ class PaddedDecoder(nn.Module):
 
 @torch.no_grad()
 def write(
-    directory: Path, model: BlipForQuestionAnswering, question_length: int, answer_length: int, gather: bool, static: bool
+    directory: Path,
+    model: BlipForQuestionAnswering,
+    question_length: int,
+    answer_length: int,
+    gather: bool,
+    static: bool,
 ) -> None:
     """Traces the parts of `model` into `directory`, which also gets config.json."""
     config = model.config
@@ -182,7 +190,9 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if options.model:
-        model = BlipForQuestionAnswering.from_pretrained(options.model, dtype=torch.float32, attn_implementation="eager")
+        model = BlipForQuestionAnswering.from_pretrained(
+            options.model, dtype=torch.float32, attn_implementation="eager"
+        )
     else:
         shape = replace(SHAPES["small"], image_size=options.image_size, patch_size=options.patch_size)
         model = make_model(shape, options.seed)

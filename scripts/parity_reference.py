@@ -2,8 +2,8 @@
 
     python scripts/parity_reference.py MODEL OUT --images a.png b.jpg --questions "what is it?" "is there a cat?"
 
-MODEL is a Hugging Face id or directory. OUT gets two files; every row is computed on the CPU in float32 with eager attention
-and pictures go through Pillow (transformers 4: the slow processor; 5: the "pil" backend).
+MODEL is a Hugging Face id or directory. OUT gets two files; everything is computed on the CPU in float32 with eager
+attention, and pictures go through Pillow (transformers 4: the slow processor; 5: the "pil" backend).
 
 reference.safetensors, where I counts images and Q questions from 0, n is a question's own token count, Lq the question
 length asked for, S the tokens of a picture, D the width, V the vocabulary:
@@ -14,10 +14,10 @@ length asked for, S the tokens of a picture, D the width, V the vocabulary:
   question.Q.padded_input_ids     int64 [1, Lq]   cut to Lq tokens with [SEP] last, if longer (`truncated` in the JSON)
   question.Q.attention_mask       int64 [1, Lq]
   pair.I.Q.question_embeds        float32 [1, n, D]    the text encoder's output, unpadded
-  pair.I.Q.padded_question_embeds float32 [1, Lq, D]   the same for the padded question with its mask; rows n… are of padding
-  pair.I.Q.answer_ids             int64 [1, T + 1]     what the decoder was fed for the next entry, its first token included
-  pair.I.Q.logits                 float32 [1, T, V]    the decoder's logits after each of those tokens but the last, from the
-                                                       unpadded question
+  pair.I.Q.padded_question_embeds float32 [1, Lq, D]   the same, padded, with its mask (from row n on: padding)
+  pair.I.Q.answer_ids             int64 [1, T + 1]     the answer that the next entries are about, first token included
+  pair.I.Q.logits                 float32 [1, T, V]    the decoder's logits after each of those tokens but the last,
+                                                       from the unpadded question
   pair.I.Q.ones_logits            float32 [1, T, V]    the same from the padded question with transformers' mask of ones
                                                        (left out where the question was truncated)
 
@@ -31,13 +31,13 @@ reference.json:
                       unpadded question alone:
                       {"image": I, "question": Q, "settings": {"max_new_tokens" | "max_length" | "min_length": number},
                        "sequence": ids with the first token and, if reached, [SEP], "text": decoded,
-                       "token_log_probs": [log-probability of each token after the first, from the processed scores: with
-                       min_length in force, [SEP] is left out of the sum],
+                       "token_log_probs": [log-probability of each token after the first, from the processed scores:
+                       with min_length in force, [SEP] is left out of the sum],
                        "raw_token_log_probs": [the same from the logits as they are]}
   padded_generate     one entry for each setting: all images with all questions (Q fastest) in one batch, padded to Lq,
                       with the tokenizer's mask for the encoder and, as transformers does it, ones for the decoder:
                       {"settings", "pairs": [[I, Q]…], "sequences": [ids, padded with the pad token after [SEP]…],
-                       "token_log_probs": [[…]…], "raw_token_log_probs": [[…]…] as above, one for each token up to [SEP]}
+                       "token_log_probs": [[…]…], "raw_token_log_probs": [[…]…] as above, for each token up to [SEP]}
                       Questions that were truncated are not in it.
 """
 
@@ -202,7 +202,12 @@ def read_image(path: Path) -> Image.Image:
 
 @torch.no_grad()
 def make_reference(
-    model: str, out: Path, images: list[Path], questions: list[str], question_length: int, settings: list[dict[str, int]]
+    model: str,
+    out: Path,
+    images: list[Path],
+    questions: list[str],
+    question_length: int,
+    settings: list[dict[str, int]],
 ) -> dict[str, Any]:
     """Computes and writes everything; returns what reference.json holds. Raises CompileError as `load_source`."""
     source = load_source(model)

@@ -2,7 +2,7 @@
 // model. Python's side is set up in an environment of its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,6 +36,7 @@ const DEMO_QUESTIONS = [
  * @property {string} name
  * @property {string[]} [fixture] arguments of make_fixtures.py; without, the demo model
  * @property {number} [batchSize]
+ * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  */
 
 /** @type {Case[]} */
@@ -44,10 +45,28 @@ const LIVE = [
   { name: "deep-seed-2", fixture: ["--shapes", "deep", "--seed", "2"] },
   { name: "wide-seed-3-batch-4", fixture: ["--shapes", "wide", "--seed", "3"], batchSize: 4 },
   { name: "small-seed-4-batch-3", fixture: ["--shapes", "small", "--seed", "4"], batchSize: 3 },
+  {
+    name: "tutorial-384-pixels",
+    fixture: ["--shapes", "small", "--seed", "5", "--image-size", "384", "--patch-size", "16"],
+    tutorial: ["--question-length", "8", "--answer-length", "20"],
+  },
+  {
+    name: "tutorial-other-lengths",
+    fixture: ["--shapes", "small", "--seed", "6"],
+    tutorial: ["--question-length", "12", "--answer-length", "9"],
+  },
   { name: "demo" },
 ];
 /** @type {Case[]} */
-const COMMITTED = [{ name: "small", fixture: ["--shapes", "small", "--seed", "0"], batchSize: 2 }, { name: "demo" }];
+const COMMITTED = [
+  { name: "small-batch-2", fixture: ["--shapes", "small", "--seed", "0"], batchSize: 2 },
+  {
+    name: "tutorial",
+    fixture: ["--shapes", "small", "--seed", "7"],
+    tutorial: ["--question-length", "8", "--answer-length", "20"],
+  },
+  { name: "demo" },
+];
 
 /**
  * @returns {Promise<string>} a Python with transformers
@@ -106,8 +125,23 @@ async function makeCase(python, wanted, directory) {
     await step("make_fixtures.py", scratch, ...wanted.fixture);
     source = join(scratch, /** @type {string} */ (wanted.fixture[1]));
     model = join(directory, "model");
-    const lengths = ["--question-length", "20", "--answer-length", "20", "--batch-size", String(wanted.batchSize ?? 1)];
-    await step("trace.py", source, model, "--target", "cpu", ...lengths, "--log-dir", join(scratch, "logs"));
+    if (wanted.tutorial) {
+      await step("make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);
+      // The tutorial's directory has no tokenizer: it comes from the model's.
+      for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
+        cpSync(join(source, name), join(directory, "tokenizer", name));
+      }
+    } else {
+      const lengths = [
+        "--question-length",
+        "20",
+        "--answer-length",
+        "20",
+        "--batch-size",
+        String(wanted.batchSize ?? 1),
+      ];
+      await step("trace.py", source, model, "--target", "cpu", ...lengths, "--log-dir", join(scratch, "logs"));
+    }
     [images, questions, questionLength] = [PHOTOGRAPHS, QUESTIONS, 20];
   } else {
     await step("demo/to_transformers.py", model, source);
@@ -128,7 +162,11 @@ async function makeCase(python, wanted, directory) {
     ...settings,
   );
   const relativeTo = (/** @type {string} */ path) => relative(directory, path);
-  const record = { model: relativeTo(model), images: images.map(relativeTo) };
+  const record = {
+    model: relativeTo(model),
+    images: images.map(relativeTo),
+    ...(wanted.tutorial && { tokenizer: "tokenizer" }),
+  };
   writeFileSync(join(directory, "case.json"), `${JSON.stringify(record, null, 2)}\n`);
   rmSync(scratch, { recursive: true });
 }

@@ -3,9 +3,9 @@
     python scripts/trace.py Salesforce/blip-vqa-base blip-vqa-base-cpu --target cpu
     python scripts/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 4
 
-MODEL is a Hugging Face id or a directory that `save_pretrained` wrote. DIR gets the three traced parts, the configuration
-and tokenizer, a manifest (neuron_blip.json) and reference inputs and outputs (reference.safetensors). What is up to date,
-by what it was made from, is left alone.
+MODEL is a Hugging Face id or a directory that `save_pretrained` wrote. DIR gets the three traced parts, the
+configuration and tokenizer, a manifest (neuron_blip.json) and reference inputs and outputs (reference.safetensors).
+What is up to date, by what it was made from, is left alone.
 
 Exit codes: 0 done, 1 the model or the directory would not do (the message says why), 2 wrong arguments, 3 something has
 to be installed, 4 an unexpected error (the log has the details), 130 interrupted.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 INSTALL = """\
 The Python that runs this ({python}) cannot import {name}: {error}.
-Compiling needs torch, transformers (4.57 or 5), safetensors and Pillow. Install them into it, best in a virtual environment:
+Compiling needs torch, transformers (4.57 or 5), safetensors and Pillow. Install them, best in a virtual environment:
   python3 -m venv .venv && . .venv/bin/activate && pip install -r scripts/requirements.txt"""
 
 
@@ -29,7 +29,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="trace.py",
         description=(__doc__ or "").split("\n\n")[0],
-        epilog="Python packages it needs: scripts/requirements.txt; for --target inf2 also torch-neuronx and neuronx-cc.",
+        epilog="It needs the packages of scripts/requirements.txt; --target inf2 torch-neuronx and neuronx-cc too.",
     )
     parser.add_argument("model", metavar="MODEL", help="Hugging Face id, or directory written by save_pretrained")
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory to write; made if it is not there")
@@ -51,8 +51,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--compiler-args",
         metavar="ARGS",
         help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16. The "
-        "default casts matrix products only, so that masks and sums stay float32, and to fp16, the tutorial's type, which "
-        "rounds eight times finer than bf16; --auto-cast-type alone would cast nothing. Write it with an equals sign: "
+        "default casts matrix products only, so that masks and sums stay float32, and to fp16, the tutorial's type, "
+        "which rounds eight times finer than bf16; --auto-cast-type alone would cast nothing. With an equals sign: "
         '--compiler-args="--auto-cast=none"',
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
@@ -64,9 +64,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--tolerance",
         metavar="X",
         type=float,
-        default=1e-5,
-        help="with --target cpu, fail where a part differs from transformers by more than X times its largest value, or "
-        "than X where that is below 1 (default %(default)s)",
+        default=1e-4,
+        help="with --target cpu, fail where a part differs from transformers by more than X times its largest value, "
+        "or than X where that is below 1 (default %(default)s)",
     )
     parser.add_argument("--force", action="store_true", help="trace again what is up to date")
     return parser.parse_args(arguments)
@@ -93,6 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     if options.directory.exists() and not options.directory.is_dir():
         print(f'error: "{options.directory}" is a file. Give a directory to write the model to.', file=sys.stderr)
+        return 1
+    model = Path(options.model)
+    if model.is_dir() and model.resolve() == options.directory.resolve():
+        print(f'error: "{model}" is the model itself. Give another directory to write to.', file=sys.stderr)
         return 1
     missing = check_packages()
     if missing:
@@ -139,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except OSError as error:
         logger.debug("failed", exc_info=True)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: could not write to {options.directory}: {error}", file=sys.stderr)
         return 1
     except Exception as error:
         logger.debug("failed", exc_info=True)

@@ -10,6 +10,9 @@ describe("the examples", () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
     assert.equal(status, 0, stderr);
     // From torch 2.13.0 with Pillow's resize, rounded.
-    assert.match(stdout, /inputs: pixels: Tensor\nclass 2: logit 0\.369\nclass 0: logit 0\.322\nclass 9: logit 0\.180\n/);
+    assert.match(
+      stdout,
+      /inputs: pixels: Tensor\nclass 2: logit 0\.369\nclass 0: logit 0\.322\nclass 9: logit 0\.180\n/,
+    );
   });
 });

@@ -13,8 +13,10 @@ export interface CompiledShapes {
   readonly imageTokens: number;
   readonly visionHiddenSize: number;
   readonly textHiddenSize: number;
-  /** Tokens of a question, [CLS] and [SEP] included. */
+  /** The most tokens of a question, [CLS] and [SEP] included. */
   readonly questionLength: number;
+  /** Whether questions are padded to that length. A part traced on the CPU takes any length, and needs no padding. */
+  readonly padsQuestions: boolean;
   /** Tokens of an answer that the decoder can read, its first included. */
   readonly answerLength: number;
 }
@@ -51,50 +53,56 @@ export async function findShapes(
       imageSize: manifest.image_size,
       batchSize: manifest.batch_size,
       questionLength: manifest.question_length,
+      padsQuestions: true,
       answerLength: manifest.answer_length,
     };
   }
   const fixed = { ...common, imageSize: config.imageSize, batchSize: 1 };
-  const questionLength =
-    lengths.questionLength ??
-    (await longestThatRuns("question", modules.text_encoder, config, (length) => [
-      int64([1, length], 1n),
-      int64([1, length], 1n),
-      Tensor.zeros("float32", [1, fixed.imageTokens, fixed.visionHiddenSize]),
-      int64([1, fixed.imageTokens], 1n),
-    ]));
-  const answerLength =
-    lengths.answerLength ??
-    (await longestThatRuns("answer", modules.text_decoder, config, (length) => [
-      int64([1, length], 1n),
-      Tensor.zeros("float32", [1, questionLength, fixed.textHiddenSize]),
-      int64([1, questionLength], 1n),
-      int64([1, length], 1n),
-      int64([1], 0n),
-    ]));
-  return { ...fixed, questionLength, answerLength };
+  const question = await trialLength("question", modules.text_encoder, config, lengths.questionLength, (length) => [
+    int64([1, length], 1n),
+    int64([1, length], 1n),
+    Tensor.zeros("float32", [1, fixed.imageTokens, fixed.visionHiddenSize]),
+    int64([1, fixed.imageTokens], 1n),
+  ]);
+  const answer = await trialLength("answer", modules.text_decoder, config, lengths.answerLength, (length) => [
+    int64([1, length], 1n),
+    Tensor.zeros("float32", [1, question.length, fixed.textHiddenSize]),
+    int64([1, question.length], 1n),
+    int64([1, length], 1n),
+    int64([1], 0n),
+  ]);
+  const questionLength = question.takesAny ? (lengths.questionLength ?? config.maxPositionEmbeddings) : question.length;
+  return { ...fixed, questionLength, padsQuestions: !question.takesAny, answerLength: answer.length };
 }
 
-/** The length that a part without a manifest runs with. */
-async function longestThatRuns(
+/** The tutorial's lengths. */
+const USUAL = { question: 8, answer: 20 } as const;
+
+/** A length that a part runs with, and whether it runs with the next one as well: then it was traced for any. */
+async function trialLength(
   what: "question" | "answer",
   module: TorchModule,
   config: BlipConfig,
+  given: number | undefined,
   inputsOf: (length: number) => Tensor[],
-): Promise<number> {
-  const usual = what === "question" ? 8 : 20;
-  const candidates = [
-    usual,
-    ...Array.from({ length: config.maxPositionEmbeddings }, (_, i) => config.maxPositionEmbeddings - i),
-  ];
+): Promise<{ length: number; takesAny: boolean }> {
+  const longest = config.maxPositionEmbeddings;
+  const candidates = given === undefined ? [USUAL[what], ...countDown(longest)] : [given];
   for (const length of candidates) {
-    if (await runs(module, inputsOf(length))) return length;
+    if (!(await runs(module, inputsOf(length)))) continue;
+    const neighbour = length < longest ? length + 1 : length - 1;
+    return { length, takesAny: await runs(module, inputsOf(neighbour)) };
   }
+  const tried = given ?? `from 1 to ${longest}`;
   throw new NeuronBlipError(
     "ARTIFACT_MISMATCH",
-    `No ${what} length from 1 to ${config.maxPositionEmbeddings} runs through "${module.path}": it was not traced as the ` +
-      "tutorial does it, or not from this config.json.",
+    `No ${what} length ${tried} runs through "${module.path}": it was not traced as the tutorial does it, with another ` +
+      `${what}Length, or not from this config.json.`,
   );
+}
+
+function countDown(from: number): number[] {
+  return Array.from({ length: from }, (_, i) => from - i);
 }
 
 async function runs(module: TorchModule, inputs: Tensor[]): Promise<boolean> {

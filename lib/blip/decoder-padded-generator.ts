@@ -1,7 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
-import { checkInput, tensorFrom } from "../runtime/check.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
 import type { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
+import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The decoder's own inputs for one step. */
 export interface DecoderInputs {
@@ -20,17 +21,18 @@ export interface DecoderInputs {
 export class DecoderPaddedGenerator {
   readonly #module: TorchModule;
   readonly #sequenceShape: readonly [number, number];
-  readonly #questionShape: readonly number[];
+  readonly #questionShape: ShapePattern;
   readonly #padTokenId: bigint;
 
   constructor(
     module: TorchModule,
-    shapes: { batchSize: number; answerLength: number; questionLength: number; textHiddenSize: number },
+    shapes: Pick<CompiledShapes, "batchSize" | "answerLength" | "questionLength" | "padsQuestions" | "textHiddenSize">,
     padTokenId: number,
   ) {
     this.#module = module;
     this.#sequenceShape = [shapes.batchSize, shapes.answerLength];
-    this.#questionShape = [shapes.batchSize, shapes.questionLength, shapes.textHiddenSize];
+    const questionLength = shapes.padsQuestions ? shapes.questionLength : "any";
+    this.#questionShape = [shapes.batchSize, questionLength, shapes.textHiddenSize];
     this.#padTokenId = BigInt(padTokenId);
   }
 

@@ -26,7 +26,7 @@ export interface ReplicaOptions {
   threads?: number;
   /** Compare the files with the manifest's SHA-256 before loading them. Default true. */
   verify?: boolean;
-  /** The compiled length of questions, for a directory without a manifest. Default: found by trial. */
+  /** The longest question, for a directory without a manifest. Default: found by trial. */
   questionLength?: number;
   /** The compiled length of answers, for a directory without a manifest. Default: found by trial. */
   answerLength?: number;
@@ -200,7 +200,7 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
     return greedySearch(rows.length, nextTokenLogits, config, signal);
   }
 
-  /** The questions, each padded to the compiled length, with their masks. */
+  /** The questions, each padded to the compiled length where there is one, with their masks. */
   #padQuestions(inputs: GenerateInputs, questionMask: "real" | "ones"): Omit<QuestionRow, "image">[] {
     const { inputIds, attentionMask } = inputs;
     checkRank("inputIds", inputIds, "int64", 2);
@@ -240,19 +240,13 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
             `truncate it, or compile again with --question-length ${attended} or more.`,
         );
       }
+      const width = this.shapes.padsQuestions ? this.shapes.questionLength : attended;
       return {
-        inputIds: this.#paddedRow((i) => (i < length ? (ids[row * length + i] as bigint) : pad)),
-        attentionMask: this.#paddedRow((i) => (i < real ? 1n : 0n)),
-        decoderMask: this.#paddedRow((i) => (i < attended ? 1n : 0n)),
+        inputIds: int64Row(width, (i) => (i < length ? (ids[row * length + i] as bigint) : pad)),
+        attentionMask: int64Row(width, (i) => (i < real ? 1n : 0n)),
+        decoderMask: int64Row(width, (i) => (i < attended ? 1n : 0n)),
       };
     });
-  }
-
-  /** An int64 tensor [1, question length]. */
-  #paddedRow(valueAt: (column: number) => bigint): Tensor<"int64"> {
-    const row = Tensor.zeros("int64", [1, this.shapes.questionLength]);
-    for (let i = 0; i < row.data.length; i++) row.data[i] = valueAt(i);
-    return row;
   }
 
   /** The embeddings of each row's picture. */
@@ -271,6 +265,13 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
       : rowsOf(imageEmbeds as Tensor<"float32">);
     return Array.from({ length: count }, (_, i) => (images.length === 1 ? images[0] : images[i]) as Tensor<"float32">);
   }
+}
+
+/** An int64 tensor [1, length]. */
+function int64Row(length: number, valueAt: (column: number) => bigint): Tensor<"int64"> {
+  const row = Tensor.zeros("int64", [1, length]);
+  for (let i = 0; i < length; i++) row.data[i] = valueAt(i);
+  return row;
 }
 
 /** One question, each tensor [1, …]. */

@@ -1,20 +1,21 @@
-import { checkInput, tensorFrom } from "../runtime/check.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
 import type { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
+import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The compiled text encoder, which reads a question in the light of a picture: `text_encoder.pt`. */
 export class TextEncoderWrapper {
   readonly #module: TorchModule;
-  readonly #textShape: readonly number[];
+  readonly #textShape: ShapePattern;
   readonly #imageShape: readonly number[];
   readonly #imageAttentionMask: Tensor<"int64">;
 
   constructor(
     module: TorchModule,
-    shapes: { batchSize: number; questionLength: number; imageTokens: number; visionHiddenSize: number },
+    shapes: Pick<CompiledShapes, "batchSize" | "questionLength" | "padsQuestions" | "imageTokens" | "visionHiddenSize">,
   ) {
     this.#module = module;
-    this.#textShape = [shapes.batchSize, shapes.questionLength];
+    this.#textShape = [shapes.batchSize, shapes.padsQuestions ? shapes.questionLength : "any"];
     this.#imageShape = [shapes.batchSize, shapes.imageTokens, shapes.visionHiddenSize];
     // Every part of a picture counts, always.
     this.#imageAttentionMask = Tensor.zeros("int64", this.#imageShape.slice(0, 2));

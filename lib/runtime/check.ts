@@ -2,11 +2,15 @@ import { NeuronBlipError } from "../errors.js";
 import { type Dtype, Tensor } from "../tensor.js";
 import type { TorchOutput } from "./torch-module.js";
 
+/** A compiled shape; where the part takes any size along a dimension, that is "any". */
+export type ShapePattern = readonly (number | "any")[];
+
 /** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and shape that was compiled for. */
-export function checkInput(name: string, tensor: Tensor, dtype: Dtype, shape: readonly number[]): void {
+export function checkInput(name: string, tensor: Tensor, dtype: Dtype, shape: ShapePattern): void {
   if (!(tensor instanceof Tensor)) throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor.`);
-  const sameShape = tensor.shape.length === shape.length && shape.every((size, i) => tensor.shape[i] === size);
-  if (tensor.dtype !== dtype || !sameShape) {
+  const fits =
+    tensor.shape.length === shape.length && shape.every((size, i) => size === "any" || tensor.shape[i] === size);
+  if (tensor.dtype !== dtype || !fits) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `${name} must be ${dtype} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,

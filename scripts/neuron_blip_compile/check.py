@@ -21,7 +21,9 @@ Part = Any  # a callable of positional tensors: a wrapper or a loaded TorchScrip
 
 
 @torch.no_grad()
-def largest_difference(part: str, compiled: Part, model: BlipForQuestionAnswering, example: Example) -> tuple[float, float]:
+def largest_difference(
+    part: str, compiled: Part, model: BlipForQuestionAnswering, example: Example
+) -> tuple[float, float]:
     """The largest absolute difference between a compiled part and the eager model, and the largest eager value.
 
     Raises CompileError where the compiled part gives another shape, or numbers that are none.
@@ -67,7 +69,10 @@ def largest_difference(part: str, compiled: Part, model: BlipForQuestionAnswerin
 
 @torch.no_grad()
 def eager_sequences(model: BlipForQuestionAnswering, example: Example, new_tokens: int) -> Tensor:
-    """Greedy answers of transformers' `generate`, each row by itself and unpadded. int64 [B, 1 + new_tokens], padded."""
+    """Greedy answers of transformers' `generate`, each row asked by itself and unpadded.
+
+    int64 [B, 1 + new_tokens], padded.
+    """
     text = model.config.text_config
     # All that a checkpoint may set otherwise is set, so that this is plain greedy search.
     greedy = GenerationConfig(

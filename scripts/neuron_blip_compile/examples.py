@@ -37,7 +37,9 @@ def make_example(
     def random_tokens(*shape: int) -> Tensor:
         tokens = torch.randint(1, text.vocab_size, shape, generator=generator)
         # Pad and separator are left out: they mean something.
-        return torch.where((tokens == text.pad_token_id) | (tokens == text.sep_token_id), torch.ones_like(tokens), tokens)
+        return torch.where(
+            (tokens == text.pad_token_id) | (tokens == text.sep_token_id), torch.ones_like(tokens), tokens
+        )
 
     pixels = make_pixels(rows, image_size, generator)
     lengths = tuple(3 + (5 * seed + 3 * row + 2) % (length - 2) for row in range(rows))

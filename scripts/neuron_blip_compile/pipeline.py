@@ -29,8 +29,8 @@ from .wrappers import PARTS, wrap
 
 logger = logging.getLogger(__name__)
 
-# Parts wait here until all are made and checked: a run that stops early leaves the directory as it was, and the next one
-# takes up what is finished.
+# Parts wait here until all are made and checked: a run that stops early leaves the directory as it was, and the next
+# one takes up what is finished.
 STAGING = ".compiling"
 CHECKS = 4
 
@@ -53,8 +53,6 @@ def compile_model(request: Request) -> None:
     """Brings a model directory up to date. Raises CompileError."""
     directory, settings = request.directory, request.settings
     neuron = targets.neuron_version() if settings.target == "inf2" else None
-    if Path(request.model).is_dir() and Path(request.model).resolve() == directory.resolve():
-        raise CompileError(f'"{directory}" is the model itself. Give another directory to write to.')
     with step(f"Loading {request.model}"):
         source = load_source(request.model, request.revision)
     settings.check(source.model.config.text_config.max_position_embeddings)
@@ -64,11 +62,16 @@ def compile_model(request: Request) -> None:
             shutil.rmtree(small, ignore_errors=True)
             small.mkdir()
             _write_small_files(request, source, small)
-        _compile_parts(request, source, staging, manifest.versions(neuron))
+        record = _compile_parts(request, source, staging, manifest.versions(neuron))
+        for path in [*staging.glob("*.pt"), *staging.glob("*.safetensors")] if record else []:
+            os.replace(path, directory / path.name)
         for path in sorted(small.iterdir()):
             target = directory / path.name
             if not target.is_file() or target.read_bytes() != path.read_bytes():
                 os.replace(path, target)
+        if record:
+            # Last: until then, the manifest there tells every reader that the files are not those it describes.
+            write_json(directory / manifest.FILE, record)
         shutil.rmtree(staging)
 
 
@@ -78,12 +81,15 @@ def _write_small_files(request: Request, source: Source, out: Path) -> None:
     write_processor(
         request.processor or request.model,
         None if request.processor else request.revision,
-        source.image_size,
+        source,
         out,
     )
 
 
-def _compile_parts(request: Request, source: Source, staging: Path, used: Mapping[str, str | None]) -> None:
+def _compile_parts(
+    request: Request, source: Source, staging: Path, used: Mapping[str, str | None]
+) -> dict[str, Any] | None:
+    """Makes what is out of date, in the staging directory. Returns the new manifest; None where nothing is to do."""
     directory, settings = request.directory, request.settings
     recorded = manifest.read_parts(directory)
     digests = {part: manifest.made_from(part, source, settings, used) for part in PARTS}
@@ -99,11 +105,11 @@ def _compile_parts(request: Request, source: Source, staging: Path, used: Mappin
 
     reference = (read_json(directory / manifest.FILE) or {}).get("reference")
     whole = sha256_of_json([digests[part] for part in PARTS])
-    if len(entries) == len(PARTS) and all(path.parent == directory for path in files.values()):
-        if manifest.is_up_to_date(reference, directory / manifest.REFERENCE, whole):
-            for part in PARTS:
-                _say(part, "up to date", entries[part])
-            return
+    in_place = len(entries) == len(PARTS) and all(path.parent == directory for path in files.values())
+    if in_place and manifest.is_up_to_date(reference, directory / manifest.REFERENCE, whole):
+        for part in PARTS:
+            _say(part, "up to date", entries[part])
+        return None
 
     parts = wrap(source.model)
     checkable = settings.target == "cpu" or targets.has_neuron_device()
@@ -142,11 +148,11 @@ def _compile_parts(request: Request, source: Source, staging: Path, used: Mappin
         "sha256": sha256_of_file(reference_file),
         "made_from": whole,
     }
-    for path in [*files.values(), reference_file]:
-        if path.parent == staging:
-            os.replace(path, directory / path.name)
-    # Last: until then, the manifest there tells every reader that the files are not those it describes.
-    write_json(directory / manifest.FILE, manifest.build(source, settings, used, entries, reference))
+    # Left over from a run with other settings, and finished in the meantime.
+    for part, path in files.items():
+        if path.parent == directory:
+            (staging / f"{part}.pt").unlink(missing_ok=True)
+    return manifest.build(source, settings, used, entries, reference)
 
 
 def _trace_part(
@@ -200,7 +206,9 @@ def _check_answers(
     print(f"answers       {equal} of {count} equal to transformers' generate", flush=True)
     if settings.target == "cpu" and equal < count:
         logger.debug("found %s wanted %s", found, wanted)
-        raise CompileError(f"{count - equal} of {count} answers differ from transformers' generate. Nothing was replaced.")
+        raise CompileError(
+            f"{count - equal} of {count} answers differ from transformers' generate. Nothing was replaced."
+        )
 
 
 @torch.no_grad()
@@ -232,6 +240,8 @@ def _locked(directory: Path) -> Iterator[Path]:
         try:
             yield staging
         finally:
+            if staging.is_dir() and not any(staging.glob("*.pt")):
+                shutil.rmtree(staging)
             Path(lock.name).unlink(missing_ok=True)
 
 

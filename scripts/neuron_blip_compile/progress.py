@@ -1,4 +1,4 @@
-"""What a compilation tells while it runs: lines on the terminal, and all of it, with transformers' own words, in a log."""
+"""What a compilation tells while it runs: lines on the terminal, and everything, the libraries' words too, in a log."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ class Source:
         size = self.model.config.vision_config.image_size
         if isinstance(size, (list, tuple)):
             if len(set(size)) != 1:
-                raise CompileError(f"This model's pictures are {size[0]} x {size[1]}; only square ones can be compiled.")
+                raise CompileError(
+                    f"This model's pictures are {size[0]} x {size[1]}; only square ones can be compiled."
+                )
             size = size[0]
         return int(size)
 
@@ -51,8 +53,12 @@ def load_source(model: str, revision: str | None = None) -> Source:
             f'"{model}" is a file. Give the directory that holds config.json and the weights, or a Hugging Face id.'
         )
     local = directory.is_dir()
+    if not local and (model.startswith((".", "/", "~")) or model.count("/") > 1):
+        raise CompileError(f'There is no directory "{model}".')
     if local and not (directory / "config.json").is_file():
-        raise CompileError(f'"{model}" has no config.json, so it is not a model directory as save_pretrained writes it.')
+        raise CompileError(
+            f'"{model}" has no config.json, so it is not a model directory as save_pretrained writes it.'
+        )
     where = str(directory) if local else model
     config = _explain(model, local, lambda: AutoConfig.from_pretrained(where, revision=revision))
     _check_architecture(model, config)
@@ -109,11 +115,12 @@ def generation_config(model: BlipForQuestionAnswering) -> GenerationConfig:
     return config
 
 
-def write_processor(model: str, revision: str | None, image_size: int, out: Path) -> None:
-    """Writes preprocessor_config.json, tokenizer.json and tokenizer_config.json, as transformers saves them, into `out`.
+def write_processor(model: str, revision: str | None, source: Source, out: Path) -> None:
+    """Writes preprocessor_config.json, tokenizer.json and tokenizer_config.json into `out`, as transformers does.
 
-    Raises CompileError where the model has none, or where its pictures have another size than the vision model's.
+    Raises CompileError where `model` has none, or where they do not fit `source`.
     """
+    image_size, text = source.image_size, source.model.config.text_config
     directory = Path(model).expanduser()
     local = directory.is_dir()
     where = str(directory) if local else model
@@ -132,9 +139,23 @@ def write_processor(model: str, revision: str | None, image_size: int, out: Path
     except Exception as error:
         logger.debug("loading the tokenizer failed", exc_info=True)
         raise CompileError(
-            f'"{model}" has no tokenizer that transformers {transformers.__version__} can read (it may have been saved by a '
-            f"newer one): {_first_line(error)} {hint}"
+            f'"{model}" has no tokenizer that transformers {transformers.__version__} can read (it may have been saved '
+            f"by a newer one): {_first_line(error)} {hint}"
         ) from error
+    # transformers 5 makes an empty tokenizer where there are no files, so that this is also how a missing one shows.
+    for token, found, wanted in (
+        ("[SEP]", tokenizer.sep_token_id, text.sep_token_id),
+        ("[PAD]", tokenizer.pad_token_id, text.pad_token_id),
+    ):
+        if found != wanted:
+            raise CompileError(
+                f'"{model}" has no tokenizer for this model: its {token} is token {found}, and the '
+                f"model's is {wanted}. {hint}"
+            )
+    if len(tokenizer) > text.vocab_size:
+        raise CompileError(
+            f'The tokenizer of "{model}" has {len(tokenizer)} tokens, and the model only {text.vocab_size}. {hint}'
+        )
     size = {key: value for key, value in dict(images.size).items() if value is not None}
     if size != {"height": image_size, "width": image_size}:
         raise CompileError(
@@ -179,8 +200,8 @@ def _explain(model: str, local: bool, load: Any) -> Any:
         hint = (
             "Check that its config.json and weights are complete."
             if local
-            else "There is no directory of that name here. If it is a Hugging Face id: check its spelling and this host's "
-            "network, or download it where there is one and give the directory."
+            else "There is no directory of that name here. If it is a Hugging Face id: check its spelling and this "
+            "host's network, or download it where there is one and give the directory."
         )
         raise CompileError(f'Could not load "{model}": {_first_line(error)} {hint}') from error
 

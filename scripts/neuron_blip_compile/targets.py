@@ -34,7 +34,7 @@ They are to be had for x86-64 Linux only (Ubuntu 22.04 or newer, Amazon Linux 20
       pip install torch-neuronx==2.9.* neuronx-cc==2.*
       pip install -r {requirements}
     This compiles without a Neuron device; the result is checked on the Inf2 host.
-torch-neuronx brings its own version of torch: use an environment made for it. To run on this machine, use --target cpu."""
+torch-neuronx brings its own version of torch: use an environment made for it. To run on this machine: --target cpu."""
 
 REQUIREMENTS = "scripts/requirements.txt"
 
@@ -81,8 +81,8 @@ def trace(
     if not has_neuron_device():
         if "cpu_backend" not in inspect.signature(neuronx.trace).parameters:
             raise CompileError(
-                f"This host has no Neuron device (/dev/neuron0), and torch_neuronx {neuron_version()[0]} cannot compile "
-                "without one. Compile on an Inf2 host, or install torch-neuronx 2.9."
+                f"This host has no Neuron device (/dev/neuron0), and torch_neuronx {neuron_version()[0]} cannot "
+                "compile without one. Compile on an Inf2 host, or install torch-neuronx 2.9."
             )
         options["cpu_backend"] = True
         if not any(arg.split("=")[0] == "--target" for arg in arguments):
@@ -90,9 +90,7 @@ def trace(
     workdir = log_directory / "neuronx-cc" / part
     workdir.mkdir(parents=True, exist_ok=True)
     try:
-        return neuronx.trace(
-            module, tuple(example), compiler_workdir=str(workdir), compiler_args=arguments, **options
-        )
+        return neuronx.trace(module, tuple(example), compiler_workdir=str(workdir), compiler_args=arguments, **options)
     except Exception as error:
         raise CompileError(f"The Neuron compiler failed on {part}: {error}\nIts own log is in {workdir}.") from error
 

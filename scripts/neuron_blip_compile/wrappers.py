@@ -1,8 +1,9 @@
 """The three parts of BLIP as modules of positional tensors, which is what tracing needs.
 
 Inputs and outputs are those of the inf2 tutorial's parts. B is the batch size, Lq the question length, La the answer
-length, S the tokens of a picture (patches and the class token), D the vision width, Dt the text width, V the vocabulary.
-Each wrapper keeps transformers' module under transformers' own name, so that a part's weights can be found again.
+length, S the tokens of a picture (patches and the class token), D the vision width, Dt the text width (equal to D), V
+the vocabulary. Each wrapper keeps transformers' module under transformers' own name, so that a part's weights can be
+found again.
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ class TextDecoder(nn.Module):
                 is_decoder=True,
                 return_dict=True,
             ).last_hidden_state
-        # A product with a one-hot mask rather than an index: compilers of static graphs have no data-dependent gather to
-        # lower, and the sum is exact, since all other terms are zero.
+        # A product with a one-hot mask rather than an index: compilers of static graphs have no data-dependent gather
+        # to lower, and the sum is exact, since all other terms are zero.
         positions = torch.arange(hidden.shape[1], device=hidden.device)
         chosen = (positions == current_position).to(hidden.dtype).view(1, -1, 1)
         return self.text_decoder.cls((hidden * chosen).sum(dim=1, keepdim=True))
