@@ -50,7 +50,7 @@ class Instance {
  private:
   explicit Instance(Napi::Env env);
   static void Settle(napi_env env, napi_value callback, void* context, void* data);
-  static void CleanUp(void* instance);
+  static void CleanUp(void* data);
   void StopExecutors();
 
   Napi::Env env_;

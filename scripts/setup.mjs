@@ -50,7 +50,7 @@ async function installPackages() {
   if (packagesAreCurrent()) return;
   say("installing npm packages (about half a minute)");
   // The install scripts are left out: the one that matters is the addon's, which is the next step, with its progress shown.
-  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+  const args = ["ci", "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund"];
   const npm = process.env.npm_execpath;
   const code = npm?.endsWith(".js")
     ? await run(process.execPath, [npm, ...args], { cwd: root })
