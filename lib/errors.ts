@@ -28,7 +28,7 @@ export type NeuronBlipErrorCode =
   | "DISPOSED"
   /** The call's `AbortSignal` was aborted. */
   | "ABORTED"
-  /** `neuron-blip compile` or `neuron-blip build` failed. */
+  /** `neuron-blip compile` could not start Python. */
   | "COMPILE_FAILED";
 
 /** The one class of errors that this package throws: a `code` for programs, a message that says what was wrong and what to do. */

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { messageOf, NeuronBlipError } from "./errors.js";
 
 export type JsonObject = { readonly [key: string]: unknown };
 

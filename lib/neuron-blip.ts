@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import {
+  checkModelDirectory,
   type GenerateOptions,
   NeuronBlipForQuestionAnswering,
   type ReplicaOptions,
@@ -12,6 +13,8 @@ import { InFlight } from "./runtime/in-flight.js";
 import type { Tensor } from "./tensor.js";
 
 export interface NeuronBlipOptions extends ReplicaOptions {
+  /** How many cores of the CPU each replica may use. Default: an equal share. */
+  threads?: number;
   /** How many replicas to load; requests go to the least busy one. Default 1. */
   numModels?: number;
   /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
@@ -93,6 +96,12 @@ export class NeuronBlip implements AsyncDisposable {
     }
     // Replicas must not compete for cores.
     const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / numModels));
+    await checkModelDirectory(directory);
+    // Before the models, because it is quick to fail.
+    const processor = await BlipProcessor.fromPretrained(directory, {
+      ...(tokenizer !== undefined && { tokenizer }),
+      ...(maxPixels !== undefined && { maxPixels }),
+    });
     const models: NeuronBlipForQuestionAnswering[] = [];
     try {
       for (let i = 0; i < numModels; i++) {
@@ -102,10 +111,6 @@ export class NeuronBlip implements AsyncDisposable {
           await NeuronBlipForQuestionAnswering.fromPretrained(directory, { ...replicaOptions, threads, verify }),
         );
       }
-      const processor = await BlipProcessor.fromPretrained(directory, {
-        ...(tokenizer !== undefined && { tokenizer }),
-        ...(maxPixels !== undefined && { maxPixels }),
-      });
       return new NeuronBlip(processor, models);
     } catch (error) {
       await Promise.all(models.map((model) => model.dispose()));
@@ -130,12 +135,12 @@ export class NeuronBlip implements AsyncDisposable {
   async answer(
     image: ImageSource | EncodedImage,
     question: string | readonly string[],
-    options: AnswerOptions = {},
+    options?: AnswerOptions,
   ): Promise<Answer | Answer[]> {
     const questions = typeof question === "string" ? [question] : question;
     if (!Array.isArray(questions))
       throw new NeuronBlipError("INVALID_INPUT", "A question is a string, or an array of them.");
-    const answers = await this.#inFlight.run(() => this.#answer(image, questions, options));
+    const answers = await this.#inFlight.run(() => this.#answer(image, questions, options ?? {}));
     return typeof question === "string" ? (answers[0] as Answer) : answers;
   }
 

@@ -64,7 +64,7 @@ const defaultDtypes = new Map<unknown, Dtype>([
   [Uint8Array, "uint8"],
 ]);
 
-/** Which tensor's memory an ArrayBuffer shows. */
+/** A handle of the memory that an ArrayBuffer shows, which lives as long as the buffer does, whichever tensor is disposed. */
 const owners = new WeakMap<ArrayBufferLike, TensorHandle>();
 
 /** The addon's handle of a tensor. For this package's own use. */
@@ -173,7 +173,10 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     this.#checkUsable();
     if (this.#data === undefined || isDetached(this.#data.buffer)) {
       const buffer = guarded(() => native().tensorBuffer(this.#handle));
-      owners.set(buffer, this.#handle);
+      owners.set(
+        buffer,
+        guarded(() => native().viewTensor(this.#handle, 0, this.dtype, this.shape)),
+      );
       this.#data = new arrayTypes[this.dtype](buffer) as TensorData<D>;
     }
     return this.#data;
@@ -187,7 +190,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#data = undefined;
-    native().releaseTensor(this.#handle);
+    guarded(() => native().releaseTensor(this.#handle));
   }
 
   [Symbol.dispose](): void {

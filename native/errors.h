@@ -25,22 +25,26 @@ inline Napi::Error ToJsError(Napi::Env env, const std::string& code, const std::
   return error;
 }
 
-/// Runs a native entry so that no C++ exception leaves it except as a JavaScript one. torch::jit::ErrorReport is not a
-/// c10::Error, hence std::exception.
+/// The code and the message of an exception, whatever it is. torch::jit::ErrorReport is not a c10::Error, hence
+/// std::exception.
+struct Failure {
+  std::string code;
+  std::string message;
+};
+
+/// Call it in a catch block: it describes the exception that is being handled.
+Failure DescribeCurrentException();
+
+/// Runs a native entry so that no C++ exception leaves it except as a JavaScript one.
 template <typename Body>
 auto Guard(Napi::Env env, Body&& body) -> decltype(body()) {
   try {
     return body();
   } catch (const Napi::Error&) {
     throw;
-  } catch (const CodedError& error) {
-    throw ToJsError(env, error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    throw ToJsError(env, "OUT_OF_MEMORY", "The native addon ran out of memory.");
-  } catch (const std::exception& error) {
-    throw ToJsError(env, "EXECUTION_FAILED", error.what());
   } catch (...) {
-    throw ToJsError(env, "EXECUTION_FAILED", "The native addon caught an unknown exception.");
+    const Failure failure = DescribeCurrentException();
+    throw ToJsError(env, failure.code, failure.message);
   }
 }
 

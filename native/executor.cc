@@ -33,14 +33,23 @@ void Executor::Close() {
   wake_.notify_one();
 }
 
-void Executor::Stop() {
-  std::queue<std::function<void()>> dropped;
+bool Executor::closed() {
+  const std::lock_guard lock(mutex_);
+  return closed_;
+}
+
+void Executor::Drop() {
+  std::queue<std::function<void()>> dropped;  // destroyed without the lock
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     tasks_.swap(dropped);
   }
   wake_.notify_one();
+}
+
+void Executor::Stop() {
+  Drop();
   const std::lock_guard lock(join_mutex_);
   if (thread_.joinable()) thread_.join();
 }
@@ -69,16 +78,21 @@ Napi::Value CreateExecutor(const Napi::CallbackInfo& info) {
   return Handle<Executor>::Wrap(info.Env(), std::move(executor));
 }
 
+/// Keeps the executor until it has run: a promise must not be left unsettled because JavaScript dropped its handle.
 class CloseJob : public Job {
  public:
+  explicit CloseJob(std::shared_ptr<Executor> executor) : executor_(std::move(executor)) {}
   void Run() override {}
   Napi::Value Result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  std::shared_ptr<Executor> executor_;
 };
 
 /// Resolves when everything queued before is done. Later work is refused.
 Napi::Value CloseExecutor(const Napi::CallbackInfo& info) {
   const auto executor = Handle<Executor>::Unwrap(info[0]);
-  Napi::Value promise = Instance::Of(info.Env()).Submit(*executor, std::make_unique<CloseJob>());
+  Napi::Value promise = Instance::Of(info.Env()).Submit(*executor, std::make_unique<CloseJob>(executor));
   executor->Close();
   return promise;
 }

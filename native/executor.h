@@ -27,6 +27,10 @@ class Executor {
   bool Post(std::function<void()> task);
   /// Refuses further tasks; the thread ends when the queued ones are done.
   void Close();
+  /// Whether further tasks are refused.
+  bool closed();
+  /// Refuses further tasks, and drops those that are queued.
+  void Drop();
   /// Drops what is queued, waits for the running task and joins the thread. Idempotent, callable from any thread but
   /// its own.
   void Stop();

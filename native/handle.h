@@ -28,14 +28,18 @@ class Handle {
     return handle;
   }
 
-  /// @throws CodedError INVALID_INPUT where the value is not a handle of this kind.
+  /// @throws CodedError INVALID_INPUT where the value is not a handle of this kind, DISPOSED after Drop.
   static std::shared_ptr<T> Unwrap(const Napi::Value& value) {
-    void* data = nullptr;
-    if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&T::kTag) ||
-        napi_unwrap(value.Env(), value, &data) != napi_ok) {
-      throw CodedError("INVALID_INPUT", std::string("Expected a ") + T::kKind + ".");
-    }
-    return static_cast<Holder*>(data)->object;
+    std::shared_ptr<T> object = HolderOf(value).object;
+    if (!object) throw CodedError("DISPOSED", std::string("This ") + T::kKind + " has been disposed.");
+    return object;
+  }
+
+  /// Gives up the handle's reference to the object.
+  static void Drop(const Napi::Value& value) {
+    Holder& holder = HolderOf(value);
+    holder.object.reset();
+    Napi::MemoryManagement::AdjustExternalMemory(value.Env(), -std::exchange(holder.bytes, 0));
   }
 
  private:
@@ -43,6 +47,15 @@ class Handle {
     std::shared_ptr<T> object;
     int64_t bytes;
   };
+
+  static Holder& HolderOf(const Napi::Value& value) {
+    void* data = nullptr;
+    if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&T::kTag) ||
+        napi_unwrap(value.Env(), value, &data) != napi_ok) {
+      throw CodedError("INVALID_INPUT", std::string("Expected a ") + T::kKind + ".");
+    }
+    return *static_cast<Holder*>(data);
+  }
 
   static void Finalize(napi_env env, void* data, void* /*hint*/) {
     const std::unique_ptr<Holder> holder(static_cast<Holder*>(data));

@@ -1,7 +1,5 @@
 #include "instance.h"
 
-#include <c10/util/Exception.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
@@ -28,10 +26,14 @@ void Remember(std::vector<std::weak_ptr<Executor>>& executors, const std::shared
   executors.push_back(executor);
 }
 
-void StopAll(const std::vector<std::weak_ptr<Executor>>& executors) {
-  for (const auto& known : executors) {
-    if (const auto executor = known.lock()) executor->Stop();
+/// Lets every running task end, and none that is queued begin, before waiting for any.
+void StopAll(const std::vector<std::weak_ptr<Executor>>& known) {
+  std::vector<std::shared_ptr<Executor>> executors;
+  for (const auto& executor : known) {
+    if (auto alive = executor.lock()) executors.push_back(std::move(alive));
   }
+  for (const auto& executor : executors) executor->Drop();
+  for (const auto& executor : executors) executor->Stop();
 }
 
 void StopEveryExecutor() {
@@ -96,23 +98,10 @@ Napi::Value Instance::Submit(Executor& executor, std::unique_ptr<Job> job) {
   const napi_deferred deferred = job->deferred_;
   std::shared_ptr<Job> owned = std::move(job);
   const bool queued = executor.Post([shared = std::move(owned), channel = completions_]() mutable {
-    const auto fail = [&](std::string code, std::string message) {
-      shared->failed_ = true;
-      shared->error_code_ = std::move(code);
-      shared->error_message_ = std::move(message);
-    };
     try {
       shared->Run();
-    } catch (const CodedError& error) {
-      fail(error.code(), error.what());
-    } catch (const std::bad_alloc&) {
-      fail("OUT_OF_MEMORY", "The native addon ran out of memory.");
-    } catch (const c10::Error& error) {
-      fail("EXECUTION_FAILED", error.what_without_backtrace());
-    } catch (const std::exception& error) {
-      fail("EXECUTION_FAILED", error.what());
     } catch (...) {
-      fail("EXECUTION_FAILED", "The native addon caught an unknown exception.");
+      shared->failure_ = DescribeCurrentException();
     }
     // Moved, not copied: the last reference to an executor must not be dropped on its own thread.
     auto* completion = new std::shared_ptr<Job>(std::move(shared));
@@ -138,7 +127,7 @@ void Instance::Settle(napi_env raw_env, napi_value /*callback*/, void* context, 
 
   Job& job = **completion;
   try {
-    if (!job.failed_) {
+    if (!job.failure_) {
       try {
         const Napi::Value result = Guard(env, [&] { return job.Result(env); });
         napi_resolve_deferred(env, job.deferred_, result);
@@ -147,7 +136,7 @@ void Instance::Settle(napi_env raw_env, napi_value /*callback*/, void* context, 
       }
       return;
     }
-    napi_reject_deferred(env, job.deferred_, MakeError(env, job.error_code_, job.error_message_));
+    napi_reject_deferred(env, job.deferred_, MakeError(env, job.failure_->code, job.failure_->message));
   } catch (...) {
     // A Worker that is being terminated can run no JavaScript: there is nobody left to tell.
   }

@@ -3,9 +3,10 @@
 #include <napi.h>
 
 #include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
+#include "errors.h"
 #include "executor.h"
 
 namespace neuron_blip {
@@ -23,9 +24,7 @@ class Job {
  private:
   friend class Instance;
   napi_deferred deferred_ = nullptr;
-  bool failed_ = false;
-  std::string error_code_;
-  std::string error_message_;
+  std::optional<Failure> failure_;
 };
 
 /// What the addon keeps for one JavaScript environment (the main thread, or one Worker): its executors and the channel

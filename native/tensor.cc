@@ -16,13 +16,6 @@
 
 namespace neuron_blip {
 
-Tensor::Tensor(at::Tensor value) : value_(std::move(value)) {}
-
-const at::Tensor& Tensor::value() const {
-  if (!value_.defined()) throw CodedError("DISPOSED", "This tensor has been disposed. Make a new one.");
-  return value_;
-}
-
 namespace {
 
 std::vector<int64_t> ShapeFrom(const Napi::Value& value) {
@@ -32,15 +25,16 @@ std::vector<int64_t> ShapeFrom(const Napi::Value& value) {
   return shape;
 }
 
-Napi::Object WrapHandle(Napi::Env env, at::Tensor tensor) {
-  const size_t bytes = tensor.nbytes();
+/// @param bytes the memory that the handle alone keeps alive: none for a view, whose owner accounts for it.
+Napi::Object WrapHandle(Napi::Env env, at::Tensor tensor, size_t bytes) {
   return Handle<Tensor>::Wrap(env, std::make_shared<Tensor>(std::move(tensor)), bytes);
 }
 
 /// createTensor(dtype, shape): a new tensor of zeros.
 Napi::Value CreateTensor(const Napi::CallbackInfo& info) {
   const auto type = DtypeFromName(info[0].As<Napi::String>());
-  return WrapHandle(info.Env(), at::zeros(ShapeFrom(info[1]), at::TensorOptions().dtype(type)));
+  at::Tensor tensor = at::zeros(ShapeFrom(info[1]), at::TensorOptions().dtype(type));
+  return WrapHandle(info.Env(), tensor, tensor.nbytes());
 }
 
 /// copyTensor(array, dtype, shape): a new tensor with a copy of a typed array's bytes, whose length lib/tensor.ts has
@@ -59,7 +53,7 @@ Napi::Value CopyTensor(const Napi::CallbackInfo& info) {
                        napi_get_typedarray_info(info.Env(), array, nullptr, nullptr, &data, nullptr, nullptr),
                        Napi::Value());
   if (data != nullptr && tensor.nbytes() > 0) std::memcpy(tensor.data_ptr(), data, tensor.nbytes());
-  return WrapHandle(info.Env(), std::move(tensor));
+  return WrapHandle(info.Env(), tensor, tensor.nbytes());
 }
 
 /// viewTensor(tensor, byteOffset, dtype, shape): another tensor over part of the same memory.
@@ -78,8 +72,9 @@ Napi::Value ViewTensor(const Napi::CallbackInfo& info) {
                                           std::to_string(available) + " bytes.");
   }
   void* data = static_cast<char*>(owner.data_ptr()) + offset;
-  return WrapHandle(info.Env(), at::from_blob(
-                                    data, shape, [owner](void*) {}, at::TensorOptions().dtype(type)));
+  at::Tensor view = at::from_blob(
+      data, shape, [owner](void*) {}, at::TensorOptions().dtype(type));
+  return WrapHandle(info.Env(), std::move(view), 0);
 }
 
 /// tensorBuffer(tensor): an ArrayBuffer over the tensor's memory, holding a reference of its own to it.
@@ -102,7 +97,7 @@ Napi::Value TensorBuffer(const Napi::CallbackInfo& info) {
 
 /// releaseTensor(tensor): frees the memory, unless JavaScript still holds its ArrayBuffer or a forward is using it.
 Napi::Value ReleaseTensor(const Napi::CallbackInfo& info) {
-  Handle<Tensor>::Unwrap(info[0])->Release();
+  Handle<Tensor>::Drop(info[0]);
   return info.Env().Undefined();
 }
 
@@ -115,7 +110,7 @@ Napi::Object WrapTensor(Napi::Env env, const at::Tensor& tensor) {
   description.Set("kind", "tensor");
   description.Set("dtype", DtypeName(tensor.scalar_type()));
   description.Set("shape", shape);
-  description.Set("handle", WrapHandle(env, tensor));
+  description.Set("handle", WrapHandle(env, tensor, tensor.nbytes()));
   return description;
 }
 

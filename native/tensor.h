@@ -3,7 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
-#include <cstddef>
+#include <utility>
 
 namespace neuron_blip {
 
@@ -15,12 +15,8 @@ class Tensor {
   static constexpr napi_type_tag kTag = {0x6e62'6c69'7000'0002, 0x5465'6e73'6f72'0000};
   static constexpr const char* kKind = "Tensor";
 
-  explicit Tensor(at::Tensor value);
-
-  /// @throws CodedError DISPOSED after Release.
-  const at::Tensor& value() const;
-  /// Drops this side's reference.
-  void Release() { value_.reset(); }
+  explicit Tensor(at::Tensor value) : value_(std::move(value)) {}
+  const at::Tensor& value() const { return value_; }
 
  private:
   at::Tensor value_;

@@ -181,12 +181,10 @@ class LoadJob : public Job {
       module_ = std::make_shared<TorchModule>(std::move(module), executor_);
     } catch (const CodedError&) {
       throw;
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const c10::Error& error) {
-      throw LoadError(path_, error.what_without_backtrace());
-    } catch (const std::exception& error) {
-      throw LoadError(path_, error.what());
+    } catch (...) {
+      const Failure failure = DescribeCurrentException();
+      if (failure.code != "EXECUTION_FAILED") throw CodedError(failure.code, failure.message);
+      throw LoadError(path_, failure.message);
     }
   }
 
@@ -226,9 +224,11 @@ class ForwardJob : public Job {
       : module_(std::move(module)), inputs_(std::move(inputs)) {}
 
   void Run() override {
-    // The value that forward returned is dropped before OwnMemory counts who else holds the memory.
-    output_ = TakeApart(module_->Forward(std::move(inputs_)));
+    // OwnMemory counts who else holds the memory: the inputs must still be held here, and what forward returned no
+    // more.
+    output_ = TakeApart(module_->Forward(inputs_));
     OwnMemory(output_);
+    inputs_.clear();
   }
   Napi::Value Result(Napi::Env env) override { return ToJs(env, output_); }
 
@@ -270,7 +270,14 @@ Napi::Value ForwardModule(const Napi::CallbackInfo& info) {
 /// releaseModule(module): Promise<void>, after the calls that were queued before.
 Napi::Value ReleaseModule(const Napi::CallbackInfo& info) {
   auto module = Handle<TorchModule>::Unwrap(info[0]);
+  Handle<TorchModule>::Drop(info[0]);
   Executor& runner = module->executor();
+  if (runner.closed()) {
+    // Nothing can be queued any more; the calls under way hold the module as long as they need it.
+    const auto deferred = Napi::Promise::Deferred::New(info.Env());
+    deferred.Resolve(info.Env().Undefined());
+    return deferred.Promise();
+  }
   return Instance::Of(info.Env()).Submit(runner, std::make_unique<ReleaseJob>(std::move(module)));
 }
 

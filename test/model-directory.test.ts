@@ -66,6 +66,26 @@ describe("a model directory", () => {
       ["ARTIFACT_MISMATCH", /384/],
     ],
     [
+      "has a manifest that lacks a part",
+      () => editJson("neuron_blip.json", (json) => delete (json.parts as Record<string, unknown>).text_encoder),
+      ["ARTIFACT_CORRUPT", /lacks fields/],
+    ],
+    [
+      "has a manifest with nothing said of a part",
+      () => editJson("neuron_blip.json", (json) => Object.assign(json.parts as object, { vision_model: null })),
+      ["ARTIFACT_CORRUPT", /lacks fields/],
+    ],
+    [
+      "has a manifest whose lengths are not its parts'",
+      () => editJson("neuron_blip.json", (json) => Object.assign(json, { question_length: 24 })),
+      ["ARTIFACT_MISMATCH", /contradicts itself: text_encoder\.pt takes \[1, 16\]/],
+    ],
+    [
+      "asks for a way of generating that is not supported",
+      () => editJson("generation_config.json", (json) => Object.assign(json, { num_beams: 3 })),
+      ["ARTIFACT_MISMATCH", /num_beams to 3/],
+    ],
+    [
       "has no manifest and a truncated part",
       () => {
         rmSync(at("neuron_blip.json"));
@@ -97,6 +117,12 @@ describe("a model directory", () => {
     await using blip = await NeuronBlip.fromPretrained(directory);
     const { answer } = await blip.answer(picture, asked.question);
     assert.equal(answer, (await expected.answer(picture, asked.question)).answer);
+  });
+
+  it("refuses lengths that it was not compiled for", async () => {
+    const wrong = NeuronBlip.fromPretrained(directory, { questionLength: 8 });
+    await assert.rejects(wrong, fails("INVALID_INPUT", /compiled for 16/));
+    await (await NeuronBlip.fromPretrained(directory, { questionLength: 16, answerLength: 10 })).dispose();
   });
 
   it("takes its tokenizer from another directory, by option", async () => {

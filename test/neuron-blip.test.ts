@@ -84,6 +84,7 @@ describe("NeuronBlip", () => {
     ]) {
       await assert.rejects(length(options), fails("INVALID_INPUT"));
     }
+    await assert.rejects(length({ numBeams: 3 }), fails("INVALID_INPUT", /no generation option "numBeams"/));
     await assert.rejects(length({ maxNewTokens: 11 }), fails("INVALID_INPUT", /--answer-length 11/));
   });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BlipProcessor, type GeneratedSequence, NeuronBlipForQuestionAnswering, Tensor } from "neuron-blip";
 import { fixture } from "./helpers.js";
@@ -33,7 +33,10 @@ interface Scored {
  */
 const cases = process.env.PARITY_CASES ?? fixture("parity");
 
-for (const name of existsSync(cases) ? readdirSync(cases).sort() : []) {
+const names = readdirSync(cases).sort();
+assert(names.length > 0, `there are no cases in ${cases}`);
+
+for (const name of names) {
   const directory = join(cases, name);
   const { model, images, tokenizer } = JSON.parse(readFileSync(join(directory, "case.json"), "utf8"));
   const reference: Reference = JSON.parse(readFileSync(join(directory, "reference.json"), "utf8"));

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../runtime/json-file.js";
+import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 
 /** What running BLIP needs of its `config.json`, with transformers' defaults, which it leaves out of the file. */
 export interface BlipConfig {

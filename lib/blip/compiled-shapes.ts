@@ -1,8 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
-import type { Manifest } from "../runtime/manifest.js";
 import type { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
+import type { Manifest } from "./manifest.js";
 
 /** The static shapes that the parts were compiled for. */
 export interface CompiledShapes {
@@ -47,6 +47,17 @@ export async function findShapes(
         "ARTIFACT_MISMATCH",
         `neuron_blip.json says pictures of ${manifest.image_size} pixels, and config.json of ${config.imageSize}. Compile again.`,
       );
+    }
+    for (const [name, compiled] of [
+      ["questionLength", manifest.question_length],
+      ["answerLength", manifest.answer_length],
+    ] as const) {
+      if (lengths[name] !== undefined && lengths[name] !== compiled) {
+        throw new NeuronBlipError(
+          "INVALID_INPUT",
+          `${name} ${lengths[name]} was given, and the model was compiled for ${compiled}. Leave the option out.`,
+        );
+      }
     }
     return {
       ...common,

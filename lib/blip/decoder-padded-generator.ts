@@ -2,6 +2,7 @@ import { NeuronBlipError } from "../errors.js";
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
 import type { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
+import type { BlipConfig } from "./blip-config.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The decoder's own inputs for one step. */
@@ -23,17 +24,19 @@ export class DecoderPaddedGenerator {
   readonly #sequenceShape: readonly [number, number];
   readonly #questionShape: ShapePattern;
   readonly #padTokenId: bigint;
+  readonly #vocabSize: number;
 
   constructor(
     module: TorchModule,
     shapes: Pick<CompiledShapes, "batchSize" | "answerLength" | "questionLength" | "padsQuestions" | "textHiddenSize">,
-    padTokenId: number,
+    config: Pick<BlipConfig, "padTokenId" | "vocabSize">,
   ) {
     this.#module = module;
     this.#sequenceShape = [shapes.batchSize, shapes.answerLength];
     const questionLength = shapes.padsQuestions ? shapes.questionLength : "any";
     this.#questionShape = [shapes.batchSize, questionLength, shapes.textHiddenSize];
-    this.#padTokenId = BigInt(padTokenId);
+    this.#padTokenId = BigInt(config.padTokenId);
+    this.#vocabSize = config.vocabSize;
   }
 
   /**
@@ -75,7 +78,7 @@ export class DecoderPaddedGenerator {
    * @param questionEmbeds float32 [batch, question length, text hidden size], from TextEncoderWrapper.
    * @param questionAttentionMask int64 [batch, question length]: which of them the answer may attend to.
    * @returns logits of the position after the sequences' ends, float32 [batch, 1, vocabulary size].
-   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`.
    */
   async forward(
     inputs: DecoderInputs,
@@ -91,6 +94,15 @@ export class DecoderPaddedGenerator {
       inputs.attentionMask,
       inputs.currentPosition,
     ]);
-    return tensorFrom(output, "logits", 0, this.#module.path);
+    const logits = tensorFrom(output, "logits", 0, this.#module.path);
+    const expected = [this.#sequenceShape[0], 1, this.#vocabSize];
+    if (JSON.stringify(logits.shape) !== JSON.stringify(expected)) {
+      throw new NeuronBlipError(
+        "ARTIFACT_MISMATCH",
+        `"${this.#module.path}" returned logits of [${logits.shape.join(", ")}], not [${expected.join(", ")}]: it does not ` +
+          "belong to this config.json. Compile the model again.",
+      );
+    }
+    return logits;
   }
 }

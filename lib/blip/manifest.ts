@@ -4,11 +4,15 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { NeuronBlipError } from "../errors.js";
+import { isObject, readJsonIfThere } from "../json-file.js";
 import type { Dtype } from "../tensor.js";
-import { readJsonIfThere } from "./json-file.js";
 
 /** The version of `neuron_blip.json` that this package reads. */
 const FORMAT_VERSION = 1;
+
+/** The parts of a model, in the tutorial's order of loading. */
+export const PARTS = ["vision_model", "text_decoder", "text_encoder"] as const;
+export type PartName = (typeof PARTS)[number];
 
 export interface TensorSpec {
   readonly name: string;
@@ -28,13 +32,11 @@ export interface PartSpec {
 /** What `neuron-blip compile` wrote about a model directory: `neuron_blip.json`. */
 export interface Manifest {
   readonly format_version: number;
-  readonly target: "cpu" | "inf2";
-  readonly architecture: string;
   readonly question_length: number;
   readonly answer_length: number;
   readonly batch_size: number;
   readonly image_size: number;
-  readonly parts: Readonly<Record<string, PartSpec>>;
+  readonly parts: Readonly<Record<PartName, PartSpec>>;
 }
 
 /**
@@ -54,15 +56,37 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
     );
   }
   const counts = [manifest.question_length, manifest.answer_length, manifest.batch_size, manifest.image_size];
-  const parts = typeof manifest.parts === "object" && manifest.parts !== null ? Object.values(manifest.parts) : [];
   const whole =
     counts.every((count) => Number.isSafeInteger(count) && count > 0) &&
-    parts.length > 0 &&
-    parts.every((part) => typeof part.file === "string" && typeof part.sha256 === "string");
+    isObject(manifest.parts) &&
+    PARTS.every((name) => isPart(manifest.parts[name], name));
   if (!whole) {
     throw new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}" lacks fields. Compile the model again.`);
   }
+  const { batch_size: batch, question_length: question, answer_length: answer, image_size: size, parts } = manifest;
+  checkShape(path, parts.vision_model, [batch, 3, size, size]);
+  checkShape(path, parts.text_encoder, [batch, question]);
+  checkShape(path, parts.text_decoder, [batch, answer]);
   return manifest;
+}
+
+function isPart(value: unknown, name: string): value is PartSpec {
+  if (!isObject(value)) return false;
+  const { file, size, sha256, inputs } = value;
+  const [first]: unknown[] = Array.isArray(inputs) ? inputs : [];
+  const known = file === `${name}.pt` && Number.isSafeInteger(size) && typeof sha256 === "string";
+  return known && isObject(first) && Array.isArray(first.shape);
+}
+
+/** A part's first input must have the shape that the manifest's lengths say. */
+function checkShape(path: string, part: PartSpec, expected: readonly number[]): void {
+  const shape = part.inputs[0]?.shape;
+  if (JSON.stringify(shape) === JSON.stringify(expected)) return;
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${path}" contradicts itself: ${part.file} takes [${shape?.join(", ")}], and its lengths say [${expected.join(", ")}]. ` +
+      "Compile the model again.",
+  );
 }
 
 /**

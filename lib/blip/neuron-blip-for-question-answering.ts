@@ -4,20 +4,20 @@ import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import {
   type GenerationConfig,
   type ResolvedGenerationConfig,
+  readGenerationDefaults,
   resolveGenerationConfig,
 } from "../generation/generation-config.js";
 import { type GeneratedSequence, greedySearch } from "../generation/greedy-search.js";
-import { rowsOf, slicesOf, stackRows } from "../runtime/batch.js";
+import { ownRowsOf, rowsOf, slicesOf, stackRows } from "../runtime/batch.js";
 import { checkRank } from "../runtime/check.js";
 import { Executor } from "../runtime/executor.js";
 import { InFlight } from "../runtime/in-flight.js";
-import { type JsonObject, readJsonIfThere } from "../runtime/json-file.js";
-import { readManifest, verifyPart } from "../runtime/manifest.js";
 import { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
 import { type BlipConfig, readBlipConfig } from "./blip-config.js";
 import { type CompiledShapes, findShapes } from "./compiled-shapes.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
+import { PARTS, type PartName, readManifest, verifyPart } from "./manifest.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
 import { VisionModelWrapper } from "./vision-model-wrapper.js";
 
@@ -54,8 +54,8 @@ export interface GenerateOptions extends GenerationConfig {
   signal?: AbortSignal;
 }
 
-const PARTS = { vision_model: 1, text_decoder: 5, text_encoder: 4 } as const;
-type PartName = keyof typeof PARTS;
+/** How many inputs each part takes. */
+const INPUT_COUNTS: Readonly<Record<PartName, number>> = { vision_model: 1, text_decoder: 5, text_encoder: 4 };
 
 /**
  * One replica of BLIP for visual question answering: the three compiled parts, on one native thread, and `generate`, after
@@ -86,7 +86,7 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
     this.#generationDefaults = generationDefaults;
     this.visionModel = new VisionModelWrapper(modules.vision_model, shapes);
     this.textEncoder = new TextEncoderWrapper(modules.text_encoder, shapes);
-    this.textDecoder = new DecoderPaddedGenerator(modules.text_decoder, shapes, config.padTokenId);
+    this.textDecoder = new DecoderPaddedGenerator(modules.text_decoder, shapes, config);
   }
 
   /**
@@ -99,7 +99,7 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
     directory: string,
     options: ReplicaOptions = {},
   ): Promise<NeuronBlipForQuestionAnswering> {
-    await checkDirectory(directory);
+    await checkModelDirectory(directory);
     const config = await readBlipConfig(directory);
     const manifest = await readManifest(directory);
     if (manifest && options.verify !== false) {
@@ -109,8 +109,8 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
     try {
       const modules = await loadParts(directory, executor);
       const shapes = await findShapes(config, manifest, modules, options);
-      const generation = await readJsonIfThere(join(directory, "generation_config.json"));
-      return new NeuronBlipForQuestionAnswering(config, shapes, executor, modules, generationDefaultsOf(generation));
+      const defaults = await readGenerationDefaults(join(directory, "generation_config.json"));
+      return new NeuronBlipForQuestionAnswering(config, shapes, executor, modules, defaults);
     } catch (error) {
       await executor.close();
       throw error;
@@ -133,7 +133,7 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
     for (const rows of slicesOf(rowsOf(pixelValues), this.shapes.batchSize)) {
       throwIfAborted(signal);
       const { lastHiddenState } = await this.visionModel.forward(stackRows(rows, this.shapes.batchSize));
-      embeddings.push(...rowsOf(lastHiddenState).slice(0, rows.length));
+      embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
     }
     return embeddings;
   }
@@ -149,16 +149,17 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
   }
 
   async #generate(inputs: GenerateInputs, options: GenerateOptions): Promise<GeneratedSequence[]> {
-    throwIfAborted(options.signal);
+    const { questionMask = "real", signal, ...generation } = options;
+    throwIfAborted(signal);
     const tokens = { bosTokenId: this.config.bosTokenId, eosTokenId: this.config.sepTokenId };
-    const config = resolveGenerationConfig(options, this.#generationDefaults, tokens, this.shapes.answerLength + 1);
-    const questions = this.#padQuestions(inputs, options.questionMask ?? "real");
-    const images = await this.#imagesFor(inputs, questions.length, options.signal);
+    const config = resolveGenerationConfig(generation, this.#generationDefaults, tokens, this.shapes.answerLength + 1);
+    const questions = this.#padQuestions(inputs, questionMask);
+    const images = await this.#imagesFor(inputs, questions.length, signal);
 
     const sequences: GeneratedSequence[] = [];
     const rows = questions.map((question, i) => ({ ...question, image: images[i] as Tensor<"float32"> }));
     for (const slice of slicesOf(rows, this.shapes.batchSize)) {
-      sequences.push(...(await this.#generateSlice(slice, config, options.signal)));
+      sequences.push(...(await this.#generateSlice(slice, config, signal)));
     }
     return sequences;
   }
@@ -282,7 +283,8 @@ interface QuestionRow {
   image: Tensor<"float32">;
 }
 
-async function checkDirectory(directory: string): Promise<void> {
+/** @throws NeuronBlipError `ARTIFACT_NOT_FOUND` where there is no such directory. */
+export async function checkModelDirectory(directory: string): Promise<void> {
   const found = await stat(directory).catch((cause) => {
     throw new NeuronBlipError(
       "ARTIFACT_NOT_FOUND",
@@ -301,31 +303,26 @@ async function checkDirectory(directory: string): Promise<void> {
 /** Loads the parts in the tutorial's order, and checks that each is what its name says. */
 async function loadParts(directory: string, executor: Executor): Promise<Record<PartName, TorchModule>> {
   const loaded: Partial<Record<PartName, TorchModule>> = {};
-  for (const name of Object.keys(PARTS) as PartName[]) {
-    const module = await TorchModule.load(join(directory, `${name}.pt`), { executor });
-    loaded[name] = module;
-    const inputs = module.signature.inputs.length;
-    if (inputs !== PARTS[name]) {
-      const really = (Object.keys(PARTS) as PartName[]).find((other) => PARTS[other] === inputs);
-      throw new NeuronBlipError(
-        "ARTIFACT_MISMATCH",
-        `"${module.path}" takes ${inputs} inputs, and a ${name} takes ${PARTS[name]}${really ? `: it looks like a ${really}` : ""}. ` +
-          "Were files swapped? Compile the model again.",
-      );
+  try {
+    for (const name of PARTS) {
+      const module = await TorchModule.load(join(directory, `${name}.pt`), { executor });
+      loaded[name] = module;
+      checkInputCount(name, module);
     }
+  } catch (error) {
+    await Promise.all(Object.values(loaded).map((module) => module.dispose()));
+    throw error;
   }
   return loaded as Record<PartName, TorchModule>;
 }
 
-function generationDefaultsOf(json: JsonObject | undefined): GenerationConfig {
-  const count = (name: string) => (Number.isSafeInteger(json?.[name]) ? (json?.[name] as number) : undefined);
-  const maxNewTokens = count("max_new_tokens");
-  const maxLength = count("max_length");
-  const minLength = count("min_length");
-  return {
-    ...(maxNewTokens !== undefined && { maxNewTokens }),
-    // 20 is transformers' default and stands for 20 new tokens, not for a sequence of 20.
-    ...(maxLength !== undefined && maxLength !== 20 && { maxLength }),
-    ...(minLength !== undefined && { minLength }),
-  };
+function checkInputCount(name: PartName, { path, signature }: TorchModule): void {
+  const count = signature.inputs.length;
+  if (count === INPUT_COUNTS[name]) return;
+  const really = PARTS.find((other) => INPUT_COUNTS[other] === count);
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${path}" takes ${count} inputs, and a ${name} takes ${INPUT_COUNTS[name]}${really ? `: it looks like a ${really}` : ""}. ` +
+      "Were files swapped? Compile the model again.",
+  );
 }

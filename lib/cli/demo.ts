@@ -3,7 +3,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Answer, NeuronBlip } from "../neuron-blip.js";
 import { type DemoAnswer, demoPage } from "./demo-page.js";
-import { parse } from "./usage.js";
+import { parse, UsageError } from "./usage.js";
 
 const HELP = `Asks the small bundled model about the bundled pictures, and writes a page that shows them with the answers.
 
@@ -19,11 +19,12 @@ const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
 
 /** `neuron-blip demo`. */
 export async function run(args: string[]): Promise<number> {
-  const { values } = parse(args, { output: "string", json: "boolean" });
+  const { values, positionals } = parse(args, { output: "string", json: "boolean" });
   if (values.help) {
     console.log(HELP);
     return 0;
   }
+  if (positionals.length > 0) throw new UsageError(`demo takes no "${positionals[0]}". \`--help\` lists its options.`);
   const asked: { picture: string; question: string; answer: string }[] = JSON.parse(
     await readFile(join(demoDirectory, "questions.json"), "utf8"),
   );

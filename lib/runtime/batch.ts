@@ -11,6 +11,16 @@ export function rowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
   });
 }
 
+/** The rows of a tensor along its first dimension, each [1, …] in memory of its own, so that one can be kept alone. */
+export function ownRowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
+  if (tensor.shape[0] === 1) return [tensor];
+  return rowsOf(tensor).map((row) => {
+    const copy = Tensor.zeros(row.dtype, row.shape);
+    (copy.data as Float32Array).set(row.data as Float32Array);
+    return copy;
+  });
+}
+
 /**
  * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
  * and rows that are missing are filled with the last one, whose result the caller ignores.

@@ -10,7 +10,7 @@ export interface ExecutorOptions {
  * A native thread on which modules are loaded and run, in the order of the calls; the event loop never waits for it.
  * Modules of one replica share an executor; replicas run side by side, each on its own.
  */
-export class Executor {
+export class Executor implements AsyncDisposable {
   readonly handle: ExecutorHandle;
   #closed: Promise<void> | undefined;
 
@@ -29,7 +29,15 @@ export class Executor {
 
   /** Ends the thread when the work queued before is done. Later work is refused with `DISPOSED`. May be called twice. */
   close(): Promise<void> {
-    this.#closed ??= native().closeExecutor(this.handle);
+    this.#closed ??= native()
+      .closeExecutor(this.handle)
+      .catch((error) => {
+        throw fromNative(error);
+      });
     return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }

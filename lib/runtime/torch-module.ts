@@ -63,18 +63,19 @@ export class TorchModule implements AsyncDisposable {
   /**
    * Runs the module's `forward` on its executor's thread; calls run in order.
    * @param inputs the positional inputs.
+   * @typeParam Output what the module returns, where that is known: `forward<Tensor>(…)`.
    * @returns tensors over the memory that libtorch made, not copied.
    * @throws NeuronBlipError `INVALID_INPUT` where the number of inputs does not fit the signature; `EXECUTION_FAILED` with
    * libtorch's reason where the module throws, as it does for wrong shapes and dtypes; `DISPOSED`.
    */
-  async forward(inputs: readonly Tensor[]): Promise<TorchOutput> {
+  async forward<Output extends TorchOutput = TorchOutput>(inputs: readonly Tensor[]): Promise<Output> {
     if (this.#disposed) {
       throw new NeuronBlipError("DISPOSED", `The module "${this.path}" has been disposed. Load it again.`);
     }
     this.#checkInputs(inputs);
     const handles = inputs.map(handleOf);
     try {
-      return fromOutput(await native().forwardModule(this.#handle, handles));
+      return fromOutput(await native().forwardModule(this.#handle, handles)) as Output;
     } catch (error) {
       throw forwardError(this.path, fromNative(error));
     }
@@ -91,7 +92,11 @@ export class TorchModule implements AsyncDisposable {
   }
 
   async #release(): Promise<void> {
-    await native().releaseModule(this.#handle);
+    try {
+      await native().releaseModule(this.#handle);
+    } catch (error) {
+      throw fromNative(error);
+    }
     await this.#ownExecutor?.close();
   }
 

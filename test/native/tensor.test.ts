@@ -93,7 +93,12 @@ describe("Tensor", () => {
     tensor.dispose();
     assert.deepEqual([...data, ...view.data], [1, 2, 2]);
     assert.throws(() => tensor.data, fails("DISPOSED"));
-    assert.throws(() => Tensor.view(data, [2]), fails("DISPOSED"));
+    assert.deepEqual([...Tensor.view(data, [2]).data], [1, 2], "the memory is the array's as well");
+  });
+
+  it("says that memory ran out, and works afterwards", () => {
+    assert.throws(() => Tensor.zeros("float32", [2 ** 39]), fails("OUT_OF_MEMORY", /memory/));
+    assert.equal(Tensor.zeros("float32", [2]).size, 2);
   });
 
   it("survives its data being transferred away: the memory is the tensor's", async () => {

@@ -64,6 +64,16 @@ describe("TorchModule", () => {
     assert.deepEqual([...(after.shared as [Tensor, Tensor, Tensor[]])[1].data], [1, 0, 0, 0, 1, 0, 0, 0, 1]);
   });
 
+  it("lets no output share memory with an input that is disposed while it runs", async () => {
+    await using module = await TorchModule.load(fixture("modules/optionalinput.pt"));
+    const owner = Tensor.zeros("float32", [4]);
+    const view = Tensor.view(owner.data.subarray(2), [2]);
+    const running = module.forward([view]);
+    view.dispose();
+    asTensor(await running).data.fill(9 as never);
+    assert.deepEqual([...owner.data], [0, 0, 0, 0]);
+  });
+
   it("returns numbers, booleans, strings and None", async () => {
     await using module = await TorchModule.load(fixture("modules/scalars.pt"));
     assert.deepEqual(await module.forward([ones(2, 2)]), [4, 4, true, "text", null]);
@@ -144,6 +154,7 @@ describe("TorchModule", () => {
     await executor.close();
     await assert.rejects(module.forward([ones(1)]), fails("DISPOSED"));
     await assert.rejects(TorchModule.load(fixture("modules/outputs.pt"), { executor }), fails("DISPOSED"));
+    await module.dispose();
     assert.throws(() => new Executor({ threads: -1 }), fails("INVALID_INPUT", /threads/));
   });
 
