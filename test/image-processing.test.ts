@@ -9,7 +9,15 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { deflateSync } from "node:zlib";
 import { Jimp } from "jimp";
-import { BlipImageProcessor, type ImageSource, loadImage, type RawImage } from "neuron-blip";
+import {
+  BertTokenizer,
+  BlipImageProcessor,
+  BlipProcessor,
+  type ImageSource,
+  loadImage,
+  type RawImage,
+} from "neuron-blip";
+import { makeTokenizerJson } from "./bert-vocabulary.ts";
 import { fails, fixture } from "./helpers.ts";
 
 type Size = [width: number, height: number];
@@ -156,6 +164,24 @@ describe("BlipImageProcessor", () => {
     await assert.rejects(strict.preprocess(source), fails("INVALID_INPUT", /2 x 1 pixels, not 9 x 9/));
   });
 
+  it("takes the default for what is undefined", () => {
+    const config = { doNormalize: undefined, size: undefined, imageStd: undefined, doRescale: false };
+    const processor = new BlipImageProcessor(config as object);
+    assert.deepEqual(processor.config, { ...new BlipImageProcessor().config, doRescale: false });
+  });
+
+  it("refuses pixels whose buffer is transferred before they are read", async () => {
+    for (const [width, height] of [
+      [2, 1],
+      [9, 9],
+    ] as Size[]) {
+      const source = computedPixels([2, 1]);
+      const processing = new BlipImageProcessor({ size: { width, height } }).preprocess(source);
+      structuredClone(source.data.buffer, { transfer: [source.data.buffer as ArrayBuffer] });
+      await assert.rejects(processing, fails("INVALID_INPUT"), `to ${width} x ${height}`);
+    }
+  });
+
   it("refuses settings that it does not support", () => {
     assert.throws(() => new BlipImageProcessor({ resample: 2 }), fails("INVALID_INPUT", /resample must be 3/));
     assert.throws(() => new BlipImageProcessor({ imageStd: [1, 0, 1] }), fails("INVALID_INPUT", /image_std/));
@@ -200,6 +226,17 @@ describe("BlipImageProcessor", () => {
       await write("preprocessor_config.json", { size: { shortest_edge: 224 } });
       await assert.rejects(BlipImageProcessor.fromPretrained(directory), fails("ARTIFACT_MISMATCH", /size must be/));
     });
+  });
+});
+
+describe("BlipProcessor.processImages", () => {
+  it("keeps to the processor's limit of pixels unless it is given another", async () => {
+    const tokenizer = new BertTokenizer(makeTokenizerJson());
+    const processor = new BlipProcessor(new BlipImageProcessor(), tokenizer, 45 * 33 - 1);
+    const process = (options?: object) => processor.processImages(picture("rgb.png"), options);
+    await assert.rejects(process(), fails("IMAGE_TOO_LARGE"));
+    await assert.rejects(process({ maxPixels: undefined }), fails("IMAGE_TOO_LARGE", /limit of 1484/));
+    assert.deepEqual((await process({ maxPixels: 45 * 33 })).shape, [1, 3, 384, 384]);
   });
 });
 
@@ -384,6 +421,19 @@ describe("loadImage", () => {
     it("stops at an aborted signal", async () => {
       const signal = AbortSignal.abort(new Error("enough"));
       await assert.rejects(loadImage(picture("rgb.png"), { signal }), fails("ABORTED"));
+    });
+
+    it("stops at a signal that is aborted while the picture waits for others", async () => {
+      const big = blackPng(3000, 2000);
+      let decoded = 0;
+      const earlier = [1, 2].map(() => loadImage(big).then(() => decoded++));
+      const controller = new AbortController();
+      const waiting = loadImage(readFileSync(picture("rgb.png")), { signal: controller.signal });
+      const reason = new Error("enough");
+      setImmediate(() => controller.abort(reason));
+      await assert.rejects(waiting, (error: Error) => fails("ABORTED")(error) && error.cause === reason);
+      assert.equal(decoded, 0);
+      await Promise.all(earlier);
     });
   });
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { messageOf, NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../runtime/json-file.js";
+import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { type BertNormalizerConfig, normalizeForBert, splitForBert } from "./bert-normalizer.js";
 
 export interface EncodeOptions {
@@ -36,6 +36,9 @@ interface LibraryTokenizer {
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
 }
+
+/** Longer words are unknown to BERT's vocabulary ("max_input_chars_per_word"). */
+const MAX_WORD_CHARACTERS = 100;
 
 const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
 
@@ -93,7 +96,8 @@ export class BertTokenizer {
   }
 
   /**
-   * Encodes a text as `[CLS] text [SEP]`.
+   * Encodes a text as `[CLS] text [SEP]`. Without `truncation`, a text of more than 100 characters for each token of
+   * `maxLength` is refused unread, so that it does not hold the event loop.
    * @throws NeuronBlipError `INPUT_TOO_LONG` for more than `maxLength` tokens without `truncation`, `INVALID_INPUT`
    */
   encode(text: string, options: EncodeOptions = {}): EncodedText {
@@ -106,15 +110,13 @@ export class BertTokenizer {
     if (!validLength) {
       throw new NeuronBlipError("INVALID_INPUT", `maxLength must be a whole number of at least 2, not ${maxLength}.`);
     }
+    if (!truncation && text.length > maxLength * MAX_WORD_CHARACTERS) {
+      throw tooLong(text, `${text.length} characters`, `${maxLength} tokens of ${MAX_WORD_CHARACTERS} characters`);
+    }
     const { ids: body } = this.#tokenizer.encode(text, { add_special_tokens: false });
     const length = body.length + 2;
     if (length > maxLength && !truncation) {
-      const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
-      throw new NeuronBlipError(
-        "INPUT_TOO_LONG",
-        `The text ${JSON.stringify(shown)} has ${length} tokens, [CLS] and [SEP] included, and the limit is ${maxLength}. ` +
-          "Shorten it, cut it with the option truncation: true, or compile the model for longer questions.",
-      );
+      throw tooLong(text, `${length} tokens, [CLS] and [SEP] included`, `${maxLength}`);
     }
     const ids = [this.clsTokenId, ...body.slice(0, maxLength - 2), this.sepTokenId];
     const attentionMask = ids.map(() => 1);
@@ -156,6 +158,15 @@ export class BertTokenizer {
     }
     return id;
   }
+}
+
+function tooLong(text: string, length: string, limit: string): NeuronBlipError {
+  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return new NeuronBlipError(
+    "INPUT_TOO_LONG",
+    `The text ${JSON.stringify(shown)} has ${length}, and the limit is ${limit}. ` +
+      "Shorten it, cut it with the option truncation: true, or compile the model for longer questions.",
+  );
 }
 
 function checkKind(tokenizer: JsonObject): void {
@@ -214,7 +225,7 @@ async function readVocabulary(directory: string, config: JsonObject): Promise<Js
       type: "WordPiece",
       unk_token: "[UNK]",
       continuing_subword_prefix: "##",
-      max_input_chars_per_word: 100,
+      max_input_chars_per_word: MAX_WORD_CHARACTERS,
       vocab,
     },
   };

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
+import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { fromNative, native } from "../native.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../runtime/json-file.js";
 import { Tensor } from "../tensor.js";
 import { type ImageSource, type LoadImageOptions, loadPixels, type RawImage } from "./load-image.js";
 
@@ -47,7 +47,8 @@ export class BlipImageProcessor {
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
-    this.config = { ...DEFAULTS, ...config };
+    const given = Object.entries(config).filter(([, value]) => value !== undefined);
+    this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);
     this.#tables = [0, 1, 2].map((channel) => makeTable(this.config, channel));
   }
@@ -116,6 +117,13 @@ export class BlipImageProcessor {
 
   #normalize({ data, channels }: RawImage, target: Float32Array): void {
     const size = target.length / 3;
+    if (data.length !== size * channels) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `The picture's pixels are gone: ${data.length} of ${size * channels} bytes are left. ` +
+          "Do not transfer or resize their buffer before the call has ended.",
+      );
+    }
     for (const [channel, table] of this.#tables.entries()) {
       const plane = target.subarray(channel * size, (channel + 1) * size);
       for (let i = 0, from = channel; i < size; i++, from += channels) plane[i] = table[data[from] as number] as number;

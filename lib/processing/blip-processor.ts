@@ -61,7 +61,8 @@ export class BlipProcessor {
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
-    return this.imageProcessor.preprocess(images, { maxPixels: this.#maxPixels, ...options });
+    const { maxPixels = this.#maxPixels } = options;
+    return this.imageProcessor.preprocess(images, { ...options, maxPixels });
   }
 
   /**

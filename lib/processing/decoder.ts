@@ -1,5 +1,6 @@
+import { setMaxListeners } from "node:events";
 import { Worker } from "node:worker_threads";
-import { messageOf } from "../errors.js";
+import { messageOf, throwIfAborted } from "../errors.js";
 import type { DecodeReply, DecodeRequest } from "./decode-worker.js";
 import type { RawImage } from "./raw-image.js";
 
@@ -27,12 +28,16 @@ export class Decoder {
   /**
    * @param file the encoded bytes, whose declared size has been checked; given away, and empty afterwards
    * @param pixels the declared size
-   * @throws Error that says what is wrong with the file
+   * @param signal fails the call at once; a picture that still waits for its turn is not decoded
+   * @throws Error that says what is wrong with the file; NeuronBlipError `ABORTED`
    */
-  decode(file: Uint8Array<ArrayBuffer>, pixels: number, maxPixels: number): Promise<RawImage> {
-    const result = this.#queue.then(() => this.#request({ file, maxPixels }, [file.buffer], this.#timeLimit(pixels)));
+  decode(file: Uint8Array<ArrayBuffer>, pixels: number, maxPixels: number, signal?: AbortSignal): Promise<RawImage> {
+    const result = this.#queue.then(() => {
+      throwIfAborted(signal);
+      return this.#request({ file, maxPixels }, [file.buffer], this.#timeLimit(pixels));
+    });
     this.#queue = result.catch(() => {});
-    return result;
+    return signal ? untilAborted(result, signal) : result;
   }
 
   #request(request: DecodeRequest, transfer: ArrayBuffer[], limit: number): Promise<RawImage> {
@@ -40,8 +45,10 @@ export class Decoder {
     const worker = this.#worker;
     worker.ref();
     return new Promise<RawImage>((resolve, reject) => {
+      let lastChance: NodeJS.Immediate | undefined;
       const settle = (finish: () => void) => {
         clearTimeout(timer);
+        clearImmediate(lastChance);
         worker.off("message", onMessage).off("error", onError).off("exit", onExit);
         worker.unref();
         finish();
@@ -54,9 +61,13 @@ export class Decoder {
         settle(() => ("image" in reply ? resolve(reply.image) : reject(new Error(reply.reason))));
       const onError = (error: unknown) => fail(`the decoder failed (${messageOf(error)})`, error);
       const onExit = () => fail("the decoder's thread ended");
-      const timer = setTimeout(() => {
+      const giveUp = () => {
         fail(`the decoder did not come to an end in ${Math.round(limit / 1000)} s`);
         void worker.terminate();
+      };
+      // After a turn of the event loop: where something else kept it busy, the reply may be there, unread.
+      const timer = setTimeout(() => {
+        lastChance = setImmediate(giveUp);
       }, limit);
       worker.on("message", onMessage).on("error", onError).on("exit", onExit);
       worker.postMessage(request, transfer);
@@ -76,4 +87,22 @@ export class Decoder {
     });
     return worker;
   }
+}
+
+/** The work's outcome, or `ABORTED` as soon as the signal is. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = () => {
+      try {
+        throwIfAborted(signal);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    onAbort();
+    // One signal may be that of many pictures, which Node 20 would warn about.
+    setMaxListeners(0, signal);
+    signal.addEventListener("abort", onAbort);
+    void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }

@@ -56,7 +56,7 @@ function nameUnsupported(start: string): string | undefined {
  * The format that a file's first bytes say it has.
  * @throws Error that names what it found instead.
  */
-export function sniffFormat(file: Buffer): ImageFormat {
+function sniffFormat(file: Buffer): ImageFormat {
   if (file.length === 0) throw new Error("it is empty (0 bytes)");
   const start = file.toString("latin1", 0, 1024);
   const format = signatures.find(([, bytes]) => start.startsWith(bytes))?.[0];

@@ -29,6 +29,7 @@ export type ImageSource = string | URL | Uint8Array | ArrayBuffer | JimpLike | P
 export interface LoadImageOptions {
   /** The most pixels that an encoded picture may declare; default 89,478,485, which is Pillow's limit. */
   readonly maxPixels?: number;
+  /** Rejects the call with `ABORTED`, also while the picture waits for its turn to be decoded. */
   readonly signal?: AbortSignal;
 }
 
@@ -117,7 +118,7 @@ async function decode(
   try {
     const { width, height } = readImageHeader(Buffer.from(file.buffer));
     checkPixelLimit(width, height, maxPixels, name);
-    return await decoder.decode(file, width * height, maxPixels);
+    return await decoder.decode(file, width * height, maxPixels, signal);
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
     const reason = messageOf(error);
