@@ -23,6 +23,7 @@ describe("Decoder", () => {
   it("reads a reply that came while the event loop was held beyond the time limit", async () => {
     const decoder = new Decoder((pixels) => pixels);
     await decoder.decode(tiff(), 10_000, PIXELS); // starts the thread
+    await new Promise((resolve) => setImmediate(resolve)); // next, the loop looks at timers, then at messages
     const decoding = decoder.decode(tiff(), 100, PIXELS);
     await new Promise<void>((resolve) => process.nextTick(resolve)); // the thread has the request
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);

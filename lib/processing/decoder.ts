@@ -101,7 +101,7 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     };
     onAbort();
     // One signal may be that of many pictures, which Node 20 would warn about.
-    setMaxListeners(0, signal);
+    if (signal instanceof EventTarget) setMaxListeners(0, signal);
     signal.addEventListener("abort", onAbort);
     void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
