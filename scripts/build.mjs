@@ -79,7 +79,6 @@ export async function buildAddon({ force = false, kind = "Release", jobs = defau
       NEURON_BLIP_TORCH_INCLUDE_DIRS: libtorch.includeDirs.join(";"),
       NEURON_BLIP_TORCH_LIB_DIR: libtorch.libDir,
       NEURON_BLIP_TORCH_CXX11_ABI: String(libtorch.cxx11Abi),
-      NEURON_BLIP_TORCH_VERSION: libtorch.version,
       NEURON_BLIP_SANITIZE: kind === "Sanitize" ? "ON" : "OFF",
       NEURON_BLIP_WERROR: process.env.NEURON_BLIP_WERROR === "1" ? "ON" : "OFF",
     };

@@ -7,9 +7,14 @@ import { capture, installCommand, pythons, run, SetupError } from "./host.mjs";
 /** The build of torch that is fetched. */
 export const PINNED_VERSION = "2.13.0";
 
-const PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu";
-// PyTorch's own index marks Linux CPU builds so; the package of the same version without the mark is the CUDA build there.
-const REQUIREMENT = `torch==${PINNED_VERSION}${process.platform === "linux" ? "+cpu" : ""}`;
+/** PyTorch's own index of CPU builds. */
+export const PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu";
+
+/**
+ * The pinned CPU build as pip names it. PyTorch's index marks Linux CPU builds so; the package of the same version without
+ * the mark is the CUDA build there.
+ */
+export const REQUIREMENT = `torch==${PINNED_VERSION}${process.platform === "linux" ? "+cpu" : ""}`;
 const SIZE = process.platform === "linux" ? "about 190 MB" : "about 80 MB";
 // Only the C++ half of the wheel is used, so that its Python does not have to be the host's.
 const ANY_PYTHON = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];

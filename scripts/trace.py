@@ -15,21 +15,26 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import shlex
 import sys
 from pathlib import Path
 
 INSTALL = """\
 The Python that runs this ({python}) cannot import {name}: {error}.
 Compiling needs torch, transformers (4.57 or 5), safetensors and Pillow. Install them, best in a virtual environment:
-  python3 -m venv .venv && . .venv/bin/activate && pip install -r scripts/requirements.txt"""
+  python3 -m venv .venv && . .venv/bin/activate && pip install -r {requirements}"""
+
+REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
-        prog="trace.py",
+        prog=os.environ.get("NEURON_BLIP_PROG", "trace.py"),
         description=(__doc__ or "").split("\n\n")[0],
-        epilog="It needs the packages of scripts/requirements.txt; --target inf2 torch-neuronx and neuronx-cc too.",
+        epilog=f"It needs the packages of {REQUIREMENTS};\n--target inf2 torch-neuronx and neuronx-cc too.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # a wrapped path could not be copied
     )
     parser.add_argument("model", metavar="MODEL", help="Hugging Face id, or directory written by save_pretrained")
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory to write; made if it is not there")
@@ -79,13 +84,17 @@ def check_packages() -> str | None:
             __import__(name)
         except ImportError as error:
             reason = str(error).strip().splitlines()[0]
-            return INSTALL.format(python=sys.executable, name=name, error=reason)
+            return _install(name, reason)
     import transformers
 
     major, minor = (int(number) for number in transformers.__version__.split(".")[:2])
     if (major, minor) < (4, 57):
-        return INSTALL.format(python=sys.executable, name="a new enough transformers", error=transformers.__version__)
+        return _install("a new enough transformers", transformers.__version__)
     return None
+
+
+def _install(name: str, error: str) -> str:
+    return INSTALL.format(python=sys.executable, name=name, error=error, requirements=shlex.quote(str(REQUIREMENTS)))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,9 @@ export function run(args: string[]): Promise<number> {
   const script = fileURLToPath(new URL("../../scripts/trace.py", import.meta.url));
   const python = process.env.NEURON_BLIP_PYTHON ?? "python3";
   return new Promise((resolve, reject) => {
-    const child = spawn(python, [script, ...args], { stdio: "inherit" });
+    // The name that its help and its complaints begin with.
+    const env = { ...process.env, NEURON_BLIP_PROG: "neuron-blip compile" };
+    const child = spawn(python, [script, ...args], { stdio: "inherit", env });
     child.on("error", (cause) => {
       reject(
         new NeuronBlipError(

@@ -229,10 +229,13 @@ def _reference_tensors(parts: Mapping[str, nn.Module], example: Example, sequenc
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[Path]:
-    """The directory's staging directory, for one process at a time; the system frees the lock of one that died."""
+    """The directory's staging directory, for one process at a time; the system frees the lock of one that died.
+
+    The lock file stays: were it removed, one process could lock the removed file while another locks a new one.
+    """
     staging = directory / STAGING
     staging.mkdir(parents=True, exist_ok=True)
-    with (directory / f"{STAGING}.lock").open("w") as lock:
+    with (directory / f"{STAGING}.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -242,7 +245,6 @@ def _locked(directory: Path) -> Iterator[Path]:
         finally:
             if staging.is_dir() and not any(staging.glob("*.pt")):
                 shutil.rmtree(staging)
-            Path(lock.name).unlink(missing_ok=True)
 
 
 def _say(part: str, what: str, entry: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ They are to be had for x86-64 Linux only (Ubuntu 22.04 or newer, Amazon Linux 20
     This compiles without a Neuron device; the result is checked on the Inf2 host.
 torch-neuronx brings its own version of torch: use an environment made for it. To run on this machine: --target cpu."""
 
-REQUIREMENTS = "scripts/requirements.txt"
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
 
 def compiler_args_of(text: str | None, target: str) -> tuple[str, ...]:
@@ -106,7 +106,8 @@ def _torch_neuronx() -> ModuleType:
     except Exception as error:  # a broken installation raises OSError, RuntimeError and others
         logger.debug("import torch_neuronx failed", exc_info=True)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CompileError(INSTALL_NEURON.format(reason=reason, requirements=REQUIREMENTS), exit_code=3) from error
+        requirements = shlex.quote(str(REQUIREMENTS))
+        raise CompileError(INSTALL_NEURON.format(reason=reason, requirements=requirements), exit_code=3) from error
 
 
 def _installed(distribution: str) -> str | None:

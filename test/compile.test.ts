@@ -1,0 +1,74 @@
+// `neuron-blip compile` as far as it goes without torch; test/slow/compile.test.ts goes further.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const requirements = realpathSync(fileURLToPath(new URL("../scripts/requirements.txt", import.meta.url)));
+
+describe("neuron-blip compile", () => {
+  let work = "";
+
+  /** Compiles with a Python that cannot import torch, whatever is installed. */
+  function compile(...args: string[]) {
+    const env = { ...process.env, PYTHONPATH: join(work, "without-torch") };
+    return spawnSync(process.execPath, [main, "compile", ...args], { encoding: "utf8", env });
+  }
+
+  before(() => {
+    work = mkdtempSync(join(tmpdir(), "neuron-blip-compile-"));
+    mkdirSync(join(work, "without-torch"));
+    writeFileSync(join(work, "without-torch", "torch.py"), 'raise ImportError("hidden by the test")\n');
+  });
+
+  after(() => rmSync(work, { recursive: true, force: true }));
+
+  it("has a help, under the name it is run by", () => {
+    const { status, stdout, stderr } = compile("--help");
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^usage: neuron-blip compile /);
+    assert.doesNotMatch(stdout, /trace\.py/);
+    assert(stdout.includes(requirements), stdout);
+  });
+
+  it("exits with 2 for wrong arguments, and says which", () => {
+    for (const [args, message] of [
+      [[], /required: MODEL, DIR, --target/],
+      [["model", "dir"], /required: --target/],
+      [["model", "dir", "--target", "gpu"], /invalid choice: 'gpu'/],
+      [["model", "dir", "--target", "cpu", "--batch-size", "many"], /--batch-size: invalid int value: 'many'/],
+      [["model", "dir", "--target", "cpu", "--loud"], /unrecognized arguments: --loud/],
+    ] as [string[], RegExp][]) {
+      const { status, stderr } = compile(...args);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, message);
+      assert.match(stderr, /^neuron-blip compile: error: /m);
+    }
+  });
+
+  it("exits with 1 where DIR is a file, or the model itself", () => {
+    const file = join(work, "file");
+    writeFileSync(file, "not a directory");
+    const toFile = compile("model", file, "--target", "cpu");
+    assert.equal(toFile.status, 1);
+    assert.equal(toFile.stderr, `error: "${file}" is a file. Give a directory to write the model to.\n`);
+
+    const toModel = compile(work, join(work, "."), "--target", "cpu");
+    assert.equal(toModel.status, 1);
+    assert.match(toModel.stderr, /is the model itself\. Give another directory/);
+  });
+
+  it("exits with 3 without torch, names what to install, and writes nothing", () => {
+    const directory = join(work, "compiled");
+    const { status, stderr } = compile("model", directory, "--target", "cpu");
+    assert.equal(status, 3, stderr);
+    assert.match(stderr, /cannot import torch: hidden by the test/);
+    assert.match(stderr, /pip install -r /);
+    assert(stderr.includes(requirements), stderr);
+    assert.doesNotMatch(stderr, /Traceback/);
+    assert(!existsSync(directory));
+  });
+});
