@@ -39,7 +39,12 @@ const script = fileURLToPath(new URL("bench_forward.py", import.meta.url));
 const specs = JSON.stringify(
   part.inputs.map((/** @type {{dtype: string, shape: number[]}} */ { dtype, shape }) => ({ dtype, shape })),
 );
-const python = spawn(values.python, [script, path, String(threads), specs], { stdio: ["pipe", "pipe", "inherit"] });
+// Python waits in OpenMP as it does by default, whatever was set for this process.
+const { OMP_WAIT_POLICY, GOMP_SPINCOUNT, ...env } = process.env;
+const python = spawn(values.python, [script, path, String(threads), specs], {
+  stdio: ["pipe", "pipe", "inherit"],
+  env,
+});
 const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
 const ready = await lines.next();
 if (ready.value !== "ready") throw new Error(`${values.python} did not load ${path}.`);
