@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Executor, Tensor, TorchModule } from "neuron-blip";
@@ -68,6 +69,7 @@ for (let i = -5; i < calls; i++) {
   // Each goes first as often as the other.
   const order = /** @type {("node" | "python")[]} */ (i % 2 === 0 ? ["node", "python"] : ["python", "node"]);
   for (const side of order) {
+    await sleep(20); // longer than OpenMP's threads spin: neither side shares the cores with the other's
     const time = await sides[side]();
     if (i >= 0) times[side].push(time); // the first five warm up
   }
