@@ -29,9 +29,9 @@ Napi::Object WrapHandle(Napi::Env env, at::Tensor tensor, size_t bytes) {
   return Handle<Tensor>::Wrap(env, std::make_shared<Tensor>(std::move(tensor)), bytes);
 }
 
-/// createTensor(dtype, shape): a new tensor of zeros. Not at::zeros, which fills a large tensor with OpenMP: the calling
-/// thread would get a team of its own, and once teams have more threads than there are cores, OpenMP lets none of them
-/// spin, which made every later forward up to 20 % slower.
+/// createTensor(dtype, shape): a new tensor of zeros. Not at::zeros, which fills a large tensor with OpenMP: the
+/// calling thread would get a team of its own, and once teams have more threads than there are cores, OpenMP lets none
+/// of them spin, which made every later forward up to 20 % slower.
 Napi::Value CreateTensor(const Napi::CallbackInfo& info) {
   const auto type = DtypeFromName(info[0].As<Napi::String>());
   at::Tensor tensor = at::empty(ShapeFrom(info[1]), at::TensorOptions().dtype(type));
