@@ -12,6 +12,12 @@ export type NeuronBlipErrorCode =
   | "ARTIFACT_MISMATCH"
   /** The artifact was compiled for AWS Neuron, and this host has no Neuron runtime. */
   | "NEURON_RUNTIME_NOT_FOUND"
+  /** The Neuron runtime that was found does not fit the libtorch in use. */
+  | "NEURON_RUNTIME_MISMATCH"
+  /** Too few NeuronCores, or another process holds them. */
+  | "NEURON_CORES_UNAVAILABLE"
+  /** A NeuronCore or its runtime failed: `status` has the NRT status, where it was told. */
+  | "NEURON_EXECUTION"
   /** An argument is of the wrong type, shape or length. */
   | "INVALID_INPUT"
   /** A picture cannot be read. */
@@ -35,10 +41,13 @@ export type NeuronBlipErrorCode =
 export class NeuronBlipError extends Error {
   override readonly name = "NeuronBlipError";
   readonly code: NeuronBlipErrorCode;
+  /** Of `NEURON_EXECUTION`: the status of the Neuron runtime, such as 1202. */
+  readonly status?: number;
 
-  constructor(code: NeuronBlipErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: NeuronBlipErrorCode, message: string, options?: { cause?: unknown; status?: number | undefined }) {
     super(message, options);
     this.code = code;
+    if (options?.status !== undefined) this.status = options.status;
   }
 }
 

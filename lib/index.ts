@@ -1,18 +1,59 @@
+export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./answers.js";
 export type { BlipConfig } from "./blip/blip-config.js";
-export type { CompiledShapes } from "./blip/compiled-shapes.js";
+export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
+export type { Architecture } from "./blip/heads.js";
+export type { ReplicaOptions } from "./blip/load-parts.js";
+export {
+  type CaptionGenerateOptions,
+  type CaptionInputs,
+  type CaptionShapes,
+  NeuronBlipForConditionalGeneration,
+} from "./blip/neuron-blip-for-conditional-generation.js";
+export { NeuronBlipForImageTextRetrieval, type RetrievalShapes } from "./blip/neuron-blip-for-image-text-retrieval.js";
 export {
   type GenerateInputs,
   type GenerateOptions,
   NeuronBlipForQuestionAnswering,
-  type ReplicaOptions,
+  type RankingPart,
+  type RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
+export { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
+export type { ImageTensors, TextTensors } from "./blip/text-rows.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
+export { EncodedImage, type Picture } from "./encoded-image.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
+export type { GeneratedSequence } from "./generation/generated-sequence.js";
 export type { GenerationConfig } from "./generation/generation-config.js";
-export type { GeneratedSequence } from "./generation/greedy-search.js";
-export { type Answer, type AnswerOptions, EncodedImage, NeuronBlip, type NeuronBlipOptions } from "./neuron-blip.js";
+export type { LogitsProcessor } from "./generation/logits-processors.js";
+export type { RankedSequence, RankingConfig } from "./generation/ranking.js";
+export type { StoppingCriterion } from "./generation/stopping-criteria.js";
+export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
+export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
+export {
+  type AnswerOptions,
+  type CaptionOptions,
+  type MatchOptions,
+  NeuronBlip,
+  type NeuronBlipOptions,
+  type RankAnswerOptions,
+  type SettledOption,
+  type TextOptions,
+} from "./neuron-blip.js";
+export {
+  type EitherCase,
+  type GeneratedCaption,
+  type ImageAndQuestion,
+  type ImageToTextOptions,
+  type ImageToTextPipeline,
+  type Pipeline,
+  type PipelineTask,
+  pipeline,
+  type VisualAnswer,
+  type VisualQuestionAnsweringOptions,
+  type VisualQuestionAnsweringPipeline,
+} from "./pipelines.js";
 export {
   BertTokenizer,
   type DecodeOptions,
@@ -35,6 +76,7 @@ export {
   type RawImage,
 } from "./processing/load-image.js";
 export { Executor, type ExecutorOptions } from "./runtime/executor.js";
+export type { ReplicaEvents } from "./runtime/replicas.js";
 export {
   type ModuleSignature,
   TorchModule,

@@ -41,6 +41,8 @@ export interface ModuleSignature {
 
 export interface Native {
   readonly libtorchVersion: string;
+  /** The value of _GLIBCXX_USE_CXX11_ABI that libtorch and the addon were built with. */
+  readonly cxx11Abi: number;
 
   createTensor(dtype: Dtype, shape: readonly number[]): TensorHandle;
   copyTensor(array: NodeJS.TypedArray, dtype: Dtype, shape: readonly number[]): TensorHandle;
@@ -52,7 +54,11 @@ export interface Native {
   closeExecutor(executor: ExecutorHandle): Promise<void>;
 
   loadModule(executor: ExecutorHandle, path: string): Promise<{ handle: ModuleHandle; signature: ModuleSignature }>;
-  forwardModule(module: ModuleHandle, inputs: readonly TensorHandle[]): Promise<NativeOutput>;
+  /** Whether a TorchScript file's code names AWS Neuron's classes or ops. */
+  inspectModule(executor: ExecutorHandle, path: string): Promise<boolean>;
+  /** Puts a module's Neuron graphs on `count` of the visible cores; resolves to how many could be put anywhere. */
+  placeModule(module: ModuleHandle, start: number, count: number): Promise<number>;
+  forwardModule(executor: ExecutorHandle, module: ModuleHandle, inputs: readonly TensorHandle[]): Promise<NativeOutput>;
   releaseModule(module: ModuleHandle): Promise<void>;
 
   /**
@@ -68,6 +74,13 @@ export interface Native {
     outHeight: number,
     borrow: boolean,
   ): Promise<Uint8Array>;
+
+  /** Loads a shared library for as long as the process lives. */
+  loadLibrary(path: string): void;
+  /** What a libnrt.so.1 says of itself, without claiming a core; -1 and "" for what it does not say. */
+  describeNrt(path: string): { version: string; totalCores: number; visibleCores: number };
+  /** Sets a variable that libraries see, in a Worker too. */
+  setEnvironment(name: string, value: string): void;
 
   /** Stops and joins every thread of this environment. Later work is refused with DISPOSED. */
   shutdown(): void;

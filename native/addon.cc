@@ -7,6 +7,7 @@
 #include "executor.h"
 #include "image_ops.h"
 #include "instance.h"
+#include "neuron_runtime.h"
 #include "tensor.h"
 #include "torch_module.h"
 
@@ -16,8 +17,10 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     neuron_blip::RegisterTensor(env, exports);
     neuron_blip::RegisterExecutor(env, exports);
     neuron_blip::RegisterTorchModule(env, exports);
+    neuron_blip::RegisterNeuronRuntime(env, exports);
     neuron_blip::RegisterImageOps(env, exports);
     exports.Set("libtorchVersion", TORCH_VERSION);
+    exports.Set("cxx11Abi", _GLIBCXX_USE_CXX11_ABI);
     return exports;
   });
 }

@@ -1,8 +1,10 @@
 #include "torch_module.h"
 
 #include <c10/core/InferenceMode.h>
+#include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <string_view>
 #include <utility>
 
 #include "errors.h"
@@ -34,7 +36,36 @@ c10::IValue TorchModule::Forward(std::vector<c10::IValue> inputs) {
   return module_->forward(std::move(inputs));
 }
 
+size_t TorchModule::SetNeuronDevices(int64_t start, int64_t count) {
+  if (!module_) throw CodedError("DISPOSED", "This module has been disposed. Load it again.");
+  size_t placed = 0;
+  for (const c10::IValue& attribute : module_->attributes(/*recurse=*/true)) {
+    if (!attribute.isCustomClass()) continue;
+    const auto type = attribute.type()->cast<c10::ClassType>();
+    torch::jit::Function* place = type ? type->findMethod("set_neuron_devices") : nullptr;
+    if (place == nullptr) continue;
+    (*place)({attribute, start, count});
+    placed++;
+  }
+  return placed;
+}
+
 namespace {
+
+/// Whether a TorchScript file's code names AWS Neuron's classes or ops. Reads the file without running any of it.
+bool UsesNeuron(const std::string& path) {
+  caffe2::serialize::PyTorchStreamReader reader(path);
+  for (const std::string& name : reader.getAllRecords()) {
+    if (!name.ends_with(".py")) continue;
+    const auto [data, size] = reader.getRecord(name);
+    const std::string_view code(static_cast<const char*>(data.get()), size);
+    if (code.find("torch.classes.neuron") != std::string_view::npos ||
+        code.find("ops.neuron.") != std::string_view::npos) {
+      return true;
+    }
+  }
+  return false;
+}
 
 /// What `forward` returned, taken apart on the executor's thread, so that the JavaScript thread only wraps.
 struct Output {
@@ -150,21 +181,31 @@ Napi::Value ToJs(Napi::Env env, const Output& output) {
   return plain(env.Null());
 }
 
-/// Names what kept an artifact from loading.
 CodedError LoadError(const std::string& path, const std::string& reason) {
-  if (reason.find("__torch__.torch.classes.neuron") != std::string::npos ||
-      reason.find("builtin op: neuron::") != std::string::npos) {
-    return {"NEURON_RUNTIME_NOT_FOUND",
-            "\"" + path +
-                "\" was compiled for AWS Neuron, and this process has no Neuron runtime. Compile it for this host with "
-                "`npx neuron-blip compile MODEL DIR --target cpu`."};
-  }
   return {"ARTIFACT_CORRUPT",
           "\"" + path +
               "\" could not be loaded as a TorchScript module. Write it again (`npx neuron-blip compile` "
               "or torch.jit.save). libtorch says: " +
               reason.substr(0, reason.find('\n'))};
 }
+
+class InspectJob : public Job {
+ public:
+  explicit InspectJob(std::string path) : path_(std::move(path)) {}
+
+  void Run() override {
+    try {
+      uses_neuron_ = UsesNeuron(path_);
+    } catch (...) {
+      throw LoadError(path_, DescribeCurrentException().message);
+    }
+  }
+  Napi::Value Result(Napi::Env env) override { return Napi::Boolean::New(env, uses_neuron_); }
+
+ private:
+  std::string path_;
+  bool uses_neuron_ = false;
+};
 
 class LoadJob : public Job {
  public:
@@ -220,8 +261,8 @@ class LoadJob : public Job {
 
 class ForwardJob : public Job {
  public:
-  ForwardJob(std::shared_ptr<TorchModule> module, std::vector<c10::IValue> inputs)
-      : module_(std::move(module)), inputs_(std::move(inputs)) {}
+  ForwardJob(std::shared_ptr<Executor> executor, std::shared_ptr<TorchModule> module, std::vector<c10::IValue> inputs)
+      : executor_(std::move(executor)), module_(std::move(module)), inputs_(std::move(inputs)) {}
 
   void Run() override {
     // OwnMemory counts who else holds the memory: the inputs must still be held here, and what forward returned no
@@ -233,9 +274,24 @@ class ForwardJob : public Job {
   Napi::Value Result(Napi::Env env) override { return ToJs(env, output_); }
 
  private:
+  std::shared_ptr<Executor> executor_;  // until it has run: a promise must not be left unsettled
   std::shared_ptr<TorchModule> module_;
   std::vector<c10::IValue> inputs_;
   Output output_;
+};
+
+class PlaceJob : public Job {
+ public:
+  PlaceJob(std::shared_ptr<TorchModule> module, int64_t start, int64_t count)
+      : module_(std::move(module)), start_(start), count_(count) {}
+  void Run() override { placed_ = module_->SetNeuronDevices(start_, count_); }
+  Napi::Value Result(Napi::Env env) override { return Napi::Number::New(env, static_cast<double>(placed_)); }
+
+ private:
+  std::shared_ptr<TorchModule> module_;
+  int64_t start_;
+  int64_t count_;
+  size_t placed_ = 0;
 };
 
 class ReleaseJob : public Job {
@@ -256,15 +312,32 @@ Napi::Value LoadModule(const Napi::CallbackInfo& info) {
       .Submit(runner, std::make_unique<LoadJob>(std::move(executor), info[1].As<Napi::String>()));
 }
 
-/// forwardModule(module, tensors): Promise<output>
-Napi::Value ForwardModule(const Napi::CallbackInfo& info) {
+/// inspectModule(executor, path): Promise<boolean>, whether it needs the Neuron runtime.
+Napi::Value InspectModule(const Napi::CallbackInfo& info) {
+  const auto executor = Handle<Executor>::Unwrap(info[0]);
+  return Instance::Of(info.Env()).Submit(*executor, std::make_unique<InspectJob>(info[1].As<Napi::String>()));
+}
+
+/// placeModule(module, start, count): Promise<number>, how many Neuron graphs were placed.
+Napi::Value PlaceModule(const Napi::CallbackInfo& info) {
   auto module = Handle<TorchModule>::Unwrap(info[0]);
-  const auto handles = info[1].As<Napi::Array>();
+  Executor& runner = module->executor();
+  const int64_t start = info[1].As<Napi::Number>().Int64Value();
+  const int64_t count = info[2].As<Napi::Number>().Int64Value();
+  return Instance::Of(info.Env()).Submit(runner, std::make_unique<PlaceJob>(std::move(module), start, count));
+}
+
+/// forwardModule(executor, module, tensors): Promise<output>
+Napi::Value ForwardModule(const Napi::CallbackInfo& info) {
+  auto executor = Handle<Executor>::Unwrap(info[0]);
+  auto module = Handle<TorchModule>::Unwrap(info[1]);
+  const auto handles = info[2].As<Napi::Array>();
   std::vector<c10::IValue> inputs;
   inputs.reserve(handles.Length());
   for (uint32_t i = 0; i < handles.Length(); i++) inputs.emplace_back(Handle<Tensor>::Unwrap(handles.Get(i))->value());
-  Executor& runner = module->executor();
-  return Instance::Of(info.Env()).Submit(runner, std::make_unique<ForwardJob>(std::move(module), std::move(inputs)));
+  Executor& runner = *executor;
+  return Instance::Of(info.Env())
+      .Submit(runner, std::make_unique<ForwardJob>(std::move(executor), std::move(module), std::move(inputs)));
 }
 
 /// releaseModule(module): Promise<void>, after the calls that were queued before.
@@ -284,7 +357,9 @@ Napi::Value ReleaseModule(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void RegisterTorchModule(Napi::Env env, Napi::Object exports) {
+  Export<InspectModule>(env, exports, "inspectModule");
   Export<LoadModule>(env, exports, "loadModule");
+  Export<PlaceModule>(env, exports, "placeModule");
   Export<ForwardModule>(env, exports, "forwardModule");
   Export<ReleaseModule>(env, exports, "releaseModule");
 }

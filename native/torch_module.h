@@ -12,7 +12,7 @@
 
 namespace neuron_blip {
 
-/// A TorchScript module, bound to the executor on whose thread it is loaded, run and freed.
+/// A TorchScript module, bound to the executor on whose thread it is loaded and freed.
 class TorchModule {
  public:
   static constexpr napi_type_tag kTag = {0x6e62'6c69'7000'0003, 0x546f'7263'684d'6f64};
@@ -20,10 +20,13 @@ class TorchModule {
 
   TorchModule(torch::jit::Module module, std::shared_ptr<Executor> executor);
 
-  /// Runs the module's `forward`. On the executor's thread.
+  /// Runs the module's `forward`. On any executor's thread; several may at once.
   /// @throws CodedError DISPOSED after Release.
   c10::IValue Forward(std::vector<c10::IValue> inputs);
-  /// Frees the module. On the executor's thread.
+  /// Places the module's Neuron graphs on `count` cores from `start` on, indices among the visible ones. Returns how many
+  /// graphs could be placed: those whose class has the method `set_neuron_devices`.
+  size_t SetNeuronDevices(int64_t start, int64_t count);
+  /// Frees the module. On its own executor's thread, when no other runs it.
   void Release() { module_.reset(); }
 
   Executor& executor() const { return *executor_; }

@@ -1,9 +1,12 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
+import { type Architecture, HEADS, isArchitecture } from "./heads.js";
 
 /** What running BLIP needs of its `config.json`, with transformers' defaults, which it leaves out of the file. */
 export interface BlipConfig {
+  /** transformers' class. A config.json that names none is taken for question answering's. */
+  architecture: Architecture;
   imageSize: number;
   patchSize: number;
   visionHiddenSize: number;
@@ -43,7 +46,16 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
       `"${path}": ${name} must be a whole number, not ${JSON.stringify(value)}.`,
     );
   };
+  const named = Array.isArray(json.architectures) ? json.architectures : [];
+  const architecture = named.length === 0 ? "BlipForQuestionAnswering" : named.find(isArchitecture);
+  if (architecture === undefined) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `"${path}" is of a ${named.join(", ")}. This package runs ${Object.keys(HEADS).join(", ")}.`,
+    );
+  }
   return {
+    architecture,
     imageSize: whole(vision, "image_size", 384),
     patchSize: whole(vision, "patch_size", 16),
     visionHiddenSize: whole(vision, "hidden_size", 768),

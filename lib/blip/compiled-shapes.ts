@@ -1,17 +1,22 @@
 import { NeuronBlipError } from "../errors.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
-import type { Manifest } from "./manifest.js";
+import { batchSizesOf, type Manifest } from "./manifest.js";
 
-/** The static shapes that the parts were compiled for. */
-export interface CompiledShapes {
-  readonly batchSize: number;
+/** The static shapes that every head's parts were compiled for. */
+export interface ImageShapes {
+  /** The batch sizes, increasing: more rows are run in several batches, fewer are filled up. */
+  readonly batchSizes: readonly number[];
   /** Height and width of a picture, in pixels. */
   readonly imageSize: number;
   /** Patches of a picture, and the class token. */
   readonly imageTokens: number;
   readonly visionHiddenSize: number;
+}
+
+/** Those of question answering. */
+export interface CompiledShapes extends ImageShapes {
   readonly textHiddenSize: number;
   /** The most tokens of a question, [CLS] and [SEP] included. */
   readonly questionLength: number;
@@ -21,9 +26,42 @@ export interface CompiledShapes {
   readonly answerLength: number;
 }
 
+/**
+ * What the vision model was compiled for.
+ * @throws NeuronBlipError `ARTIFACT_MISMATCH` where manifest and config.json disagree.
+ */
+export function imageShapes(config: BlipConfig, manifest: Manifest | undefined): ImageShapes {
+  if (manifest && manifest.image_size !== config.imageSize) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `neuron_blip.json says pictures of ${manifest.image_size} pixels, and config.json of ${config.imageSize}. Compile again.`,
+    );
+  }
+  return {
+    batchSizes: batchSizesOf(manifest),
+    imageSize: config.imageSize,
+    imageTokens: imageTokensOf(config),
+    visionHiddenSize: config.visionHiddenSize,
+  };
+}
+
 interface Lengths {
   questionLength?: number;
   answerLength?: number;
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` where a length was given that is not the compiled one. */
+export function checkLengths(
+  given: Lengths,
+  compiled: { questionLength?: number | null; answerLength?: number | null },
+): void {
+  for (const name of ["questionLength", "answerLength"] as const) {
+    if (given[name] === undefined || given[name] === compiled[name]) continue;
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} ${given[name]} was given, and the model was compiled for ${compiled[name] ?? "none"}. Leave the option out.`,
+    );
+  }
 }
 
 /**
@@ -33,42 +71,15 @@ interface Lengths {
 export async function findShapes(
   config: BlipConfig,
   manifest: Manifest | undefined,
-  modules: { text_encoder: TorchModule; text_decoder: TorchModule },
+  modules: { text_encoder: CompiledPart; text_decoder: CompiledPart },
   lengths: Lengths,
 ): Promise<CompiledShapes> {
-  const common = {
-    imageTokens: imageTokensOf(config),
-    visionHiddenSize: config.visionHiddenSize,
-    textHiddenSize: config.textHiddenSize,
-  };
+  const fixed = { ...imageShapes(config, manifest), textHiddenSize: config.textHiddenSize };
   if (manifest) {
-    if (manifest.image_size !== config.imageSize) {
-      throw new NeuronBlipError(
-        "ARTIFACT_MISMATCH",
-        `neuron_blip.json says pictures of ${manifest.image_size} pixels, and config.json of ${config.imageSize}. Compile again.`,
-      );
-    }
-    for (const [name, compiled] of [
-      ["questionLength", manifest.question_length],
-      ["answerLength", manifest.answer_length],
-    ] as const) {
-      if (lengths[name] !== undefined && lengths[name] !== compiled) {
-        throw new NeuronBlipError(
-          "INVALID_INPUT",
-          `${name} ${lengths[name]} was given, and the model was compiled for ${compiled}. Leave the option out.`,
-        );
-      }
-    }
-    return {
-      ...common,
-      imageSize: manifest.image_size,
-      batchSize: manifest.batch_size,
-      questionLength: manifest.question_length,
-      padsQuestions: true,
-      answerLength: manifest.answer_length,
-    };
+    const { question_length: questionLength, answer_length: answerLength } = manifest;
+    checkLengths(lengths, { questionLength, answerLength });
+    return { ...fixed, questionLength: questionLength ?? 0, padsQuestions: true, answerLength: answerLength ?? 0 };
   }
-  const fixed = { ...common, imageSize: config.imageSize, batchSize: 1 };
   const question = await trialLength("question", modules.text_encoder, config, lengths.questionLength, (length) => [
     int64([1, length], 1n),
     int64([1, length], 1n),
@@ -92,7 +103,7 @@ const USUAL = { question: 8, answer: 20 } as const;
 /** A length that a part runs with, and whether it runs with the next one as well: then it was traced for any. */
 async function trialLength(
   what: "question" | "answer",
-  module: TorchModule,
+  module: CompiledPart,
   config: BlipConfig,
   given: number | undefined,
   inputsOf: (length: number) => Tensor[],
@@ -116,7 +127,7 @@ function countDown(from: number): number[] {
   return Array.from({ length: from }, (_, i) => from - i);
 }
 
-async function runs(module: TorchModule, inputs: Tensor[]): Promise<boolean> {
+async function runs(module: CompiledPart, inputs: Tensor[]): Promise<boolean> {
   try {
     await module.forward(inputs);
     return true;

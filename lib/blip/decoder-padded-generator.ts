@@ -1,9 +1,9 @@
 import { NeuronBlipError } from "../errors.js";
+import { batchSizeFor } from "../runtime/batch.js";
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
 import type { BlipConfig } from "./blip-config.js";
-import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The decoder's own inputs for one step. */
 export interface DecoderInputs {
@@ -20,45 +20,63 @@ export interface DecoderInputs {
  * whole sequence at every step and returns the logits of one position.
  */
 export class DecoderPaddedGenerator {
-  readonly #module: TorchModule;
-  readonly #sequenceShape: readonly [number, number];
-  readonly #questionShape: ShapePattern;
+  readonly #module: CompiledPart;
+  readonly #answerLength: number;
+  readonly #encoderShape: ShapePattern;
   readonly #padTokenId: bigint;
   readonly #vocabSize: number;
 
+  /** @param encoderShape of what the decoder attends to, without the batch: [length, hidden size]. */
   constructor(
-    module: TorchModule,
-    shapes: Pick<CompiledShapes, "batchSize" | "answerLength" | "questionLength" | "padsQuestions" | "textHiddenSize">,
+    module: CompiledPart,
+    shapes: { answerLength: number },
+    encoderShape: ShapePattern,
     config: Pick<BlipConfig, "padTokenId" | "vocabSize">,
   ) {
     this.#module = module;
-    this.#sequenceShape = [shapes.batchSize, shapes.answerLength];
-    const questionLength = shapes.padsQuestions ? shapes.questionLength : "any";
-    this.#questionShape = [shapes.batchSize, questionLength, shapes.textHiddenSize];
+    this.#answerLength = shapes.answerLength;
+    this.#encoderShape = ["any", ...encoderShape];
     this.#padTokenId = BigInt(config.padTokenId);
     this.#vocabSize = config.vocabSize;
   }
 
+  /** How many sequences one call takes: the compiled batch sizes, increasing. */
+  get batchSizes(): readonly number[] {
+    return this.#module.batchSizes;
+  }
+
   /**
    * Pads the sequences to the compiled length.
-   * @param sequences at most as many as the compiled batch; the longest sets the position. Missing ones are padding.
-   * @param into inputs of an earlier step, to be written again.
+   * @param sequences at most as many as the largest compiled batch, of one length. The smallest batch that holds them is
+   * filled up with padding.
+   * @param into inputs of an earlier step, to be written again where they are of that batch.
    * @throws NeuronBlipError `INVALID_INPUT` for more or longer sequences than compiled.
    */
   prepareInputsForGeneration(sequences: readonly (readonly number[])[], into?: DecoderInputs): DecoderInputs {
-    const [batchSize, answerLength] = this.#sequenceShape;
-    const length = Math.max(0, ...sequences.map((sequence) => sequence.length));
+    const answerLength = this.#answerLength;
+    const batchSize = batchSizeFor(sequences.length, this.batchSizes);
+    const length = sequences[0]?.length ?? 0;
     if (length < 1 || length > answerLength || sequences.length > batchSize) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
         `The decoder was compiled for ${batchSize} sequences of 1 to ${answerLength} tokens, not for ${sequences.length} of ${length}.`,
       );
     }
-    const inputs = into ?? {
-      inputIds: Tensor.zeros("int64", this.#sequenceShape),
-      attentionMask: Tensor.zeros("int64", this.#sequenceShape),
-      currentPosition: Tensor.zeros("int64", [1]),
-    };
+    if (sequences.some((sequence) => sequence.length !== length)) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        "The sequences of one call must have one length: it has one position.",
+      );
+    }
+    const shape = [batchSize, answerLength];
+    const inputs =
+      into?.inputIds.shape[0] === batchSize
+        ? into
+        : {
+            inputIds: Tensor.zeros("int64", shape),
+            attentionMask: Tensor.zeros("int64", shape),
+            currentPosition: Tensor.zeros("int64", [1]),
+          };
     const ids = inputs.inputIds.data.fill(this.#padTokenId);
     const mask = inputs.attentionMask.data.fill(0n);
     for (let row = 0; row < batchSize; row++) {
@@ -75,27 +93,28 @@ export class DecoderPaddedGenerator {
 
   /**
    * One step.
-   * @param questionEmbeds float32 [batch, question length, text hidden size], from TextEncoderWrapper.
-   * @param questionAttentionMask int64 [batch, question length]: which of them the answer may attend to.
+   * @param encoderHiddenStates float32 [batch, length, hidden size]: a question's embeddings from TextEncoderWrapper, or, for
+   * captions, a picture's.
+   * @param encoderAttentionMask int64 [batch, length]: which of them the answer may attend to.
    * @returns logits of the position after the sequences' ends, float32 [batch, 1, vocabulary size].
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`.
    */
   async forward(
     inputs: DecoderInputs,
-    questionEmbeds: Tensor,
-    questionAttentionMask: Tensor,
+    encoderHiddenStates: Tensor,
+    encoderAttentionMask: Tensor,
   ): Promise<Tensor<"float32">> {
-    checkInput("questionEmbeds", questionEmbeds, "float32", this.#questionShape);
-    checkInput("questionAttentionMask", questionAttentionMask, "int64", this.#questionShape.slice(0, 2));
+    checkInput("encoderHiddenStates", encoderHiddenStates, "float32", this.#encoderShape);
+    checkInput("encoderAttentionMask", encoderAttentionMask, "int64", this.#encoderShape.slice(0, 2));
     const output = await this.#module.forward([
       inputs.inputIds,
-      questionEmbeds,
-      questionAttentionMask,
+      encoderHiddenStates,
+      encoderAttentionMask,
       inputs.attentionMask,
       inputs.currentPosition,
     ]);
     const logits = tensorFrom(output, "logits", 0, this.#module.path);
-    const expected = [this.#sequenceShape[0], 1, this.#vocabSize];
+    const expected = [inputs.inputIds.shape[0], 1, this.#vocabSize];
     if (JSON.stringify(logits.shape) !== JSON.stringify(expected)) {
       throw new NeuronBlipError(
         "ARTIFACT_MISMATCH",

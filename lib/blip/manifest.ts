@@ -6,13 +6,10 @@ import { pipeline } from "node:stream/promises";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import type { Dtype } from "../tensor.js";
+import { type Architecture, HEADS, isArchitecture, type PartName } from "./heads.js";
 
 /** The version of `neuron_blip.json` that this package reads. */
 const FORMAT_VERSION = 1;
-
-/** The parts of a model, in the tutorial's order of loading. */
-export const PARTS = ["vision_model", "text_decoder", "text_encoder"] as const;
-export type PartName = (typeof PARTS)[number];
 
 export interface TensorSpec {
   readonly name: string;
@@ -32,18 +29,36 @@ export interface PartSpec {
 /** What `neuron-blip compile` wrote about a model directory: `neuron_blip.json`. */
 export interface Manifest {
   readonly format_version: number;
-  readonly question_length: number;
-  readonly answer_length: number;
+  readonly architecture: Architecture;
+  /** What the parts were compiled for. */
+  readonly target?: "cpu" | "inf2";
+  /** Tokens of a question, or of a text to match; null for captions. */
+  readonly question_length: number | null;
+  /** Tokens of an answer or a caption; null for matching. */
+  readonly answer_length: number | null;
   readonly batch_size: number;
+  /** Every batch size, increasing, where there are several: the first is batch_size, the others' parts are named by `partKey`. */
+  readonly batch_sizes?: readonly number[];
   readonly image_size: number;
-  readonly parts: Readonly<Record<PartName, PartSpec>>;
+  readonly parts: Readonly<Record<string, PartSpec>>;
+}
+
+/** The batch sizes of a directory, increasing: 1 for one without a manifest, as the tutorial's. */
+export function batchSizesOf(manifest: Manifest | undefined): readonly number[] {
+  return manifest ? (manifest.batch_sizes ?? [manifest.batch_size]) : [1];
+}
+
+/** The manifest's name of a part for a batch size: the part's own for the first. */
+export function partKey(part: PartName, batchSize: number, manifest: Manifest | undefined): string {
+  return manifest === undefined || batchSize === manifest.batch_size ? part : `${part}_batch_${batchSize}`;
 }
 
 /**
  * Reads a directory's manifest; undefined where it has none, as a directory made by the tutorial.
+ * @param architecture what config.json says the model is.
  * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for a format of a later version.
  */
-export async function readManifest(directory: string): Promise<Manifest | undefined> {
+export async function readManifest(directory: string, architecture: Architecture): Promise<Manifest | undefined> {
   const path = join(directory, "neuron_blip.json");
   const json = await readJsonIfThere(path);
   if (json === undefined) return undefined;
@@ -55,19 +70,52 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
         "Compile the model again with this version, or install the one that wrote it.",
     );
   }
-  const counts = [manifest.question_length, manifest.answer_length, manifest.batch_size, manifest.image_size];
+  const { batch_size: batch, question_length: question, answer_length: answer, image_size: size, parts } = manifest;
+  const { parts: required, optionalParts } =
+    HEADS[isArchitecture(manifest.architecture) ? manifest.architecture : architecture];
+  const there = isObject(parts) ? optionalParts.filter((name) => parts[name] !== undefined) : [];
+  const named = [...required, ...there];
+  const sizes = batchSizesOf(manifest);
   const whole =
-    counts.every((count) => Number.isSafeInteger(count) && count > 0) &&
-    isObject(manifest.parts) &&
-    PARTS.every((name) => isPart(manifest.parts[name], name));
+    isArchitecture(manifest.architecture) &&
+    [batch, size].every(isCount) &&
+    (question === null || isCount(question)) &&
+    (answer === null || isCount(answer)) &&
+    isObject(parts) &&
+    isIncreasing(sizes) &&
+    sizes[0] === batch &&
+    named.every((name) =>
+      sizes.every((size) => isPart(parts[partKey(name, size, manifest)], partKey(name, size, manifest))),
+    );
   if (!whole) {
     throw new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}" lacks fields. Compile the model again.`);
   }
-  const { batch_size: batch, question_length: question, answer_length: answer, image_size: size, parts } = manifest;
-  checkShape(path, parts.vision_model, [batch, 3, size, size]);
-  checkShape(path, parts.text_encoder, [batch, question]);
-  checkShape(path, parts.text_decoder, [batch, answer]);
+  if (manifest.architecture !== architecture) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `"${path}" is of a ${manifest.architecture}, and config.json of a ${architecture}. Compile the model again.`,
+    );
+  }
+  for (const name of named) {
+    if (name === "image_projection") continue; // takes what the vision model gives
+    for (const rows of sizes) {
+      const shape =
+        name === "vision_model" ? [rows, 3, size, size] : [rows, READS_ANSWERS.has(name) ? answer : question];
+      checkShape(path, parts[partKey(name, rows, manifest)] as PartSpec, shape);
+    }
+  }
   return manifest;
+}
+
+/** The parts whose first input is an answer; the others' is a question or another text. */
+const READS_ANSWERS: ReadonlySet<PartName> = new Set(["text_decoder", "text_decoder_all_positions"]);
+
+function isIncreasing(sizes: unknown): boolean {
+  return Array.isArray(sizes) && sizes.every((size, i) => isCount(size) && (i === 0 || size > sizes[i - 1]));
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 function isPart(value: unknown, name: string): value is PartSpec {
@@ -79,7 +127,7 @@ function isPart(value: unknown, name: string): value is PartSpec {
 }
 
 /** A part's first input must have the shape that the manifest's lengths say. */
-function checkShape(path: string, part: PartSpec, expected: readonly number[]): void {
+function checkShape(path: string, part: PartSpec, expected: readonly (number | null)[]): void {
   const shape = part.inputs[0]?.shape;
   if (JSON.stringify(shape) === JSON.stringify(expected)) return;
   throw new NeuronBlipError(

@@ -1,50 +1,33 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import {
-  type GenerationConfig,
-  type ResolvedGenerationConfig,
-  readGenerationDefaults,
-  resolveGenerationConfig,
-} from "../generation/generation-config.js";
-import { type GeneratedSequence, greedySearch } from "../generation/greedy-search.js";
-import { ownRowsOf, rowsOf, slicesOf, stackRows } from "../runtime/batch.js";
-import { checkRank } from "../runtime/check.js";
-import { Executor } from "../runtime/executor.js";
-import { InFlight } from "../runtime/in-flight.js";
-import { TorchModule } from "../runtime/torch-module.js";
-import { Tensor } from "../tensor.js";
-import { type BlipConfig, readBlipConfig } from "./blip-config.js";
+import type { GeneratedSequence } from "../generation/generated-sequence.js";
+import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
+import { readGenerationDefaults } from "../generation/generation-defaults.js";
+import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
+import { generate } from "../generation/search.js";
+import { batchesOf, rowsOf, stackRows } from "../runtime/batch.js";
+import type { Tensor } from "../tensor.js";
 import { type CompiledShapes, findShapes } from "./compiled-shapes.js";
+import { DecoderAllPositions } from "./decoder-all-positions.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import { PARTS, type PartName, readManifest, verifyPart } from "./manifest.js";
+import { type EncoderRow, nextTokenLogitsOf } from "./decoding.js";
+import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
-import { VisionModelWrapper } from "./vision-model-wrapper.js";
-
-export interface ReplicaOptions {
-  /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
-  threads?: number;
-  /** Compare the files with the manifest's SHA-256 before loading them. Default true. */
-  verify?: boolean;
-  /** The longest question, for a directory without a manifest. Default: found by trial. */
-  questionLength?: number;
-  /** The compiled length of answers, for a directory without a manifest. Default: found by trial. */
-  answerLength?: number;
-}
+import {
+  checkTextLength,
+  type ImageTensors,
+  imageRows,
+  onesThenZeros,
+  paddedRow,
+  type TextTensors,
+  textRows,
+} from "./text-rows.js";
 
 /** The inputs of `generate`, as Hugging Face names them. */
-export interface GenerateInputs {
-  /** float32 [n, 3, height, width]. Or give `imageEmbeds`. n may be 1 for many questions on one picture. */
-  pixelValues?: Tensor;
-  /** float32 [n, image tokens, vision hidden size]: from `encodeImages`, to look at a picture only once. */
-  imageEmbeds?: Tensor;
-  /** int64 [n, length], padded on the right, of any length up to the compiled one. */
-  inputIds: Tensor;
-  /** int64 [n, length]. Default: 1 wherever there is no padding token. */
-  attentionMask?: Tensor;
-}
+export interface GenerateInputs extends ImageTensors, TextTensors {}
 
-export interface GenerateOptions extends GenerationConfig {
+export interface QuestionMaskOptions {
   /**
    * What the decoder may attend to. "real" (default): the question's own tokens, so that a padded question answers as the
    * unpadded one does. "ones": all of `inputIds`' columns, padding included, as transformers does with a padded batch.
@@ -54,39 +37,38 @@ export interface GenerateOptions extends GenerationConfig {
   signal?: AbortSignal;
 }
 
-/** How many inputs each part takes. */
-const INPUT_COUNTS: Readonly<Record<PartName, number>> = { vision_model: 1, text_decoder: 5, text_encoder: 4 };
+export interface GenerateOptions extends GenerationConfig, QuestionMaskOptions {}
+
+export interface RankOptions extends RankingConfig, QuestionMaskOptions {}
 
 /**
- * One replica of BLIP for visual question answering: the three compiled parts, on one native thread, and `generate`, after
+ * The part that scores candidates: "text_decoder_all_positions" in a call for each compiled batch of candidates;
+ * "text_decoder", where the model was compiled without `--rank`, in a call for each batch of different beginnings.
+ */
+export type RankingPart = "text_decoder_all_positions" | "text_decoder";
+
+/** How many logits of the stepwise decoder are kept at once. */
+const BEGINNINGS_AT_ONCE = 64;
+
+/**
+ * One replica of BLIP for visual question answering: the compiled parts, on one native thread, and `generate`, after
  * transformers' `BlipForQuestionAnswering.generate`.
  */
-export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
-  readonly config: BlipConfig;
-  readonly shapes: CompiledShapes;
-  readonly visionModel: VisionModelWrapper;
+export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<CompiledShapes> {
   readonly textEncoder: TextEncoderWrapper;
   readonly textDecoder: DecoderPaddedGenerator;
-  readonly #executor: Executor;
-  readonly #modules: readonly TorchModule[];
+  readonly #allPositions: DecoderAllPositions | undefined;
   readonly #generationDefaults: GenerationConfig;
-  readonly #inFlight = new InFlight("model");
 
-  private constructor(
-    config: BlipConfig,
-    shapes: CompiledShapes,
-    executor: Executor,
-    modules: Record<PartName, TorchModule>,
-    generationDefaults: GenerationConfig,
-  ) {
-    this.config = config;
-    this.shapes = shapes;
-    this.#executor = executor;
-    this.#modules = Object.values(modules);
+  private constructor(loaded: LoadedParts, shapes: CompiledShapes, generationDefaults: GenerationConfig) {
+    super(loaded, shapes);
+    const questionLength = shapes.padsQuestions ? shapes.questionLength : "any";
+    const questionShape = [questionLength, shapes.textHiddenSize] as const;
+    const allPositions = loaded.parts.get("text_decoder_all_positions");
+    this.textEncoder = new TextEncoderWrapper(partOf(loaded, "text_encoder"), shapes);
+    this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, questionShape, this.config);
+    this.#allPositions = allPositions && new DecoderAllPositions(allPositions, shapes, this.config);
     this.#generationDefaults = generationDefaults;
-    this.visionModel = new VisionModelWrapper(modules.vision_model, shapes);
-    this.textEncoder = new TextEncoderWrapper(modules.text_encoder, shapes);
-    this.textDecoder = new DecoderPaddedGenerator(modules.text_decoder, shapes, config);
   }
 
   /**
@@ -99,230 +81,171 @@ export class NeuronBlipForQuestionAnswering implements AsyncDisposable {
     directory: string,
     options: ReplicaOptions = {},
   ): Promise<NeuronBlipForQuestionAnswering> {
-    await checkModelDirectory(directory);
-    const config = await readBlipConfig(directory);
-    const manifest = await readManifest(directory);
-    if (manifest && options.verify !== false) {
-      await Promise.all(Object.values(manifest.parts).map((part) => verifyPart(directory, part)));
-    }
-    const executor = new Executor(options.threads === undefined ? {} : { threads: options.threads });
+    return NeuronBlipForQuestionAnswering.fromParts(
+      await loadParts(directory, "BlipForQuestionAnswering", options),
+      options,
+    );
+  }
+
+  /** @internal Takes over parts that are loaded; frees them where they do not fit each other. */
+  static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForQuestionAnswering> {
     try {
-      const modules = await loadParts(directory, executor);
-      const shapes = await findShapes(config, manifest, modules, options);
-      const defaults = await readGenerationDefaults(join(directory, "generation_config.json"));
-      return new NeuronBlipForQuestionAnswering(config, shapes, executor, modules, defaults);
+      const modules = { text_encoder: partOf(loaded, "text_encoder"), text_decoder: partOf(loaded, "text_decoder") };
+      const shapes = await findShapes(loaded.config, loaded.manifest, modules, options);
+      const defaults = await readGenerationDefaults(join(loaded.directory, "generation_config.json"));
+      return new NeuronBlipForQuestionAnswering(loaded, shapes, defaults);
     } catch (error) {
-      await executor.close();
+      await releaseParts(loaded);
       throw error;
     }
   }
 
   /**
-   * Looks at pictures, each once; the embeddings can be asked about any number of times.
-   * @param pixelValues float32 [n, 3, height, width].
-   * @returns one float32 [1, image tokens, vision hidden size] for each picture.
-   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
-   */
-  encodeImages(pixelValues: Tensor, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.#inFlight.run(() => this.#encodeImages(pixelValues, signal));
-  }
-
-  async #encodeImages(pixelValues: Tensor, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    checkRank("pixelValues", pixelValues, "float32", 4);
-    const embeddings: Tensor<"float32">[] = [];
-    for (const rows of slicesOf(rowsOf(pixelValues), this.shapes.batchSize)) {
-      throwIfAborted(signal);
-      const { lastHiddenState } = await this.visionModel.forward(stackRows(rows, this.shapes.batchSize));
-      embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
-    }
-    return embeddings;
-  }
-
-  /**
-   * Answers questions on pictures, greedily; any number of rows, run through the compiled batch size.
-   * @returns one sequence per row, in order.
+   * Answers questions on pictures; any number of rows, run through the compiled batch size.
+   * @returns `numReturnSequences` for each row, in order, the best first; fewer where processors leave fewer possible.
    * @throws NeuronBlipError `INVALID_INPUT`; `INPUT_TOO_LONG` for questions longer than compiled; `EXECUTION_FAILED`;
    * `DISPOSED`; `ABORTED`.
    */
-  generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return this.#inFlight.run(() => this.#generate(inputs, options));
+  async generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
+    return (await this.generateRows(inputs, options)).flat();
   }
 
-  async #generate(inputs: GenerateInputs, options: GenerateOptions): Promise<GeneratedSequence[]> {
-    const { questionMask = "real", signal, ...generation } = options;
-    throwIfAborted(signal);
-    const tokens = { bosTokenId: this.config.bosTokenId, eosTokenId: this.config.sepTokenId };
-    const config = resolveGenerationConfig(generation, this.#generationDefaults, tokens, this.shapes.answerLength + 1);
-    const questions = this.#padQuestions(inputs, questionMask);
-    const images = await this.#imagesFor(inputs, questions.length, signal);
-
-    const sequences: GeneratedSequence[] = [];
-    const rows = questions.map((question, i) => ({ ...question, image: images[i] as Tensor<"float32"> }));
-    for (const slice of slicesOf(rows, this.shapes.batchSize)) {
-      sequences.push(...(await this.#generateSlice(slice, config, signal)));
-    }
-    return sequences;
-  }
-
-  /** Frees the parts and ends the thread, after the work under way; later calls get `DISPOSED`. May be called twice. */
-  dispose(): Promise<void> {
-    return this.#inFlight.close(() => this.#release());
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.dispose();
-  }
-
-  async #release(): Promise<void> {
-    await Promise.all(this.#modules.map((module) => module.dispose()));
-    await this.#executor.close();
-  }
-
-  /** One compiled batch of questions. */
-  async #generateSlice(
-    rows: readonly QuestionRow[],
-    config: ResolvedGenerationConfig,
-    signal?: AbortSignal,
-  ): Promise<GeneratedSequence[]> {
-    const stack = <K extends keyof QuestionRow>(key: K) =>
-      stackRows(
-        rows.map((row) => row[key] as Tensor),
-        this.shapes.batchSize,
+  /**
+   * As `generate`, the sequences of each row by themselves.
+   * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
+   * the whole list. Default: 0, 1, 2, …
+   */
+  generateRows(
+    inputs: GenerateInputs,
+    options: GenerateOptions = {},
+    places?: readonly number[],
+  ): Promise<GeneratedSequence[][]> {
+    return this.whileAlive(async () => {
+      const { questionMask, signal, ...generation } = options;
+      throwIfAborted(signal);
+      const { bosTokenId, sepTokenId, vocabSize } = this.config;
+      const config = resolveGenerationConfig(
+        generation,
+        this.#generationDefaults,
+        { eosTokenId: sepTokenId, vocabSize },
+        1,
+        this.shapes.answerLength + 1,
       );
-    throwIfAborted(signal);
-    const questionEmbeds = await this.textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
-    const questionMask = stack("decoderMask");
-    const decoderInputs = this.textDecoder.prepareInputsForGeneration([[config.bosTokenId]]);
-    const nextTokenLogits = async (sequences: readonly (readonly number[])[]) => {
-      this.textDecoder.prepareInputsForGeneration(sequences, decoderInputs);
-      const logits = await this.textDecoder.forward(decoderInputs, questionEmbeds, questionMask);
-      return rowsOf(logits).map((row) => row.data);
-    };
-    return greedySearch(rows.length, nextTokenLogits, config, signal);
+      const questions = await this.#encodeQuestions(inputs, { questionMask, signal });
+      const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, place: places?.[i] }));
+      return generate(rows, nextTokenLogitsOf(this.textDecoder, questions), { signal, streamer: generation.streamer });
+    });
   }
 
-  /** The questions, each padded to the compiled length where there is one, with their masks. */
-  #padQuestions(inputs: GenerateInputs, questionMask: "real" | "ones"): Omit<QuestionRow, "image">[] {
-    const { inputIds, attentionMask } = inputs;
-    checkRank("inputIds", inputIds, "int64", 2);
-    const [count = 0, length = 0] = inputIds.shape;
-    if (attentionMask !== undefined) {
-      checkRank("attentionMask", attentionMask, "int64", 2);
-      if (attentionMask.shape[0] !== count || attentionMask.shape[1] !== length) {
-        throw new NeuronBlipError(
-          "INVALID_INPUT",
-          `attentionMask [${attentionMask.shape}] must have the shape of inputIds [${inputIds.shape}].`,
-        );
+  /**
+   * Ranks given answers to one question about one picture by likelihood, as the original BLIP does.
+   * @param candidates token ids, each from the decoder's start token to [SEP].
+   * @returns all candidates, the best first.
+   * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
+   */
+  rank(
+    inputs: GenerateInputs,
+    candidates: readonly (readonly number[])[],
+    options: RankOptions = {},
+  ): Promise<RankedSequence[]> {
+    return this.whileAlive(async () => {
+      const { questionMask, signal, ...ranking } = options;
+      throwIfAborted(signal);
+      this.#checkCandidates(candidates);
+      checkRanking(ranking);
+      const [question, second] = await this.#encodeQuestions(inputs, { questionMask, signal });
+      if (question === undefined || second !== undefined) {
+        throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
       }
-    }
+      const oneByOne = nextTokenLogitsOf(this.textDecoder, [question]);
+      const nextTokenLogits: typeof oneByOne = (sequences) => {
+        throwIfAborted(signal);
+        return oneByOne(sequences);
+      };
+      const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
+      const logitsOf = this.#allPositions?.logitsOf(question) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
+      return rankSequences(candidates, first as Float32Array, logitsOf, ranking);
+    });
+  }
+
+  /** The part that `rank` uses. */
+  get rankingPart(): RankingPart {
+    return this.#allPositions ? "text_decoder_all_positions" : "text_decoder";
+  }
+
+  /** The questions' embeddings, each with its mask for the decoder. */
+  async #encodeQuestions(
+    inputs: GenerateInputs,
+    { questionMask = "real", signal }: { questionMask?: "real" | "ones" | undefined; signal?: AbortSignal | undefined },
+  ): Promise<EncoderRow[]> {
     if (questionMask !== "real" && questionMask !== "ones") {
       throw new NeuronBlipError(
         "INVALID_INPUT",
         `questionMask must be "real" or "ones", not ${JSON.stringify(questionMask)}.`,
       );
     }
-    const ids = inputIds.data as BigInt64Array;
-    const mask = attentionMask?.data as BigInt64Array | undefined;
-    const pad = BigInt(this.config.padTokenId);
-    const isReal = (i: number) => (mask ? mask[i] !== 0n : ids[i] !== pad);
-
-    return Array.from({ length: count }, (_, row) => {
-      const columns = Array.from({ length }, (_, column) => row * length + column);
-      const real = columns.filter(isReal).length;
-      if (real === 0) throw new NeuronBlipError("INVALID_INPUT", `Question ${row} has no tokens.`);
-      if (!columns.slice(0, real).every(isReal)) {
-        throw new NeuronBlipError("INVALID_INPUT", `Question ${row} must be padded on the right.`);
-      }
-      const attended = questionMask === "ones" ? length : real;
-      if (attended > this.shapes.questionLength) {
-        throw new NeuronBlipError(
-          "INPUT_TOO_LONG",
-          `Question ${row} has ${attended} tokens, and the model was compiled for ${this.shapes.questionLength}. Shorten it, ` +
-            `truncate it, or compile again with --question-length ${attended} or more.`,
-        );
-      }
-      const width = this.shapes.padsQuestions ? this.shapes.questionLength : attended;
-      return {
-        inputIds: int64Row(width, (i) => (i < length ? (ids[row * length + i] as bigint) : pad)),
-        attentionMask: int64Row(width, (i) => (i < real ? 1n : 0n)),
-        decoderMask: int64Row(width, (i) => (i < attended ? 1n : 0n)),
-      };
+    const { questionLength, padsQuestions, batchSizes } = this.shapes;
+    const { padTokenId } = this.config;
+    const questions = textRows(inputs, padTokenId).map((row, i) => {
+      const attended = questionMask === "ones" ? row.ids.length : row.real;
+      checkTextLength(i, attended, questionLength);
+      const width = padsQuestions ? questionLength : attended;
+      return { ...paddedRow(row, row.real, width, padTokenId), decoderMask: onesThenZeros(attended, width) };
     });
+    const images = await imageRows(inputs, questions.length, (pixelValues) => this.encodeImages(pixelValues, signal));
+    const encoded: EncoderRow[] = [];
+    const rows = questions.map((question, i) => ({ ...question, image: images[i] as Tensor<"float32"> }));
+    for (const { rows: slice, size } of batchesOf(rows, batchSizes)) {
+      throwIfAborted(signal);
+      const stack = <K extends keyof (typeof slice)[number]>(key: K) =>
+        stackRows(
+          slice.map((row) => row[key] as Tensor),
+          size,
+        );
+      const embeds = await this.textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
+      const hiddenStates = rowsOf(embeds);
+      for (const [i, { decoderMask }] of slice.entries()) {
+        encoded.push({ hiddenStates: hiddenStates[i] as Tensor<"float32">, attentionMask: decoderMask });
+      }
+    }
+    return encoded;
   }
 
-  /** The embeddings of each row's picture. */
-  async #imagesFor(inputs: GenerateInputs, count: number, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    const { pixelValues, imageEmbeds } = inputs;
-    if ((pixelValues === undefined) === (imageEmbeds === undefined)) {
-      throw new NeuronBlipError("INVALID_INPUT", "Give either pixelValues or imageEmbeds.");
+  #checkCandidates(candidates: readonly (readonly number[])[]): void {
+    const { answerLength } = this.shapes;
+    const isCandidate = (ids: unknown) =>
+      Array.isArray(ids) &&
+      ids.length >= 2 &&
+      ids.every((id) => Number.isSafeInteger(id) && id >= 0 && id < this.config.vocabSize);
+    if (!Array.isArray(candidates) || candidates.length === 0 || !candidates.every(isCandidate)) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        "Candidates are lists of token ids, each of two or more: the decoder's start token, then the answer.",
+      );
     }
-    const source = (pixelValues ?? imageEmbeds) as Tensor;
-    checkRank(pixelValues ? "pixelValues" : "imageEmbeds", source, "float32", pixelValues ? 4 : 3);
-    if (source.shape[0] !== count && source.shape[0] !== 1) {
-      throw new NeuronBlipError("INVALID_INPUT", `${source.shape[0]} pictures were given for ${count} questions.`);
+    const longest = Math.max(...candidates.map(({ length }) => length));
+    if (longest > answerLength + 1) {
+      throw new NeuronBlipError(
+        "INPUT_TOO_LONG",
+        `A candidate has ${longest - 1} tokens, and the model was compiled for answers of ${answerLength}. Shorten it, or ` +
+          `compile again with --answer-length ${longest - 1} or more.`,
+      );
     }
-    const images = pixelValues
-      ? await this.#encodeImages(pixelValues, signal)
-      : rowsOf(imageEmbeds as Tensor<"float32">);
-    return Array.from({ length: count }, (_, i) => (images.length === 1 ? images[0] : images[i]) as Tensor<"float32">);
   }
 }
 
-/** An int64 tensor [1, length]. */
-function int64Row(length: number, valueAt: (column: number) => bigint): Tensor<"int64"> {
-  const row = Tensor.zeros("int64", [1, length]);
-  for (let i = 0; i < length; i++) row.data[i] = valueAt(i);
-  return row;
-}
-
-/** One question, each tensor [1, …]. */
-interface QuestionRow {
-  inputIds: Tensor<"int64">;
-  attentionMask: Tensor<"int64">;
-  decoderMask: Tensor<"int64">;
-  image: Tensor<"float32">;
-}
-
-/** @throws NeuronBlipError `ARTIFACT_NOT_FOUND` where there is no such directory. */
-export async function checkModelDirectory(directory: string): Promise<void> {
-  const found = await stat(directory).catch((cause) => {
+function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) {
     throw new NeuronBlipError(
-      "ARTIFACT_NOT_FOUND",
-      `There is no model directory "${directory}". Make one with \`npx neuron-blip compile MODEL ${directory}\`.`,
-      { cause },
-    );
-  });
-  if (!found.isDirectory()) {
-    throw new NeuronBlipError(
-      "ARTIFACT_NOT_FOUND",
-      `"${directory}" is not a directory; a model is a directory of parts.`,
+      "INVALID_INPUT",
+      `There is no option "${name}" of rank. The options are k and labelSmoothing.`,
     );
   }
-}
-
-/** Loads the parts in the tutorial's order, and checks that each is what its name says. */
-async function loadParts(directory: string, executor: Executor): Promise<Record<PartName, TorchModule>> {
-  const loaded: Partial<Record<PartName, TorchModule>> = {};
-  try {
-    for (const name of PARTS) {
-      const module = await TorchModule.load(join(directory, `${name}.pt`), { executor });
-      loaded[name] = module;
-      checkInputCount(name, module);
-    }
-  } catch (error) {
-    await Promise.all(Object.values(loaded).map((module) => module.dispose()));
-    throw error;
+  if (k !== undefined && !(Number.isSafeInteger(k) && k >= 1)) {
+    throw new NeuronBlipError("INVALID_INPUT", `k must be a whole number >= 1, not ${k}.`);
   }
-  return loaded as Record<PartName, TorchModule>;
-}
-
-function checkInputCount(name: PartName, { path, signature }: TorchModule): void {
-  const count = signature.inputs.length;
-  if (count === INPUT_COUNTS[name]) return;
-  const really = PARTS.find((other) => INPUT_COUNTS[other] === count);
-  throw new NeuronBlipError(
-    "ARTIFACT_MISMATCH",
-    `"${path}" takes ${count} inputs, and a ${name} takes ${INPUT_COUNTS[name]}${really ? `: it looks like a ${really}` : ""}. ` +
-      "Were files swapped? Compile the model again.",
-  );
+  if (labelSmoothing !== undefined && !(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+    throw new NeuronBlipError("INVALID_INPUT", `labelSmoothing must be a number from 0 to 1, not ${labelSmoothing}.`);
+  }
 }

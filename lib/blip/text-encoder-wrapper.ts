@@ -1,25 +1,23 @@
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The compiled text encoder, which reads a question in the light of a picture: `text_encoder.pt`. */
 export class TextEncoderWrapper {
-  readonly #module: TorchModule;
+  readonly #module: CompiledPart;
   readonly #textShape: ShapePattern;
-  readonly #imageShape: readonly number[];
-  readonly #imageAttentionMask: Tensor<"int64">;
+  readonly #imageShape: ShapePattern;
+  readonly #imageTokens: number;
 
   constructor(
-    module: TorchModule,
-    shapes: Pick<CompiledShapes, "batchSize" | "questionLength" | "padsQuestions" | "imageTokens" | "visionHiddenSize">,
+    module: CompiledPart,
+    shapes: Pick<CompiledShapes, "questionLength" | "padsQuestions" | "imageTokens" | "visionHiddenSize">,
   ) {
     this.#module = module;
-    this.#textShape = [shapes.batchSize, shapes.padsQuestions ? shapes.questionLength : "any"];
-    this.#imageShape = [shapes.batchSize, shapes.imageTokens, shapes.visionHiddenSize];
-    // Every part of a picture counts, always.
-    this.#imageAttentionMask = Tensor.zeros("int64", this.#imageShape.slice(0, 2));
-    this.#imageAttentionMask.data.fill(1n);
+    this.#textShape = ["any", shapes.padsQuestions ? shapes.questionLength : "any"];
+    this.#imageShape = ["any", shapes.imageTokens, shapes.visionHiddenSize];
+    this.#imageTokens = shapes.imageTokens;
   }
 
   /**
@@ -33,7 +31,10 @@ export class TextEncoderWrapper {
     checkInput("inputIds", inputIds, "int64", this.#textShape);
     checkInput("attentionMask", attentionMask, "int64", this.#textShape);
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
-    const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds, this.#imageAttentionMask]);
+    // Every part of a picture counts, always.
+    const imageAttentionMask = Tensor.zeros("int64", [imageEmbeds.shape[0] as number, this.#imageTokens]);
+    imageAttentionMask.data.fill(1n);
+    const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds, imageAttentionMask]);
     return tensorFrom(output, "last_hidden_state", 0, this.#module.path);
   }
 }

@@ -1,5 +1,5 @@
-import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
+import type { CompiledPart } from "../runtime/compiled-part.js";
 import type { Tensor } from "../tensor.js";
 
 export interface VisionModelOutput {
@@ -11,13 +11,13 @@ export interface VisionModelOutput {
 
 /** The compiled vision model: `vision_model.pt`. */
 export class VisionModelWrapper {
-  readonly #module: TorchModule;
-  /** The compiled input: [batch, 3, height, width]. */
-  readonly inputShape: readonly number[];
+  readonly #module: CompiledPart;
+  /** The compiled input: [a compiled batch size, 3, height, width]. */
+  readonly inputShape: ShapePattern;
 
-  constructor(module: TorchModule, shapes: { batchSize: number; imageSize: number }) {
+  constructor(module: CompiledPart, shapes: { imageSize: number }) {
     this.#module = module;
-    this.inputShape = [shapes.batchSize, 3, shapes.imageSize, shapes.imageSize];
+    this.inputShape = ["any", 3, shapes.imageSize, shapes.imageSize];
   }
 
   /**

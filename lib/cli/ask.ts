@@ -1,5 +1,6 @@
+import type { Answer } from "../answers.js";
 import { type AnswerOptions, NeuronBlip, type NeuronBlipOptions } from "../neuron-blip.js";
-import { parse, UsageError, wholeNumber } from "./usage.js";
+import { checkTogether, defined, parse, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Asks a picture one or more questions.
 
@@ -9,11 +10,16 @@ Usage: neuron-blip ask DIR IMAGE QUESTION… [options]
   IMAGE     a JPEG, PNG, GIF, BMP or TIFF file
   QUESTION  one or more, each in quotes
 
-  --json                 print one JSON object per question: {image, question, answer, score, sumLogProbability,
-                         meanLogProbability, tokenIds}
+  --num-beams N          beam search with N beams (default 1: greedy)
+  --alternatives N       print the N best answers, by beam search with at least N beams
   --max-new-tokens N     the longest answer, in tokens (default 20, or what was compiled)
   --min-length N         the shortest, its first token included (default 0)
+  --stream               print the answer as it is generated; for one question
+  --candidates "A,B,C"   rank these answers instead, and print each with its probability among them
   --truncate             cut questions that are longer than the compiled length (default: an error)
+  --json                 print one JSON object per question: {image, question, answer, score, sumLogProbability,
+                         meanLogProbability, tokenIds, …}, with the further answers as alternatives; or
+                         {image, question, candidates}
   --tokenizer DIR        where the tokenizer's files are, if not in DIR
   --question-length N    the compiled lengths, for a directory without a manifest (default: found by trial)
   --answer-length N
@@ -24,10 +30,14 @@ Exit codes: 0 answered, 1 failed, 2 wrong arguments.`;
 /** `neuron-blip ask`. */
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
-    json: "boolean",
+    "num-beams": "string",
+    alternatives: "string",
     "max-new-tokens": "string",
     "min-length": "string",
+    stream: "boolean",
+    candidates: "string",
     truncate: "boolean",
+    json: "boolean",
     tokenizer: "string",
     "question-length": "string",
     "answer-length": "string",
@@ -42,28 +52,64 @@ export async function run(args: string[]): Promise<number> {
       "ask takes a model directory, a picture and at least one question. `neuron-blip ask --help` tells more.",
     );
   }
+  checkTogether(values, "stream", ["candidates", "num-beams", "alternatives", "json"]);
+  checkTogether(values, "candidates", ["num-beams", "alternatives", "max-new-tokens", "min-length"]);
+  if (values.stream && questions.length > 1) throw new UsageError("--stream takes one question.");
+  const candidates = values.candidates === undefined ? undefined : listOf("candidates", values.candidates);
   const options = defined<NeuronBlipOptions>({
     tokenizer: values.tokenizer,
     questionLength: wholeNumber("question-length", values["question-length"]),
     answerLength: wholeNumber("answer-length", values["answer-length"]),
   });
+  const alternatives = wholeNumber("alternatives", values.alternatives);
+  const numBeams = wholeNumber("num-beams", values["num-beams"]);
+  const { truncate: truncation } = values;
   const answerOptions = defined<AnswerOptions>({
+    numBeams: alternatives === undefined ? numBeams : Math.max(alternatives, numBeams ?? 1),
+    numReturnSequences: alternatives,
     maxNewTokens: wholeNumber("max-new-tokens", values["max-new-tokens"]),
     minLength: wholeNumber("min-length", values["min-length"]),
-    truncation: values.truncate,
+    truncation,
   });
 
   await using blip = await NeuronBlip.fromPretrained(directory, options);
-  const answers = await blip.answer(image, questions, answerOptions);
-  for (const [i, answer] of answers.entries()) {
-    const question = questions[i];
-    if (values.json) console.log(JSON.stringify({ image, question, ...answer }));
-    else console.log(`${question} ${answer.answer} (score ${answer.score.toFixed(3)})`);
+  if (values.stream) await stream(blip, image, questions[0] as string, answerOptions);
+  else if (candidates) {
+    for (const question of questions) {
+      const ranked = await blip.rank(image, question, candidates, defined({ truncation }));
+      if (values.json) console.log(JSON.stringify({ image, question, candidates: ranked }));
+      else {
+        console.log(question);
+        for (const { answer, probability } of ranked)
+          console.log(`  ${answer} (probability ${probability.toFixed(3)})`);
+      }
+    }
+  } else {
+    const answers = await blip.answer(image, questions, answerOptions);
+    for (const [i, answer] of answers.entries()) {
+      const question = questions[i];
+      if (values.json) console.log(JSON.stringify({ image, question, ...answer }));
+      else {
+        console.log(`${question} ${inWords(answer)}`);
+        for (const other of answer.alternatives ?? []) console.log(`  or: ${inWords(other)}`);
+      }
+    }
   }
   return 0;
 }
 
-/** The options that were given. */
-function defined<T extends object>(options: { [K in keyof T]?: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+async function stream(blip: NeuronBlip, image: string, question: string, options: AnswerOptions): Promise<void> {
+  for await (const piece of blip.stream(image, question, options)) process.stdout.write(piece);
+  process.stdout.write("\n");
+}
+
+function inWords({ answer, score }: Answer): string {
+  return `${answer} (score ${score.toFixed(3)})`;
+}
+
+/** An option that is a list, with commas between. */
+function listOf(name: string, text: string): string[] {
+  const items = text.split(",").map((item) => item.trim());
+  if (items.includes("")) throw new UsageError(`--${name} takes a list such as "yes,no", not "${text}".`);
+  return items;
 }

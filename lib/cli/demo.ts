@@ -1,7 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Answer, NeuronBlip } from "../neuron-blip.js";
+import type { Answer } from "../answers.js";
+import { NeuronBlip } from "../neuron-blip.js";
 import { type DemoAnswer, demoPage } from "./demo-page.js";
 import { parse, UsageError } from "./usage.js";
 

@@ -1,8 +1,15 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
-import { messageOf } from "../errors.js";
+import { messageOf, NeuronBlipError } from "../errors.js";
 
 /** Wrong arguments: exit code 2. */
 export class UsageError extends Error {}
+
+/** What the command line says of an error: a sentence and a code, or the stack of what should not happen. */
+export function complaint(error: unknown): string {
+  const known = error instanceof UsageError || error instanceof NeuronBlipError;
+  const code = error instanceof NeuronBlipError ? ` [${error.code}]` : "";
+  return `neuron-blip: ${known ? messageOf(error) : error instanceof Error ? error.stack : error}${code}`;
+}
 
 /** A command's options: which take a text, and which are switches. */
 export type Options = Record<string, "string" | "boolean">;
@@ -29,4 +36,16 @@ export function wholeNumber(name: string, text: string | undefined): number | un
   if (text === undefined) return undefined;
   if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${name} takes a whole number, not "${text}".`);
   return Number(text);
+}
+
+/** A command's options that were given, to pass on; what was left out is for the callee to settle. */
+export function defined<T extends object>(options: { [K in keyof T]?: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** @throws UsageError where an option was given together with one that it leaves no sense to. */
+export function checkTogether(values: Record<string, unknown>, name: string, others: readonly string[]): void {
+  if (values[name] === undefined) return;
+  const other = others.find((option) => values[option] !== undefined);
+  if (other !== undefined) throw new UsageError(`--${name} and --${other} do not go together.`);
 }

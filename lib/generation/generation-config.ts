@@ -1,121 +1,300 @@
+import { randomInt } from "node:crypto";
 import { NeuronBlipError } from "../errors.js";
-import { readJsonIfThere } from "../json-file.js";
+import type { LogitsProcessor } from "./logits-processors.js";
+import type { StoppingCriterion } from "./stopping-criteria.js";
+import type { Streamer } from "./text-streamer.js";
 
-/** How to generate, with Hugging Face's names and meanings. Fields left out take the model's `generation_config.json`. */
+/**
+ * How to generate, with Hugging Face's names, meanings and defaults. Fields left out take the model's
+ * `generation_config.json`. An option that the chosen way of decoding does not use has no effect, as in transformers.
+ */
 export interface GenerationConfig {
-  /** The longest sequence, its first token included. `maxNewTokens` wins where both are given. */
+  /** The longest sequence, prompt included. `maxNewTokens` wins where both are given. */
   maxLength?: number;
   /** The most tokens to generate. Default 20, or as many as the compiled decoder has room for. */
   maxNewTokens?: number;
-  /** The end-of-sequence token is not allowed before the sequence has this length, its first token included. Default 0. */
+  /**
+   * The end-of-sequence token is not allowed before the sequence has this length, prompt included; where the longest sequence
+   * is shorter, never. Default 0.
+   */
   minLength?: number;
+  /** The end-of-sequence token is not allowed before this many tokens were generated. Default 0. */
+  minNewTokens?: number;
+
+  /** Beams of beam search; 1 (the default) is greedy search. Not together with `doSample`. */
+  numBeams?: number;
+  /** Beam search divides a sequence's log-probability by its generated length to this power. Default 1. */
+  lengthPenalty?: number;
+  /**
+   * When beam search ends: true, as soon as there are `numBeams` finished sequences; false (the default), when the best
+   * running one is unlikely to beat them; "never", only when it cannot.
+   */
+  earlyStopping?: boolean | "never";
+  /** How many sequences to return for each row: at most `numBeams`, or, with `doSample`, any number. Default 1. */
+  numReturnSequences?: number;
+
+  /** Draw tokens by their probabilities instead of taking the most likely. Default false. */
+  doSample?: boolean;
+  /** Divides the logits before drawing: below 1 sharpens, above 1 flattens. Default 1. */
+  temperature?: number;
+  /** Draw among this many most likely tokens; 0 for all. Default 50, as in transformers. */
+  topK?: number;
+  /** Draw among the most likely tokens that together reach this probability. Default 1. */
+  topP?: number;
+  /** Draw among tokens at least this probable, relative to the most likely one. Default 0. */
+  minP?: number;
+  /** Draw among the most typical tokens (arXiv 2202.00666) that together reach this probability. Default 1. */
+  typicalP?: number;
+  /** Makes draws repeatable: a whole number from 0 to 4294967295. Each row and returned sequence draws from a stream of its own. Default: random. */
+  seed?: number;
+
+  /** Divides the scores of tokens that were already used, prompt included (multiplies negative ones). Default 1. */
+  repetitionPenalty?: number;
+  /** No sequence of this many tokens is used twice. Default 0, off. */
+  noRepeatNgramSize?: number;
+  /** Token sequences that must not be generated. */
+  badWordsIds?: readonly (readonly number[])[];
+  /** Token sequences with what is added to the score of their last token after the ones before. */
+  sequenceBias?: readonly (readonly [tokenIds: readonly number[], bias: number])[];
+  /** The token to generate first. */
+  forcedBosTokenId?: number;
+  /** The token, or tokens, to end with where the maximum length is reached. */
+  forcedEosTokenId?: number | readonly number[];
+  /** Tokens that must not be generated. */
+  suppressTokens?: readonly number[];
+  /** Tokens that must not be generated first. */
+  beginSuppressTokens?: readonly number[];
+  /** Processors of your own, applied after those above and before what `doSample` uses. */
+  logitsProcessors?: readonly LogitsProcessor[];
+  /** Criteria of your own, besides the end-of-sequence token and the length: a sequence ends where one says so. */
+  stoppingCriteria?: readonly StoppingCriterion[];
+
+  /** Keep the processed scores of every step: `GeneratedSequence.scores`. Default false. */
+  outputScores?: boolean;
+  /** Told each token as it is generated; for one row, without beams. */
+  streamer?: Streamer;
 }
 
-/** A configuration with every question settled, for one run. */
-export interface ResolvedGenerationConfig {
-  maxLength: number;
-  minLength: number;
-  bosTokenId: number;
+/** What a model says of its tokens. */
+export interface TokenSettings {
   eosTokenId: number;
+  vocabSize: number;
+}
+
+/** A configuration with every question settled, for one row. */
+export interface ResolvedGenerationConfig
+  extends Required<Omit<GenerationConfig, "maxNewTokens" | "forcedBosTokenId" | "forcedEosTokenId" | "streamer">>,
+    TokenSettings {
+  promptLength: number;
+  forcedBosTokenId: number | undefined;
+  forcedEosTokenIds: readonly number[];
 }
 
 /** What transformers generates by default since 4.47. */
 const DEFAULT_MAX_NEW_TOKENS = 20;
 
+/** transformers' defaults for what neither the call nor the model sets. */
+const DEFAULTS = {
+  minLength: 0,
+  minNewTokens: 0,
+  numBeams: 1,
+  lengthPenalty: 1,
+  earlyStopping: false,
+  numReturnSequences: 1,
+  doSample: false,
+  temperature: 1,
+  topK: 50,
+  topP: 1,
+  minP: 0,
+  typicalP: 1,
+  repetitionPenalty: 1,
+  noRepeatNgramSize: 0,
+  badWordsIds: [],
+  sequenceBias: [],
+  suppressTokens: [],
+  beginSuppressTokens: [],
+  logitsProcessors: [],
+  stoppingCriteria: [],
+  outputScores: false,
+} as const satisfies GenerationConfig;
+
+/** Every option's check: what it must be, in words, and whether a value is. */
+const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is: (value: unknown) => boolean]>> = {
+  maxLength: wholeNumber(2),
+  maxNewTokens: wholeNumber(1),
+  minLength: wholeNumber(0),
+  minNewTokens: wholeNumber(0),
+  numBeams: wholeNumber(1),
+  lengthPenalty: ["a number", Number.isFinite],
+  earlyStopping: ['true, false or "never"', (value) => typeof value === "boolean" || value === "never"],
+  numReturnSequences: wholeNumber(1),
+  doSample: ["true or false", isBoolean],
+  temperature: ["a number above 0", (value) => isNumber(value) && value > 0],
+  topK: wholeNumber(0),
+  topP: ["a number above 0, at most 1", (value) => isNumber(value) && value > 0 && value <= 1],
+  minP: ["a number from 0 to 1", (value) => isNumber(value) && value >= 0 && value <= 1],
+  typicalP: ["a number above 0, at most 1", (value) => isNumber(value) && value > 0 && value <= 1],
+  seed: ["a whole number from 0 to 4294967295", (value) => isTokenId(value) && (value as number) < 2 ** 32],
+  repetitionPenalty: ["a number above 0", (value) => isNumber(value) && value > 0],
+  noRepeatNgramSize: wholeNumber(0),
+  badWordsIds: ["a list of lists of token ids", isListOf(isTokenSequence)],
+  sequenceBias: ["a list of [token ids, bias]", isListOf(isBias)],
+  forcedBosTokenId: ["a token id", isTokenId],
+  forcedEosTokenId: ["a token id or a list of them", (value) => isTokenId(value) || isTokenSequence(value)],
+  suppressTokens: ["a list of token ids", isListOf(isTokenId)],
+  beginSuppressTokens: ["a list of token ids", isListOf(isTokenId)],
+  logitsProcessors: ["a list of functions", isListOf(isFunction)],
+  stoppingCriteria: ["a list of functions", isListOf(isFunction)],
+  outputScores: ["true or false", isBoolean],
+  streamer: ["an object with put and end", isStreamer],
+};
+
 /**
- * Settles a call's options against the model's defaults and the compiled length.
+ * Checks a call's options by themselves.
+ * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be.
+ */
+export function checkGenerationConfig(options: GenerationConfig): void {
+  for (const [name, value] of Object.entries(options)) {
+    const check = Object.hasOwn(CHECKS, name) ? CHECKS[name as keyof GenerationConfig] : undefined;
+    if (check === undefined) {
+      throw invalid(`There is no generation option "${name}". The options are ${Object.keys(CHECKS).join(", ")}.`);
+    }
+    const [must, is] = check;
+    if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${describe(value)}.`);
+  }
+}
+
+/**
+ * Settles a call's options against the model's defaults and the compiled length, for a row whose prompt has a given length.
  * @param options the call's.
  * @param defaults the model's generation_config.json.
  * @param longest how long a sequence may get: the decoder reads at most its compiled length, and the last token generated
  * need not be read again, so the compiled length + 1.
- * @throws NeuronBlipError `INVALID_INPUT` for values that are not whole numbers, and for more tokens than were compiled for.
+ * @throws NeuronBlipError `INVALID_INPUT` for values that are not what they must be or contradict each other, and for more
+ * tokens than were compiled for.
  */
 export function resolveGenerationConfig(
   options: GenerationConfig,
   defaults: GenerationConfig,
-  tokens: { bosTokenId: number; eosTokenId: number },
+  tokens: TokenSettings,
+  promptLength: number,
   longest: number,
 ): ResolvedGenerationConfig {
-  const { maxLength: givenMaxLength, maxNewTokens, minLength: givenMinLength, ...unknown } = options;
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `There is no generation option "${name}". The options are maxLength, maxNewTokens and minLength.`,
+  checkGenerationConfig(options);
+  const maxLength = settleMaxLength(options, defaults, promptLength, longest);
+  const {
+    streamer,
+    maxNewTokens,
+    maxLength: _,
+    forcedBosTokenId,
+    forcedEosTokenId,
+    ...given
+  } = {
+    ...defaults,
+    ...withoutUndefined(options),
+  };
+  const settled = { ...DEFAULTS, ...given };
+  if (settled.doSample && settled.numBeams > 1) {
+    throw invalid(`Beam search does not sample: give doSample or numBeams (${settled.numBeams}), not both.`);
+  }
+  if (!settled.doSample && settled.numReturnSequences > settled.numBeams) {
+    throw invalid(
+      `numReturnSequences ${settled.numReturnSequences} is above numBeams ${settled.numBeams}: ask for as many beams, or sample.`,
     );
   }
-  checkCount("maxLength", givenMaxLength, 2);
-  checkCount("maxNewTokens", maxNewTokens, 1);
-  checkCount("minLength", givenMinLength, 0);
+  if (streamer && (settled.numBeams > 1 || settled.numReturnSequences > 1)) {
+    throw invalid("A streamer takes one sequence as it grows: leave numBeams and numReturnSequences out.");
+  }
+  const forcedEosTokenIds = [forcedEosTokenId ?? []].flat();
+  const used = [
+    ...settled.badWordsIds.flat(),
+    ...settled.sequenceBias.flatMap(([tokenIds]) => tokenIds),
+    ...settled.suppressTokens,
+    ...settled.beginSuppressTokens,
+    ...forcedEosTokenIds,
+    ...(forcedBosTokenId === undefined ? [] : [forcedBosTokenId]),
+  ];
+  const unknown = used.find((token) => token >= tokens.vocabSize);
+  if (unknown !== undefined) {
+    throw invalid(`Token ${unknown} does not exist: this model's vocabulary has ${tokens.vocabSize} tokens.`);
+  }
+  const seed = settled.seed ?? randomInt(2 ** 32);
+  return { ...settled, ...tokens, seed, maxLength, promptLength, forcedBosTokenId, forcedEosTokenIds };
+}
 
+function settleMaxLength(
+  options: GenerationConfig,
+  defaults: GenerationConfig,
+  promptLength: number,
+  longest: number,
+): number {
+  const lengthOf = ({ maxLength, maxNewTokens }: GenerationConfig) =>
+    maxNewTokens === undefined ? maxLength : promptLength + maxNewTokens;
   const asked = lengthOf(options);
   if (asked !== undefined && asked > longest) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `${asked - 1} new tokens were asked for, and this model was compiled for answers of at most ${longest - 1}. ` +
-        `Ask for fewer, or compile again with --answer-length ${asked - 1} or more.`,
+    throw invalid(
+      `${asked - promptLength} new tokens were asked for, and this model was compiled for ${longest - promptLength} at most` +
+        `${promptLength > 1 ? ` after ${promptLength} of a prompt` : ""}. Ask for fewer, or compile again with --answer-length ` +
+        `${asked - 1} or more.`,
     );
   }
-  const maxLength = asked ?? Math.min(lengthOf(defaults) ?? 1 + DEFAULT_MAX_NEW_TOKENS, longest);
-  if (givenMinLength !== undefined && givenMinLength > maxLength) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `minLength ${givenMinLength} is above the longest answer, ${maxLength}.`,
+  const maxLength = asked ?? Math.min(lengthOf(defaults) ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
+  if (maxLength <= promptLength) {
+    throw invalid(
+      asked === undefined
+        ? `The prompt has ${promptLength} tokens, and this model was compiled for ${longest - 1}. Shorten it, or compile again ` +
+            "with a larger --answer-length."
+        : `maxLength ${asked} leaves no room for an answer: the sequence begins with ${promptLength} tokens.`,
     );
   }
-  return { maxLength, minLength: givenMinLength ?? defaults.minLength ?? 0, ...tokens };
+  return maxLength;
 }
 
-/** Settings of generation_config.json that would make transformers answer otherwise than greedily, with what leaves them off. */
-const NOT_SUPPORTED: Readonly<Record<string, unknown>> = {
-  num_beams: 1,
-  do_sample: false,
-  repetition_penalty: 1,
-  no_repeat_ngram_size: 0,
-  bad_words_ids: null,
-  sequence_bias: null,
-  min_new_tokens: null,
-  forced_bos_token_id: null,
-  forced_eos_token_id: null,
-  suppress_tokens: null,
-  begin_suppress_tokens: null,
-};
-
-/**
- * The model's own defaults, from its generation_config.json, if it has one.
- * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for settings that this version does not support.
- */
-export async function readGenerationDefaults(path: string): Promise<GenerationConfig> {
-  const json = (await readJsonIfThere(path)) ?? {};
-  for (const [name, off] of Object.entries(NOT_SUPPORTED)) {
-    const value = json[name] ?? off;
-    if (value !== off) {
-      throw new NeuronBlipError(
-        "ARTIFACT_MISMATCH",
-        `"${path}" sets ${name} to ${JSON.stringify(value)}, which this version does not support: it would answer otherwise ` +
-          "than transformers does. Remove it from the file.",
-      );
-    }
-  }
-  const count = (name: string) => (Number.isSafeInteger(json[name]) ? (json[name] as number) : undefined);
-  const maxNewTokens = count("max_new_tokens");
-  const maxLength = count("max_length");
-  const minLength = count("min_length");
-  return {
-    ...(maxNewTokens !== undefined && { maxNewTokens }),
-    // 20 is transformers' default and stands for 20 new tokens, not for a sequence of 20.
-    ...(maxLength !== undefined && maxLength !== DEFAULT_MAX_NEW_TOKENS && { maxLength }),
-    ...(minLength !== undefined && { minLength }),
-  };
+function withoutUndefined(options: GenerationConfig): GenerationConfig {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** The longest sequence that a configuration allows; the sequence begins with one token. */
-function lengthOf({ maxLength, maxNewTokens }: GenerationConfig): number | undefined {
-  return maxNewTokens === undefined ? maxLength : maxNewTokens + 1;
+function wholeNumber(least: number): readonly [string, (value: unknown) => boolean] {
+  return [`a whole number >= ${least}`, (value) => Number.isSafeInteger(value) && (value as number) >= least];
 }
 
-function checkCount(name: string, value: number | undefined, least: number): void {
-  if (value !== undefined && !(Number.isSafeInteger(value) && value >= least)) {
-    throw new NeuronBlipError("INVALID_INPUT", `${name} must be a whole number >= ${least}, not ${value}.`);
-  }
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+function isBoolean(value: unknown): boolean {
+  return typeof value === "boolean";
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === "function";
+}
+
+function isTokenId(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isListOf(is: (value: unknown) => boolean): (value: unknown) => boolean {
+  return (value) => Array.isArray(value) && value.every(is);
+}
+
+function isTokenSequence(value: unknown): boolean {
+  return isListOf(isTokenId)(value) && (value as unknown[]).length > 0;
+}
+
+function isBias(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 2 && isTokenSequence(value[0]) && typeof value[1] === "number";
+}
+
+function isStreamer(value: unknown): boolean {
+  const streamer = value as Partial<Streamer> | null;
+  return typeof streamer?.put === "function" && typeof streamer.end === "function";
+}
+
+function describe(value: unknown): string {
+  return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
+}
+
+function invalid(message: string): NeuronBlipError {
+  return new NeuronBlipError("INVALID_INPUT", message);
 }

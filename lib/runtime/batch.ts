@@ -36,6 +36,23 @@ export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize
   return stacked;
 }
 
+/**
+ * Splits rows into as few compiled batches as there can be.
+ * @param sizes the compiled batch sizes, increasing.
+ * @returns runs of rows, each with the size to run it in: the largest, and for what is left the smallest that holds it.
+ */
+export function batchesOf<T>(rows: readonly T[], sizes: readonly number[]): { rows: T[]; size: number }[] {
+  return slicesOf(rows, sizes.at(-1) as number).map((slice) => ({
+    rows: slice,
+    size: batchSizeFor(slice.length, sizes),
+  }));
+}
+
+/** The smallest compiled batch size that holds so many rows; the largest where none does. */
+export function batchSizeFor(count: number, sizes: readonly number[]): number {
+  return sizes.find((size) => size >= count) ?? (sizes.at(-1) as number);
+}
+
 /** Splits a list into runs of at most `size`. */
 export function slicesOf<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));

@@ -2,6 +2,8 @@ import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError } from "../errors.js";
 import { fromNative, type ModuleHandle, type ModuleSignature, type NativeOutput, native } from "../native.js";
+import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
+import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { handleOf, Tensor } from "../tensor.js";
 import { Executor } from "./executor.js";
 
@@ -10,7 +12,7 @@ export type { ModuleSignature } from "../native.js";
 /** What a TorchScript module returns: tuples and lists as arrays, string-keyed dicts as objects, None as null. */
 export type TorchOutput = Tensor | number | boolean | string | null | TorchOutput[] | { [key: string]: TorchOutput };
 
-export interface TorchModuleOptions {
+export interface TorchModuleOptions extends NeuronRuntimeOptions {
   /** The thread to load and run on. Default: one of the module's own, closed when it is disposed. */
   executor?: Executor;
 }
@@ -26,36 +28,65 @@ export interface TorchModuleOptions {
 export class TorchModule implements AsyncDisposable {
   readonly path: string;
   readonly signature: ModuleSignature;
+  /** Whether it was compiled for AWS Neuron. */
+  readonly usesNeuron: boolean;
   readonly #handle: ModuleHandle;
-  readonly #ownExecutor: Executor | undefined;
+  readonly #executor: Executor;
+  readonly #ownsExecutor: boolean;
+  readonly #running = new Set<Promise<unknown>>();
   #disposed: Promise<void> | undefined;
 
-  private constructor(path: string, handle: ModuleHandle, signature: ModuleSignature, ownExecutor?: Executor) {
+  private constructor(
+    path: string,
+    loaded: { handle: ModuleHandle; signature: ModuleSignature },
+    usesNeuron: boolean,
+    executor: Executor,
+    ownsExecutor: boolean,
+  ) {
     this.path = path;
-    this.signature = signature;
-    this.#handle = handle;
-    this.#ownExecutor = ownExecutor;
+    this.signature = loaded.signature;
+    this.usesNeuron = usesNeuron;
+    this.#handle = loaded.handle;
+    this.#executor = executor;
+    this.#ownsExecutor = ownsExecutor;
+  }
+
+  /**
+   * Whether a TorchScript file was compiled for AWS Neuron, from its code, without running any.
+   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`.
+   */
+  static async usesNeuron(path: string | URL): Promise<boolean> {
+    const file = await fileOf(path);
+    await using executor = new Executor();
+    try {
+      return await native().inspectModule(executor.handle, file);
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 
   /**
    * Loads a TorchScript file on the executor's thread.
    * @param path a path or a `file:` URL.
-   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` for a file that is no TorchScript module;
-   * `NEURON_RUNTIME_NOT_FOUND` for one compiled for AWS Neuron on a host without it; why the addon does not load.
+   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` for a file that is no TorchScript module; for one compiled
+   * for AWS Neuron `NEURON_RUNTIME_NOT_FOUND`, `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE` and `NEURON_EXECUTION`;
+   * why the addon does not load.
    */
   static async load(path: string | URL, options: TorchModuleOptions = {}): Promise<TorchModule> {
-    const file = path instanceof URL ? fileURLToPath(path) : path;
-    const found = await stat(file).catch((cause) => {
-      throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `There is no file "${file}".`, { cause });
-    });
-    if (!found.isFile()) throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `"${file}" is not a file.`);
-    const ownExecutor = options.executor ? undefined : new Executor();
-    const executor = options.executor ?? ownExecutor;
+    const file = await fileOf(path);
+    const executor = options.executor ?? new Executor();
+    const ownsExecutor = options.executor === undefined;
     try {
-      const { handle, signature } = await native().loadModule((executor as Executor).handle, file);
-      return new TorchModule(file, handle, signature, ownExecutor);
+      const usesNeuron = await native().inspectModule(executor.handle, file);
+      if (usesNeuron) await loadNeuronRuntime(options, file);
+      try {
+        const loaded = await native().loadModule(executor.handle, file);
+        return new TorchModule(file, loaded, usesNeuron, executor, ownsExecutor);
+      } catch (error) {
+        throw usesNeuron ? neuronError(file, fromNative(error)) : error;
+      }
     } catch (error) {
-      await ownExecutor?.close();
+      if (ownsExecutor) await executor.close();
       throw fromNative(error);
     }
   }
@@ -69,15 +100,39 @@ export class TorchModule implements AsyncDisposable {
    * libtorch's reason where the module throws, as it does for wrong shapes and dtypes; `DISPOSED`.
    */
   async forward<Output extends TorchOutput = TorchOutput>(inputs: readonly Tensor[]): Promise<Output> {
-    if (this.#disposed) {
-      throw new NeuronBlipError("DISPOSED", `The module "${this.path}" has been disposed. Load it again.`);
-    }
+    if (this.#disposed) throw disposedError(this.path);
     this.#checkInputs(inputs);
     const handles = inputs.map(handleOf);
     try {
-      return fromOutput(await native().forwardModule(this.#handle, handles)) as Output;
+      const running = this.#executor.run((executor) => native().forwardModule(executor, this.#handle, handles));
+      return fromOutput(await this.#track(running)) as Output;
     } catch (error) {
-      throw forwardError(this.path, fromNative(error));
+      throw forwardError(this.path, fromNative(error), this.usesNeuron);
+    }
+  }
+
+  /**
+   * Puts the module's Neuron graphs on NeuronCores, instead of where the runtime put them when it was loaded.
+   * @param start the first core, an index among the visible ones.
+   * @param count how many cores hold a copy and take turns. Default 1.
+   * @returns whether the module has graphs that can be put anywhere.
+   * @throws NeuronBlipError `NEURON_EXECUTION`, `NEURON_CORES_UNAVAILABLE`, `DISPOSED`.
+   */
+  async setNeuronCores(start: number, count = 1): Promise<boolean> {
+    if (this.#disposed) throw disposedError(this.path);
+    try {
+      return (await this.#track(native().placeModule(this.#handle, start, count))) > 0;
+    } catch (error) {
+      throw neuronError(this.path, fromNative(error));
+    }
+  }
+
+  async #track<T>(running: Promise<T>): Promise<T> {
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
     }
   }
 
@@ -92,12 +147,14 @@ export class TorchModule implements AsyncDisposable {
   }
 
   async #release(): Promise<void> {
+    // With several threads a call may still run on another than the one that frees the module.
+    await Promise.allSettled(this.#running);
     try {
       await native().releaseModule(this.#handle);
     } catch (error) {
       throw fromNative(error);
     }
-    await this.#ownExecutor?.close();
+    if (this.#ownsExecutor) await this.#executor.close();
   }
 
   #checkInputs(inputs: readonly Tensor[]): void {
@@ -115,9 +172,23 @@ export class TorchModule implements AsyncDisposable {
   }
 }
 
+async function fileOf(path: string | URL): Promise<string> {
+  const file = path instanceof URL ? fileURLToPath(path) : path;
+  const found = await stat(file).catch((cause) => {
+    throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `There is no file "${file}".`, { cause });
+  });
+  if (!found.isFile()) throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `"${file}" is not a file.`);
+  return file;
+}
+
+function disposedError(path: string): NeuronBlipError {
+  return new NeuronBlipError("DISPOSED", `The module "${path}" has been disposed. Load it again.`);
+}
+
 /** libtorch's message ends with the reason; before it comes a trace through the module's code, which stays in the cause. */
-function forwardError(path: string, error: NeuronBlipError): NeuronBlipError {
+function forwardError(path: string, error: NeuronBlipError, usesNeuron: boolean): NeuronBlipError {
   if (error.code !== "EXECUTION_FAILED") return error;
+  if (usesNeuron && isNeuronFailure(error.message)) return neuronError(path, error);
   const reason = error.message.trimEnd().split("\n").at(-1) ?? "";
   return new NeuronBlipError(error.code, `"${path}" failed: ${reason}`, { cause: error.cause });
 }

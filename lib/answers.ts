@@ -1,0 +1,61 @@
+import type { GeneratedSequence } from "./generation/generated-sequence.js";
+import type { RankedSequence } from "./generation/ranking.js";
+
+/** What is known of a generated text. */
+export interface GeneratedText {
+  /** Its probability, from 0 to 1: the product of its generated tokens' probabilities. */
+  score: number;
+  /** The sum of the natural logarithms of its tokens' probabilities. */
+  sumLogProbability: number;
+  /** Their mean, which does not fall with the length. */
+  meanLogProbability: number;
+  /** The logarithm of each generated token's probability: see GeneratedSequence. */
+  tokenLogProbabilities: number[];
+  /** What beam search ranks by: see GeneratedSequence. */
+  sequenceScore: number;
+  /** The tokens, from the decoder's start token to [SEP]. */
+  tokenIds: number[];
+  /** With `outputScores`: the processed scores of all tokens, for each generated one. */
+  scores?: Float32Array[];
+}
+
+export interface Answer extends GeneratedText {
+  answer: string;
+  /** With `numReturnSequences` above 1: the further answers, the best first. */
+  alternatives?: Answer[];
+}
+
+export interface Caption extends GeneratedText {
+  /** The caption, its prompt included. */
+  caption: string;
+  /** With `numReturnSequences` above 1: the further captions, the best first. */
+  alternatives?: Caption[];
+}
+
+export interface RankedAnswer extends RankedSequence {
+  answer: string;
+}
+
+export interface Match {
+  /** The probability, from 0 to 1, that the text describes the picture. */
+  score: number;
+  /** The matching head's logits of no and of yes. */
+  logits: [no: number, yes: number];
+}
+
+/** A row's first sequence, with the others as its alternatives. */
+export function bestOf<T extends GeneratedText & { alternatives?: T[] }>(
+  sequences: readonly GeneratedSequence[],
+  toResult: (text: GeneratedText) => T,
+): T {
+  const [best, ...others] = sequences.map((sequence) => {
+    return toResult({ score: Math.exp(sequence.sumLogProbability), ...sequence });
+  });
+  return { ...(best as T), ...(others.length > 0 && { alternatives: others }) };
+}
+
+/** @param logits float32 [1, 2]: of no and of yes. */
+export function toMatch(logits: Float32Array): Match {
+  const [no, yes] = logits as unknown as [number, number];
+  return { score: 1 / (1 + Math.exp(no - yes)), logits: [no, yes] };
+}

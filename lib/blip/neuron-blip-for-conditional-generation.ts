@@ -1,0 +1,143 @@
+import { join } from "node:path";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import type { GeneratedSequence } from "../generation/generated-sequence.js";
+import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
+import { readGenerationDefaults } from "../generation/generation-defaults.js";
+import { generate } from "../generation/search.js";
+import type { Tensor } from "../tensor.js";
+import { checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
+import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
+import { nextTokenLogitsOf } from "./decoding.js";
+import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
+import { type ImageTensors, imageRows, onesThenZeros, type TextTensors, textRows } from "./text-rows.js";
+
+/** What the parts of a captioning model were compiled for. */
+export interface CaptionShapes extends ImageShapes {
+  /** Tokens of a caption that the decoder can read, its prompt included. */
+  readonly answerLength: number;
+}
+
+/** The inputs of `generate`, as Hugging Face names them. */
+export interface CaptionInputs extends ImageTensors, Partial<TextTensors> {}
+
+export interface CaptionGenerateOptions extends GenerationConfig {
+  /** Checked between steps. */
+  signal?: AbortSignal;
+}
+
+/**
+ * One replica of BLIP for captions: the compiled parts, on one native thread, and `generate`, after transformers'
+ * `BlipForConditionalGeneration.generate`.
+ */
+export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedModel<CaptionShapes> {
+  readonly textDecoder: DecoderPaddedGenerator;
+  readonly #generationDefaults: GenerationConfig;
+
+  private constructor(loaded: LoadedParts, shapes: CaptionShapes, generationDefaults: GenerationConfig) {
+    super(loaded, shapes);
+    const imageShape = [shapes.imageTokens, shapes.visionHiddenSize];
+    this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, imageShape, this.config);
+    this.#generationDefaults = generationDefaults;
+  }
+
+  /**
+   * Loads a replica from a model directory that `neuron-blip compile` wrote.
+   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`, or
+   * why the addon does not load.
+   */
+  static async fromPretrained(
+    directory: string,
+    options: ReplicaOptions = {},
+  ): Promise<NeuronBlipForConditionalGeneration> {
+    return NeuronBlipForConditionalGeneration.fromParts(
+      await loadParts(directory, "BlipForConditionalGeneration", options),
+      options,
+    );
+  }
+
+  /** @internal Takes over parts that are loaded; frees them where they do not fit each other. */
+  static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForConditionalGeneration> {
+    try {
+      const answerLength = loaded.manifest?.answer_length ?? options.answerLength;
+      if (!answerLength) {
+        throw new NeuronBlipError(
+          "ARTIFACT_MISMATCH",
+          `"${loaded.directory}" has no neuron_blip.json. Compile the model with \`npx neuron-blip compile\`, or give answerLength.`,
+        );
+      }
+      checkLengths(options, { answerLength });
+      const shapes = { ...imageShapes(loaded.config, loaded.manifest), answerLength };
+      const defaults = await readGenerationDefaults(join(loaded.directory, "generation_config.json"));
+      return new NeuronBlipForConditionalGeneration(loaded, shapes, defaults);
+    } catch (error) {
+      await releaseParts(loaded);
+      throw error;
+    }
+  }
+
+  /**
+   * Describes pictures; any number of rows, run through the compiled batch size.
+   * @param inputs the pictures, and as inputIds the prompts as the processor encodes them: as transformers does, the first
+   * token is replaced by the decoder's start token and the last column, [SEP], is dropped. Default: no prompt.
+   * @returns `numReturnSequences` for each row, in order, the best first, prompt included; fewer where processors leave fewer
+   * possible.
+   * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
+   */
+  async generate(inputs: CaptionInputs, options: CaptionGenerateOptions = {}): Promise<GeneratedSequence[]> {
+    return (await this.generateRows(inputs, options)).flat();
+  }
+
+  /**
+   * As `generate`, the sequences of each row by themselves.
+   * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
+   * the whole list. Default: 0, 1, 2, …
+   */
+  generateRows(
+    inputs: CaptionInputs,
+    options: CaptionGenerateOptions = {},
+    places?: readonly number[],
+  ): Promise<GeneratedSequence[][]> {
+    return this.whileAlive(async () => {
+      const { signal, ...generation } = options;
+      throwIfAborted(signal);
+      const prompts = this.#prompts(inputs);
+      const count = prompts?.length ?? countOf(inputs);
+      const rows = Array.from({ length: count }, (_, i) => ({
+        ...this.#row(prompts?.[i] ?? [], generation),
+        place: places?.[i],
+      }));
+      const images = await imageRows(inputs, count, (pixelValues) => this.encodeImages(pixelValues, signal));
+      const attentionMask = onesThenZeros(this.shapes.imageTokens, this.shapes.imageTokens);
+      const nextTokenLogits = nextTokenLogitsOf(
+        this.textDecoder,
+        images.map((hiddenStates) => ({ hiddenStates, attentionMask })),
+      );
+      return generate(rows, nextTokenLogits, { signal, streamer: generation.streamer });
+    });
+  }
+
+  #row(prompt: readonly number[], generation: GenerationConfig) {
+    const { bosTokenId, sepTokenId, vocabSize } = this.config;
+    const tokenIds = [bosTokenId, ...prompt];
+    const tokens = { eosTokenId: sepTokenId, vocabSize };
+    const longest = this.shapes.answerLength + 1;
+    return {
+      prompt: tokenIds,
+      config: resolveGenerationConfig(generation, this.#generationDefaults, tokens, tokenIds.length, longest),
+    };
+  }
+
+  /** Each prompt's tokens between the first, which the start token replaces, and [SEP]. */
+  #prompts({ inputIds, attentionMask }: CaptionInputs): number[][] | undefined {
+    if (inputIds === undefined) return undefined;
+    const rows = textRows({ inputIds, ...(attentionMask && { attentionMask }) }, this.config.padTokenId);
+    return rows.map(({ ids, real }) => ids.slice(1, real - 1).map(Number));
+  }
+}
+
+/** How many pictures were given. What else is wrong with them, imageRows says. */
+function countOf({ pixelValues, imageEmbeds }: CaptionInputs): number {
+  const tensors: (Tensor | undefined)[] = [pixelValues ?? imageEmbeds].flat() as (Tensor | undefined)[];
+  return tensors.reduce((sum, tensor) => sum + (tensor?.shape?.[0] ?? 1), 0);
+}

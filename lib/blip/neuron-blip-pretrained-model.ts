@@ -1,0 +1,58 @@
+import { throwIfAborted } from "../errors.js";
+import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../runtime/batch.js";
+import { checkRank } from "../runtime/check.js";
+import { InFlight } from "../runtime/in-flight.js";
+import type { Tensor } from "../tensor.js";
+import type { BlipConfig } from "./blip-config.js";
+import type { ImageShapes } from "./compiled-shapes.js";
+import { type LoadedParts, partOf, releaseParts } from "./load-parts.js";
+import { VisionModelWrapper } from "./vision-model-wrapper.js";
+
+/** What the replicas of every head have in common: the vision model, a native thread, and an end. */
+export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = ImageShapes> implements AsyncDisposable {
+  readonly config: BlipConfig;
+  readonly shapes: Shapes;
+  readonly visionModel: VisionModelWrapper;
+  readonly #loaded: LoadedParts;
+  readonly #inFlight = new InFlight("model");
+
+  protected constructor(loaded: LoadedParts, shapes: Shapes) {
+    this.config = loaded.config;
+    this.shapes = shapes;
+    this.#loaded = loaded;
+    this.visionModel = new VisionModelWrapper(partOf(loaded, "vision_model"), shapes);
+  }
+
+  /**
+   * Looks at pictures, each once; the embeddings can be asked about any number of times.
+   * @param pixelValues float32 [n, 3, height, width].
+   * @returns one float32 [1, image tokens, vision hidden size] for each picture.
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
+   */
+  encodeImages(pixelValues: Tensor, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    return this.whileAlive(async () => {
+      checkRank("pixelValues", pixelValues, "float32", 4);
+      const embeddings: Tensor<"float32">[] = [];
+      for (const { rows, size } of batchesOf(rowsOf(pixelValues), this.shapes.batchSizes)) {
+        throwIfAborted(signal);
+        const { lastHiddenState } = await this.visionModel.forward(stackRows(rows, size));
+        embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
+      }
+      return embeddings;
+    });
+  }
+
+  /** Frees the parts and ends the thread, after the work under way; later calls get `DISPOSED`. May be called twice. */
+  dispose(): Promise<void> {
+    return this.#inFlight.close(() => releaseParts(this.#loaded));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** Runs a call that `dispose` waits for. @throws NeuronBlipError `DISPOSED`. */
+  protected whileAlive<T>(call: () => Promise<T>): Promise<T> {
+    return this.#inFlight.run(call);
+  }
+}

@@ -1,0 +1,61 @@
+import { NeuronBlipError } from "../errors.js";
+import { type CaptionOptions, NeuronBlip } from "../neuron-blip.js";
+import { complaint, defined, parse, UsageError, wholeNumber } from "./usage.js";
+
+const HELP = `Describes pictures.
+
+Usage: neuron-blip caption DIR IMAGE… [options]
+
+  DIR    a model directory, made by \`neuron-blip compile\` from a BlipForConditionalGeneration
+  IMAGE  one or more JPEG, PNG, GIF, BMP or TIFF files
+
+  --prompt TEXT        what the captions begin with, such as "a picture of" (default: nothing)
+  --num-beams N        beam search with N beams (default 1: greedy)
+  --max-new-tokens N   the longest caption, in tokens after the prompt (default 20, or what was compiled)
+  --json               print one JSON object per picture: {image, caption, score, sumLogProbability, meanLogProbability,
+                       tokenIds, …}
+  --help               print this
+
+A picture that cannot be read does not keep the others from being described.
+Exit codes: 0 described, 1 failed, or a picture failed, 2 wrong arguments.`;
+
+/** `neuron-blip caption`. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    prompt: "string",
+    "num-beams": "string",
+    "max-new-tokens": "string",
+    json: "boolean",
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [directory, ...images] = positionals;
+  if (directory === undefined || images.length === 0) {
+    throw new UsageError(
+      "caption takes a model directory and at least one picture. `neuron-blip caption --help` tells more.",
+    );
+  }
+  const options = defined<CaptionOptions>({
+    prompt: values.prompt,
+    numBeams: wholeNumber("num-beams", values["num-beams"]),
+    maxNewTokens: wholeNumber("max-new-tokens", values["max-new-tokens"]),
+  });
+
+  await using blip = await NeuronBlip.fromPretrained(directory);
+  const outcomes = await blip.caption(images, { ...options, settled: true });
+  for (const [i, outcome] of outcomes.entries()) {
+    const image = images[i];
+    if (outcome.status === "rejected") {
+      if (!isOfOnePicture(outcome.reason)) throw outcome.reason;
+      console.error(complaint(outcome.reason));
+    } else if (values.json) console.log(JSON.stringify({ image, ...outcome.value }));
+    else console.log(`${image} ${outcome.value.caption} (score ${outcome.value.score.toFixed(3)})`);
+  }
+  return outcomes.every(({ status }) => status === "fulfilled") ? 0 : 1;
+}
+
+function isOfOnePicture(error: unknown): boolean {
+  return error instanceof NeuronBlipError && (error.code === "INVALID_IMAGE" || error.code === "IMAGE_TOO_LARGE");
+}

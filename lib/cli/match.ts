@@ -1,0 +1,41 @@
+import { NeuronBlip } from "../neuron-blip.js";
+import { defined, parse, UsageError } from "./usage.js";
+
+const HELP = `Says how likely each text describes a picture.
+
+Usage: neuron-blip match DIR IMAGE TEXT… [options]
+
+  DIR    a model directory, made by \`neuron-blip compile\` from a BlipForImageTextRetrieval
+  IMAGE  a JPEG, PNG, GIF, BMP or TIFF file
+  TEXT   one or more, each in quotes
+
+  --truncate   cut texts that are longer than the compiled length (default: an error)
+  --json       print one JSON object per text: {image, text, score, logits}
+  --help       print this
+
+The probability is each text's own: they need not add up to 1.
+Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
+
+/** `neuron-blip match`. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { truncate: "boolean", json: "boolean" });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [directory, image, ...texts] = positionals;
+  if (directory === undefined || image === undefined || texts.length === 0) {
+    throw new UsageError(
+      "match takes a model directory, a picture and at least one text. `neuron-blip match --help` tells more.",
+    );
+  }
+
+  await using blip = await NeuronBlip.fromPretrained(directory);
+  const matches = await blip.match(image, texts, defined({ truncation: values.truncate }));
+  for (const [i, match] of matches.entries()) {
+    const text = texts[i];
+    if (values.json) console.log(JSON.stringify({ image, text, ...match }));
+    else console.log(`${text} (probability ${match.score.toFixed(3)})`);
+  }
+  return 0;
+}

@@ -1,0 +1,127 @@
+import { logSoftmax, noTokenLeft } from "./distribution.js";
+import { type GeneratedSequence, generatedSequence } from "./generated-sequence.js";
+import type { ResolvedGenerationConfig } from "./generation-config.js";
+import { type LogitsProcessor, logitsProcessors } from "./logits-processors.js";
+import type { Search } from "./search.js";
+import { hasEnded } from "./stopping-criteria.js";
+
+/** What transformers takes for minus infinity, added where a beam may not be chosen. */
+const OUT_OF_REACH = -1e9;
+
+interface Beam {
+  readonly tokenIds: readonly number[];
+  readonly logProbabilities: readonly number[];
+  readonly scores: readonly Float32Array[];
+  /** The sum of the log-probabilities, as float32. */
+  readonly score: number;
+}
+
+/** A token that a beam could go on with, and the sum with it. */
+interface Candidate {
+  beam: number;
+  token: number;
+  score: number;
+}
+
+/**
+ * Beam search for one row, as transformers does it (`generation/utils.py`, `_beam_search`, since 4.50), in float32 where it
+ * does, so that equal sums stay equal. Of equal ones the lower beam, then the lower token, comes first.
+ *
+ * At each step the 2 * numBeams best continuations are looked at. Those that end, among the best numBeams, compete for the
+ * places of the finished ones, by their sum over their generated length to the power of lengthPenalty; the best numBeams of
+ * the others go on.
+ */
+export class BeamSearch implements Search {
+  readonly #config: ResolvedGenerationConfig;
+  readonly #processors: readonly LogitsProcessor[];
+  #running: readonly Beam[];
+  /** Best first, with their final scores. */
+  #finished: readonly Beam[] = [];
+  #ended = false;
+
+  constructor(prompt: readonly number[], config: ResolvedGenerationConfig) {
+    this.#config = config;
+    this.#processors = logitsProcessors(config);
+    // All beams begin alike. Only the first may be continued, unless it cannot be continued in enough ways.
+    const tokenIds = [...prompt];
+    this.#running = Array.from({ length: config.numBeams }, (_, i) => {
+      return { tokenIds, logProbabilities: [], scores: [], score: i === 0 ? 0 : OUT_OF_REACH };
+    });
+  }
+
+  get live(): readonly (readonly number[])[] {
+    return this.#ended ? [] : [...new Set(this.#running.map(({ tokenIds }) => tokenIds))];
+  }
+
+  advance(logits: readonly Float32Array[]): void {
+    const { numBeams, lengthPenalty, promptLength, earlyStopping, maxLength } = this.#config;
+    for (const [i, tokenIds] of this.live.entries()) {
+      const scores = logits[i] as Float32Array;
+      logSoftmax(scores);
+      for (const process of this.#processors) process(tokenIds, scores);
+    }
+    const places = new Map(this.live.map((tokenIds, i) => [tokenIds, logits[i] as Float32Array]));
+    const scoresOf = this.#running.map(({ tokenIds }) => places.get(tokenIds) as Float32Array);
+    const candidates = bestCandidates(this.#running, scoresOf, 2 * numBeams);
+    if (candidates.length === 0 && this.#finished.length === 0) throw noTokenLeft();
+    const continued = candidates.map((candidate) => this.#continue(candidate, scoresOf));
+    const ends = continued.map(({ tokenIds }) => hasEnded(tokenIds, this.#config));
+
+    const generated = (this.#running[0] as Beam).tokenIds.length + 1 - promptLength;
+    const penalised = (score: number, length: number) => Math.fround(score / Math.fround(length ** lengthPenalty));
+    const newlyFinished = continued
+      .filter((_, i) => ends[i] && i < numBeams)
+      .map((beam) => ({ ...beam, score: penalised(beam.score, generated) }));
+    this.#finished = [...this.#finished, ...newlyFinished].sort(byScore).slice(0, numBeams);
+    this.#running = continued.filter((_, i) => !ends[i]).slice(0, numBeams);
+
+    const best = this.#running[0]?.score ?? Number.NEGATIVE_INFINITY;
+    const hopedLength = earlyStopping === "never" && lengthPenalty > 0 ? maxLength - promptLength : generated;
+    const full = this.#finished.length === numBeams;
+    const worst = full ? (this.#finished.at(-1) as Beam).score : OUT_OF_REACH;
+    const canImprove = penalised(best, hopedLength) > worst;
+    this.#ended = this.#running.length === 0 || !canImprove || (full && earlyStopping === true);
+  }
+
+  results(): GeneratedSequence[] {
+    return this.#finished
+      .slice(0, this.#config.numReturnSequences)
+      .map(({ tokenIds, logProbabilities, score, scores }) =>
+        generatedSequence(tokenIds, logProbabilities, score, this.#config.outputScores ? scores : undefined),
+      );
+  }
+
+  #continue({ beam, token, score }: Candidate, scoresOf: readonly Float32Array[]): Beam {
+    const { tokenIds, logProbabilities, scores } = this.#running[beam] as Beam;
+    const chosenBy = scoresOf[beam] as Float32Array;
+    return {
+      tokenIds: [...tokenIds, token],
+      logProbabilities: [...logProbabilities, chosenBy[token] as number],
+      scores: this.#config.outputScores ? [...scores, chosenBy] : scores,
+      score,
+    };
+  }
+}
+
+/** The best continuations of all beams, the best first. Those that a processor forbids are none. */
+function bestCandidates(beams: readonly Beam[], scoresOf: readonly Float32Array[], count: number): Candidate[] {
+  const best: Candidate[] = [];
+  let least = Number.NEGATIVE_INFINITY;
+  for (const [beam, { score: sum }] of beams.entries()) {
+    const scores = scoresOf[beam] as Float32Array;
+    for (let token = 0; token < scores.length; token++) {
+      const score = Math.fround((scores[token] as number) + sum);
+      if (!(score > least)) continue;
+      let place = best.length;
+      while (place > 0 && (best[place - 1] as Candidate).score < score) place--;
+      best.splice(place, 0, { beam, token, score });
+      if (best.length > count) best.pop();
+      if (best.length === count) least = (best.at(-1) as Candidate).score;
+    }
+  }
+  return best;
+}
+
+function byScore(one: Beam, other: Beam): number {
+  return other.score - one.score;
+}

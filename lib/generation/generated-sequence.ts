@@ -1,0 +1,35 @@
+/** A generated sequence with how likely the model found it. */
+export interface GeneratedSequence {
+  /** The tokens, from the first of the prompt to the end-of-sequence token (which a length limit can cut off). */
+  tokenIds: number[];
+  /**
+   * One for each generated token, as transformers' `compute_transition_scores` gives them: the natural logarithm of its
+   * probability after the processors, in beam search its processed log-probability (which processors can push off one).
+   */
+  tokenLogProbabilities: number[];
+  sumLogProbability: number;
+  /** Their mean, which does not fall with the length. */
+  meanLogProbability: number;
+  /** What beam search ranks by: the sum divided by the generated length to the power of `lengthPenalty`; else the sum. */
+  sequenceScore: number;
+  /** With `outputScores`: for each generated token, the processed scores of all tokens that it was chosen by. */
+  scores?: Float32Array[];
+}
+
+/** Completes a sequence with the sums of its log-probabilities. */
+export function generatedSequence(
+  tokenIds: readonly number[],
+  tokenLogProbabilities: readonly number[],
+  sequenceScore?: number,
+  scores?: readonly Float32Array[],
+): GeneratedSequence {
+  const sumLogProbability = tokenLogProbabilities.reduce((sum, value) => sum + value, 0);
+  return {
+    tokenIds: [...tokenIds],
+    tokenLogProbabilities: [...tokenLogProbabilities],
+    sumLogProbability,
+    meanLogProbability: sumLogProbability / Math.max(1, tokenLogProbabilities.length),
+    sequenceScore: sequenceScore ?? sumLogProbability,
+    ...(scores && { scores: [...scores] }),
+  };
+}

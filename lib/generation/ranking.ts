@@ -1,0 +1,100 @@
+/** Ranking given answers by likelihood: `rank_answer` of salesforce/BLIP (`models/blip_vqa.py`), on token sequences. */
+import { logSumExp } from "./distribution.js";
+import type { NextTokenLogits } from "./search.js";
+
+/** A candidate with what the model makes of it. */
+export interface RankedSequence {
+  /** Its index among the candidates. */
+  index: number;
+  /** Its share among the candidates that were scored; 0 for those that were not. They add up to 1. */
+  probability: number;
+  /**
+   * The sum of its tokens' log-probabilities, smoothed by `labelSmoothing`; minus infinity where its first token kept it
+   * from being scored.
+   */
+  logLikelihood: number;
+  /** The probability that an answer begins with its first token. */
+  firstTokenProbability: number;
+}
+
+export interface RankingConfig {
+  /** How many candidates to score: those with the most probable first tokens. Default 128, as the original. */
+  k?: number;
+  /** Weight, from 0 to 1, of a uniform target besides the candidate's token. Default 0.1, as the original; 0 gives its likelihood. */
+  labelSmoothing?: number;
+}
+
+/** The logits after each token of each sequence but the last, one call of `use` for each. */
+export type LogitsOfSequences = (
+  sequences: readonly (readonly number[])[],
+  use: (sequence: number, position: number, logits: Float32Array) => void,
+) => Promise<void>;
+
+/**
+ * Ranks candidates: the k most probable by their first tokens are scored whole.
+ * @param candidates token ids, each from the decoder's start token to the end-of-sequence token.
+ * @param firstLogits the logits after the start token.
+ * @returns all candidates, the best first.
+ */
+export async function rankSequences(
+  candidates: readonly (readonly number[])[],
+  firstLogits: Float32Array,
+  logitsOf: LogitsOfSequences,
+  { k = 128, labelSmoothing = 0.1 }: RankingConfig,
+): Promise<RankedSequence[]> {
+  const sum = logSumExp(firstLogits);
+  const all = candidates.map((tokenIds, index) => {
+    const firstTokenProbability = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
+    return { index, firstTokenProbability, probability: 0, logLikelihood: Number.NEGATIVE_INFINITY };
+  });
+  all.sort((one, other) => other.firstTokenProbability - one.firstTokenProbability || one.index - other.index);
+  const scored = all.slice(0, k);
+
+  const sequences = scored.map(({ index }) => candidates[index] as readonly number[]);
+  for (const candidate of scored) candidate.logLikelihood = 0;
+  await logitsOf(sequences, (sequence, position, logits) => {
+    const target = sequences[sequence]?.[position + 1] as number;
+    const candidate = scored[sequence] as RankedSequence;
+    candidate.logLikelihood -= crossEntropy(logits, target, labelSmoothing);
+  });
+  const best = Math.max(...scored.map(({ logLikelihood }) => logLikelihood));
+  const total = scored.reduce((sum, { logLikelihood }) => sum + Math.exp(logLikelihood - best), 0);
+  for (const candidate of scored) candidate.probability = Math.exp(candidate.logLikelihood - best) / total;
+  scored.sort((one, other) => other.logLikelihood - one.logLikelihood || one.index - other.index);
+  return [...scored, ...all.slice(k)];
+}
+
+/** The logits of sequences by a decoder that gives one position at a time; a beginning that several share is run once. */
+export function stepwise(nextTokenLogits: NextTokenLogits, atOnce: number): LogitsOfSequences {
+  return async (sequences, use) => {
+    const beginnings = new Map<string, { tokenIds: readonly number[]; sequences: number[] }>();
+    for (const [i, tokenIds] of sequences.entries()) {
+      for (let length = 1; length < tokenIds.length; length++) {
+        const beginning = tokenIds.slice(0, length);
+        const known = beginnings.get(beginning.join());
+        if (known) known.sequences.push(i);
+        else beginnings.set(beginning.join(), { tokenIds: beginning, sequences: [i] });
+      }
+    }
+    // Of one length together: a call of the decoder has one position. In portions, since each result is a vocabulary long.
+    const wanted = [...beginnings.values()].sort((one, other) => one.tokenIds.length - other.tokenIds.length);
+    for (let at = 0; at < wanted.length; at += atOnce) {
+      const portion = wanted.slice(at, at + atOnce);
+      const logits = await nextTokenLogits(portion.map(({ tokenIds }) => ({ row: 0, tokenIds })));
+      for (const [i, { tokenIds, sequences: users }] of portion.entries()) {
+        for (const sequence of users) use(sequence, tokenIds.length - 1, logits[i] as Float32Array);
+      }
+    }
+  };
+}
+
+/** PyTorch's cross-entropy of one token, with label smoothing. */
+function crossEntropy(logits: Float32Array, target: number, labelSmoothing: number): number {
+  const sum = logSumExp(logits);
+  let mean = 0;
+  if (labelSmoothing > 0) {
+    for (let i = 0; i < logits.length; i++) mean += logits[i] as number;
+    mean /= logits.length;
+  }
+  return (1 - labelSmoothing) * (sum - (logits[target] as number)) + labelSmoothing * (sum - mean);
+}

@@ -1,0 +1,62 @@
+import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import { draw, logProbabilityOf, mostLikely } from "./distribution.js";
+import { type GeneratedSequence, generatedSequence } from "./generated-sequence.js";
+import type { ResolvedGenerationConfig } from "./generation-config.js";
+import { type LogitsProcessor, logitsProcessors } from "./logits-processors.js";
+import { samplingProcessors } from "./sampling-processors.js";
+import type { Search } from "./search.js";
+import { hasEnded } from "./stopping-criteria.js";
+
+/**
+ * One sequence, token by token, as transformers does it (`generation/utils.py`, `_sample`): greedily the token of the highest
+ * processed score, the lowest id among equals; with `doSample` one drawn by the processed probabilities.
+ */
+export class TokenSearch implements Search {
+  readonly #config: ResolvedGenerationConfig;
+  readonly #processors: readonly LogitsProcessor[];
+  readonly #random: RandomGenerator | undefined;
+  readonly #tokenIds: number[];
+  readonly #logProbabilities: number[] = [];
+  readonly #scores: Float32Array[] = [];
+  #ended = false;
+
+  /** @param stream which of the independent streams of the configuration's seed to draw from. */
+  constructor(prompt: readonly number[], config: ResolvedGenerationConfig, stream: number) {
+    this.#config = config;
+    this.#tokenIds = [...prompt];
+    this.#processors = [...logitsProcessors(config), ...(config.doSample ? samplingProcessors(config) : [])];
+    if (config.doSample) this.#random = randomStream(config.seed, stream);
+  }
+
+  get live(): readonly (readonly number[])[] {
+    return this.#ended ? [] : [this.#tokenIds];
+  }
+
+  /** The token that was chosen last. */
+  get newestToken(): number {
+    return this.#tokenIds.at(-1) as number;
+  }
+
+  advance([scores]: readonly [Float32Array]): void {
+    for (const process of this.#processors) process(this.#tokenIds, scores);
+    const token = this.#random ? draw(scores, uniformFloat64(this.#random)) : mostLikely(scores);
+    this.#logProbabilities.push(logProbabilityOf(scores, token));
+    if (this.#config.outputScores) this.#scores.push(Float32Array.from(scores));
+    this.#tokenIds.push(token);
+    this.#ended = hasEnded(this.#tokenIds, this.#config);
+  }
+
+  results(): GeneratedSequence[] {
+    const scores = this.#config.outputScores ? this.#scores : undefined;
+    return [generatedSequence(this.#tokenIds, this.#logProbabilities, undefined, scores)];
+  }
+}
+
+/** Streams of one seed are 2^64 draws apart. The first is skipped: it shows the seed's bits. */
+function randomStream(seed: number, stream: number): RandomGenerator {
+  const random = xoroshiro128plus(seed);
+  for (let i = 0; i <= stream; i++) random.jump();
+  return random;
+}

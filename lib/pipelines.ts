@@ -1,0 +1,242 @@
+/** The face in the shape of Hugging Face's pipelines: `pipeline(task, directory)` gives a function to call. */
+import { inspect } from "node:util";
+import type { Answer, Caption } from "./answers.js";
+import { readBlipConfig } from "./blip/blip-config.js";
+import type { Architecture } from "./blip/heads.js";
+import { checkModelDirectory } from "./blip/load-parts.js";
+import type { Picture } from "./encoded-image.js";
+import { NeuronBlipError } from "./errors.js";
+import { type AnswerOptions, type CaptionOptions, NeuronBlip, type NeuronBlipOptions } from "./neuron-blip.js";
+
+export type PipelineTask = "visual-question-answering" | "image-to-text";
+
+/** What every pipeline has besides being a function. */
+export interface Pipeline<Task extends PipelineTask> extends AsyncDisposable {
+  readonly task: Task;
+  /** The model, for what a pipeline has not got. */
+  readonly model: NeuronBlip;
+  /** Frees the model after the calls under way; later calls get `DISPOSED`. */
+  dispose(): Promise<void>;
+}
+
+/** Options in camelCase or, as transformers.js has them, in snake_case: `maxNewTokens` or `max_new_tokens`. */
+export type EitherCase<Options> = Options & { [Name in keyof Options as SnakeCase<Name & string>]?: Options[Name] };
+
+type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
+  : Name;
+
+export type VisualQuestionAnsweringOptions = EitherCase<
+  Omit<AnswerOptions, "settled" | "numReturnSequences" | "topK"> & {
+    /**
+     * How many answers to give. Default 1. More come from beam search with `numBeams`, but at least as many beams; with
+     * `doSample` they are drawn. How many tokens sampling draws among, `topK` elsewhere, cannot be set here.
+     */
+    topK?: number;
+  }
+>;
+
+export interface VisualAnswer {
+  answer: string;
+  /** Its probability, from 0 to 1: the product of its tokens' probabilities. */
+  score: number;
+}
+
+export interface ImageAndQuestion {
+  image: Picture;
+  question: string;
+}
+
+/**
+ * Answers questions about pictures: up to `topK` answers, the best first, for one; a list of such lists for several. Beams
+ * rank by the mean of the tokens' logarithms, so that a longer answer may stand before one with a higher score.
+ *
+ * A list of pictures with a list of questions asks every question about every picture, as Python's pipeline: the first question
+ * about each, then the second. For one question about each picture give a list of { image, question }.
+ *
+ * Rejects with NeuronBlipError as NeuronBlip.answer.
+ */
+export interface VisualQuestionAnsweringPipeline extends Pipeline<"visual-question-answering"> {
+  (image: Picture, question: string, options?: VisualQuestionAnsweringOptions): Promise<VisualAnswer[]>;
+  (
+    images: Picture | readonly Picture[],
+    questions: string | readonly string[],
+    options?: VisualQuestionAnsweringOptions,
+  ): Promise<VisualAnswer[][]>;
+  (asked: ImageAndQuestion, options?: VisualQuestionAnsweringOptions): Promise<VisualAnswer[]>;
+  (asked: readonly ImageAndQuestion[], options?: VisualQuestionAnsweringOptions): Promise<VisualAnswer[][]>;
+}
+
+export type ImageToTextOptions = EitherCase<Omit<CaptionOptions, "settled">>;
+
+export interface GeneratedCaption {
+  /** The caption, its prompt included. */
+  generated_text: string;
+}
+
+/**
+ * Describes pictures: `numReturnSequences` captions (default 1) for one; a list of such lists for several.
+ *
+ * Rejects with NeuronBlipError as NeuronBlip.caption.
+ */
+export interface ImageToTextPipeline extends Pipeline<"image-to-text"> {
+  (image: Picture, options?: ImageToTextOptions): Promise<GeneratedCaption[]>;
+  (images: readonly Picture[], options?: ImageToTextOptions): Promise<GeneratedCaption[][]>;
+}
+
+const ARCHITECTURES: Readonly<Record<PipelineTask, Architecture>> = {
+  "visual-question-answering": "BlipForQuestionAnswering",
+  "image-to-text": "BlipForConditionalGeneration",
+};
+
+/**
+ * Loads a model directory for a task, as transformers' `pipeline`.
+ *
+ * ```ts
+ * const ask = await pipeline("visual-question-answering", "./blip-vqa-base-cpu");
+ * const [{ answer, score }] = await ask("dog.jpg", "how many dogs are in the picture?");
+ * await ask.dispose();
+ * ```
+ * @throws NeuronBlipError `INVALID_INPUT` for a task that does not exist, `ARTIFACT_MISMATCH` for a model of another task, and
+ * as NeuronBlip.fromPretrained.
+ */
+export function pipeline(
+  task: "visual-question-answering",
+  directory: string,
+  options?: NeuronBlipOptions,
+): Promise<VisualQuestionAnsweringPipeline>;
+export function pipeline(
+  task: "image-to-text",
+  directory: string,
+  options?: NeuronBlipOptions,
+): Promise<ImageToTextPipeline>;
+export async function pipeline(
+  task: PipelineTask,
+  directory: string,
+  options: NeuronBlipOptions = {},
+): Promise<VisualQuestionAnsweringPipeline | ImageToTextPipeline> {
+  if (!Object.hasOwn(ARCHITECTURES, task)) {
+    throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
+  }
+  if (typeof directory !== "string") throw invalid("pipeline takes a task and a model directory, which was not given.");
+  await checkModelDirectory(directory);
+  // Before the model, which can take long to load.
+  checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
+  const model = await NeuronBlip.fromPretrained(directory, options);
+  return task === "visual-question-answering" ? visualQuestionAnswering(model) : imageToText(model);
+}
+
+function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipeline {
+  const ask = async (first: unknown, second?: unknown, third?: unknown) => {
+    const wereQuestionsGiven = typeof second === "string" || Array.isArray(second);
+    const pairs = wereQuestionsGiven ? [] : checkPairs(listOf(first));
+    const options = toAnswerOptions(inCamelCase(wereQuestionsGiven ? third : second));
+    const answers = wereQuestionsGiven
+      ? await answerEvery(model, listOf(first as Picture | Picture[]), listOf(second as string | string[]), options)
+      : await model.answer(
+          pairs.map(({ image }) => image),
+          pairs.map(({ question }) => question),
+          options,
+        );
+    const results = answers.map((best) => toVisualAnswers(best, options.doSample === true));
+    return Array.isArray(first) || Array.isArray(second) ? results : results[0];
+  };
+  return asPipeline("visual-question-answering", model, ask) as VisualQuestionAnsweringPipeline;
+}
+
+function imageToText(model: NeuronBlip): ImageToTextPipeline {
+  const describe = async (images: Picture | readonly Picture[], options?: unknown) => {
+    const captions = await model.caption(listOf(images), inCamelCase(options) as CaptionOptions);
+    const results = captions.map((best) => everyOne(best).map(({ caption }) => ({ generated_text: caption })));
+    return Array.isArray(images) ? results : results[0];
+  };
+  return asPipeline("image-to-text", model, describe) as ImageToTextPipeline;
+}
+
+function asPipeline<Task extends PipelineTask, Call extends object>(
+  task: Task,
+  model: NeuronBlip,
+  call: Call,
+): Call & Pipeline<Task> {
+  const dispose = () => model.dispose();
+  return Object.assign(call, { task, model, dispose, [Symbol.asyncDispose]: dispose });
+}
+
+function checkPairs(asked: readonly unknown[]): readonly ImageAndQuestion[] {
+  const isPair = (value: unknown): value is ImageAndQuestion =>
+    typeof value === "object" && value !== null && "image" in value && "question" in value;
+  if (asked.every(isPair)) return asked;
+  throw invalid("Give a picture and a question, or { image, question }, or a list of those, and then the options.");
+}
+
+/** Every question about every picture. A picture's questions are asked side by side, so that it is looked at once. */
+async function answerEvery(
+  model: NeuronBlip,
+  images: readonly Picture[],
+  questions: readonly string[],
+  options: AnswerOptions,
+): Promise<Answer[]> {
+  const repeatedImages = images.flatMap((image) => questions.map(() => image));
+  const repeatedQuestions = images.flatMap(() => questions);
+  const answers = await model.answer(repeatedImages, repeatedQuestions, options);
+  return questions.flatMap((_, q) => images.map((_, i) => answers[i * questions.length + q] as Answer));
+}
+
+function listOf<T>(value: T | readonly T[]): readonly T[] {
+  return Array.isArray(value) ? value : [value as T];
+}
+
+function toAnswerOptions({ topK = 1, ...options }: Record<string, unknown>): AnswerOptions {
+  if (!Number.isSafeInteger(topK) || (topK as number) < 1) {
+    throw invalid(`topK, the number of answers, must be a whole number >= 1, not ${inspect(topK)}.`);
+  }
+  if (options.numReturnSequences !== undefined) {
+    throw invalid("In this pipeline topK is the number of answers: give it instead of numReturnSequences.");
+  }
+  const numReturnSequences = topK as number;
+  if (numReturnSequences === 1 || options.doSample === true) return { ...options, numReturnSequences };
+  const { numBeams = 1 } = options;
+  // What is not a number of beams, generation will refuse.
+  const enough = Number.isSafeInteger(numBeams) ? Math.max(numBeams as number, numReturnSequences) : numBeams;
+  return { ...options, doSample: false, numBeams: enough as number, numReturnSequences };
+}
+
+/** Beams come ranked; drawn answers come as they were drawn. */
+function toVisualAnswers(best: Answer, wereDrawn: boolean): VisualAnswer[] {
+  const answers = everyOne(best).map(({ answer, score }) => ({ answer, score }));
+  return wereDrawn ? answers.sort((one, other) => other.score - one.score) : answers;
+}
+
+function everyOne<T extends Answer | Caption>(best: T): T[] {
+  return [best, ...((best.alternatives ?? []) as T[])];
+}
+
+function inCamelCase(options: unknown = {}): Record<string, unknown> {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalid(`The options must be an object, not ${inspect(options)}.`);
+  }
+  const renamed: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    const ours = name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    if (Object.hasOwn(renamed, ours)) throw invalid(`${ours} was given twice, in camelCase and in snake_case.`);
+    renamed[ours] = value;
+  }
+  if (renamed.settled !== undefined) {
+    throw invalid("Pipelines have no option settled: the methods of their `model` have.");
+  }
+  return renamed;
+}
+
+function checkArchitecture(task: PipelineTask, directory: string, architecture: Architecture): void {
+  if (ARCHITECTURES[task] === architecture) return;
+  const other = (Object.keys(ARCHITECTURES) as PipelineTask[]).find((name) => ARCHITECTURES[name] === architecture);
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${directory}" holds a ${architecture}, and ${task} needs a ${ARCHITECTURES[task]}. For this model use ` +
+      `${other ? `pipeline("${other}", …)` : "match and similarity of NeuronBlip.fromPretrained(…)"}.`,
+  );
+}
+
+function invalid(message: string): NeuronBlipError {
+  return new NeuronBlipError("INVALID_INPUT", message);
+}

@@ -1,0 +1,181 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { NeuronBlipError } from "../errors.js";
+import { slicesOf } from "./batch.js";
+
+/** What happens to replicas; the arguments of each event's listeners. */
+export interface ReplicaEvents {
+  /** A replica was taken out of use; its calls go on with others. */
+  replicaFailed: [event: { replica: number; error: Error }];
+  /** It will be loaded again after a pause. */
+  replicaReloading: [event: { replica: number; attempt: number; delayMs: number }];
+  /** It is in use again. */
+  replicaReady: [event: { replica: number }];
+}
+
+export interface Recovery<Model> {
+  /** Whether an error means that the replica must not be used again. */
+  isFailure(error: unknown): boolean;
+  /** Loads a replica's successor. */
+  reload(replica: number): Promise<Model>;
+  emit<Name extends keyof ReplicaEvents>(name: Name, ...event: ReplicaEvents[Name]): void;
+  /** The pause before the first attempt to load again, in ms; doubled after each that fails, up to a minute. */
+  delayMs: number;
+}
+
+interface Slot<Model> {
+  readonly replica: number;
+  model: Model;
+  busy: number;
+  alive: boolean;
+}
+
+const LONGEST_DELAY_MS = 60_000;
+/** How long a failed replica may take to end the calls in its hands before its successor is loaded. */
+const LONGEST_DISPOSAL_MS = 10_000;
+/** Failed attempts, with no replica in use, after which a waiting call is given up. */
+const PATIENCE = 4;
+
+/**
+ * Spreads work over replicas: each piece goes to the one with the least in hand. A replica that fails is taken out, its work is
+ * done once more by another, and it is loaded again in the background.
+ */
+export class Replicas<Model extends AsyncDisposable> {
+  readonly #slots: readonly Slot<Model>[];
+  readonly #recovery: Recovery<Model> | undefined;
+  readonly #recovering = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  #waiting: (() => void)[] = [];
+  #failedAttempts = 0;
+  #lastFailure: unknown;
+
+  constructor(models: readonly Model[], recovery?: Recovery<Model>) {
+    this.#slots = models.map((model, replica) => ({ replica, model, busy: 0, alive: true }));
+    this.#recovery = recovery;
+  }
+
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /** Any replica, to ask what they have in common. */
+  get one(): Model {
+    return (this.#slots[0] as Slot<Model>).model;
+  }
+
+  /**
+   * @param retry whether work whose replica failed may be done again by another. Default true.
+   * @throws what the work throws; the replica's failure, where another failed too or none came back.
+   */
+  async onLeastBusy<T>(work: (model: Model) => Promise<T>, { retry = true } = {}): Promise<T> {
+    const slot = await this.#takeLeastBusy();
+    const { model } = slot;
+    try {
+      return await this.#run(slot, work);
+    } catch (error) {
+      if (!this.#recovery?.isFailure(error)) throw error;
+      this.#takeOut(slot, model, error);
+      if (!retry) throw error;
+    }
+    const other = await this.#takeLeastBusy();
+    const second = other.model;
+    try {
+      return await this.#run(other, work);
+    } catch (error) {
+      if (this.#recovery.isFailure(error)) this.#takeOut(other, second, error);
+      throw error;
+    }
+  }
+
+  /** Shares rows out in whole batches of the largest compiled size. Results are in the rows' order. */
+  async share<Row, T>(
+    rows: readonly Row[],
+    batchSizes: readonly number[],
+    work: (model: Model, rows: readonly Row[]) => Promise<readonly T[]>,
+    options: { retry?: boolean } = {},
+  ): Promise<T[]> {
+    const largest = batchSizes.at(-1) as number;
+    const batches = Math.ceil(rows.length / largest / this.#slots.length);
+    const shares = slicesOf(rows, Math.max(1, batches) * largest);
+    const results = await Promise.all(shares.map((share) => this.onLeastBusy((model) => work(model, share), options)));
+    return results.flat();
+  }
+
+  /** Frees every replica, after what is being loaded again has been. */
+  async dispose(): Promise<void> {
+    this.#closing.abort();
+    this.#wake();
+    await Promise.all(this.#recovering);
+    await Promise.all(this.#slots.map(({ model }) => model[Symbol.asyncDispose]()));
+  }
+
+  /** Does work on a replica that was taken. */
+  async #run<T>(slot: Slot<Model>, work: (model: Model) => Promise<T>): Promise<T> {
+    try {
+      return await work(slot.model);
+    } finally {
+      slot.busy--;
+    }
+  }
+
+  /** Takes one, at once, so that calls of the same moment take different ones. Waits for one where all are out. */
+  async #takeLeastBusy(): Promise<Slot<Model>> {
+    const patience = this.#failedAttempts + PATIENCE;
+    for (;;) {
+      const alive = this.#slots.filter((slot) => slot.alive);
+      const [first, ...others] = alive;
+      if (first) {
+        const slot = others.reduce((least, other) => (other.busy < least.busy ? other : least), first);
+        slot.busy++;
+        return slot;
+      }
+      if (this.#closing.signal.aborted) throw new NeuronBlipError("DISPOSED", "This model has been disposed.");
+      if (this.#failedAttempts >= patience) throw this.#lastFailure;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  #takeOut(slot: Slot<Model>, model: Model, error: unknown): void {
+    // Other calls that it had in hand fail too; its successor has nothing to do with them.
+    if (!slot.alive || slot.model !== model || this.#closing.signal.aborted) return;
+    slot.alive = false;
+    this.#lastFailure = error;
+    this.#recovery?.emit("replicaFailed", { replica: slot.replica, error: error as Error });
+    const recovering: Promise<void> = this.#recover(slot).finally(() => this.#recovering.delete(recovering));
+    this.#recovering.add(recovering);
+  }
+
+  async #recover(slot: Slot<Model>): Promise<void> {
+    const recovery = this.#recovery as Recovery<Model>;
+    const { signal } = this.#closing;
+    // A core's memory may not hold both.
+    await Promise.race([
+      Promise.resolve(slot.model[Symbol.asyncDispose]()).catch(() => {}),
+      delay(LONGEST_DISPOSAL_MS, undefined, { ref: false }),
+    ]);
+    let delayMs = recovery.delayMs;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      recovery.emit("replicaReloading", { replica: slot.replica, attempt, delayMs });
+      await delay(delayMs, undefined, { ref: false, signal }).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        slot.model = await recovery.reload(slot.replica);
+        slot.alive = true;
+        this.#failedAttempts = 0;
+        this.#wake();
+        recovery.emit("replicaReady", { replica: slot.replica });
+        return;
+      } catch (error) {
+        this.#lastFailure = error;
+        this.#failedAttempts++;
+        this.#wake();
+        delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS);
+      }
+    }
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resume of waiting) resume();
+  }
+}
