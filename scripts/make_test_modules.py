@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import torch
+from neuron_blip_compile.targets import save
 
 OUT = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "modules"
 
@@ -108,9 +109,9 @@ def main() -> None:
     """Writes every module."""
     OUT.mkdir(parents=True, exist_ok=True)
     for module in (Outputs(), Scalars(), Dtypes(), OptionalInput(), Slow(), Complex(), Raises()):
-        torch.jit.script(module).save(str(OUT / f"{type(module).__name__.lower()}.pt"))
+        save(torch.jit.script(module), OUT / f"{type(module).__name__.lower()}.pt", "cpu")
     torch.manual_seed(0)
-    torch.jit.trace(ResNet().eval(), torch.zeros(1, 3, 224, 224)).save(str(OUT / "resnet.pt"))
+    save(torch.jit.trace(ResNet().eval(), torch.zeros(1, 3, 224, 224)), OUT / "resnet.pt", "cpu")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 import transformers
 from make_fixtures import SHAPES, make_image_processor, make_model, make_tokenizer
+from neuron_blip_compile.targets import save
 from torch import Tensor, nn
 from transformers import BlipForQuestionAnswering
 
@@ -167,7 +168,7 @@ def write(
     directory.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(directory)
     for name, (module, example) in traced.items():
-        torch.jit.save(torch.jit.trace(module, example, strict=False, check_trace=False), str(directory / f"{name}.pt"))
+        save(torch.jit.trace(module, example, strict=False, check_trace=False), directory / f"{name}.pt", "cpu")
 
 
 def main() -> int:

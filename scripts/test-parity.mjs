@@ -1,9 +1,9 @@
-// Compares this package with transformers, run live: test/parity.test.ts on random models of several shapes and on the demo
-// model. Then tests compiling, test/slow/compile.test.ts, which needs the same Python. That is set up in an environment of
+// Compares this package with transformers, run live: test/*parity.test.ts on random models of several shapes and heads and on
+// the demo model. Then tests compiling, test/slow/compile.test.ts, which needs the same Python. That is set up in an environment of
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,43 +31,72 @@ const DEMO_QUESTIONS = [
   "how many shapes are there?",
   "is there a blue triangle in the picture?",
 ];
+const DEMO_SETTINGS = ['{"max_new_tokens": 10}', '{"max_new_tokens": 3}', '{"max_length": 4, "min_length": 4}'];
+
+const TEXTS = ["a cat", "a cup of coffee on a table", "the woman is in the small orange room", "no"];
+const LENGTHS = { question: 20, answer: 20, caption: 40 };
 
 /**
  * @typedef {object} Case
  * @property {string} name
- * @property {string[]} [fixture] arguments of make_fixtures.py; without, the demo model
+ * @property {"question_answering" | "captioning" | "retrieval"} [head] default: the first
+ * @property {string[]} [fixture] further arguments of make_fixtures.py: the shape, --seed and the seed, others; without, the demo model
  * @property {number} [batchSize]
+ * @property {boolean} [rank] compile with --rank
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
+ * @property {number} [runs] of generation_reference.py
  */
 
+const RUNS = 150;
 /** @type {Case[]} */
 const LIVE = [
-  { name: "small-seed-1", fixture: ["--shapes", "small", "--seed", "1"] },
-  { name: "deep-seed-2", fixture: ["--shapes", "deep", "--seed", "2"] },
-  { name: "wide-seed-3-batch-4", fixture: ["--shapes", "wide", "--seed", "3"], batchSize: 4 },
-  { name: "small-seed-4-batch-3", fixture: ["--shapes", "small", "--seed", "4"], batchSize: 3 },
+  { name: "small-seed-1", fixture: ["small", "--seed", "1"], runs: RUNS },
+  { name: "deep-seed-2", fixture: ["deep", "--seed", "2"], runs: RUNS, rank: true },
+  { name: "wide-seed-3-batch-4", fixture: ["wide", "--seed", "3"], batchSize: 4, runs: RUNS, rank: true },
+  { name: "small-seed-4-batch-3", fixture: ["small", "--seed", "4"], batchSize: 3, runs: RUNS },
+  {
+    name: "deep-seed-11-sharp-batch-2",
+    fixture: ["deep", "--seed", "11", "--logit-scale", "3"],
+    batchSize: 2,
+    runs: RUNS,
+    rank: true,
+  },
+  { name: "wide-seed-10-flat", fixture: ["wide", "--seed", "10", "--logit-scale", "0.3"], runs: RUNS },
+  { name: "captions-seed-1-batch-2", head: "captioning", fixture: ["small", "--seed", "1"], batchSize: 2 },
+  {
+    name: "captions-seed-2-two-widths",
+    head: "captioning",
+    fixture: ["deep", "--seed", "2", "--vision-width", "96"],
+  },
+  { name: "retrieval-seed-1-batch-3", head: "retrieval", fixture: ["small", "--seed", "1"], batchSize: 3 },
+  { name: "retrieval-seed-2-two-widths", head: "retrieval", fixture: ["wide", "--seed", "2", "--vision-width", "32"] },
   {
     name: "tutorial-384-pixels",
-    fixture: ["--shapes", "small", "--seed", "5", "--image-size", "384", "--patch-size", "16"],
+    fixture: ["small", "--seed", "5", "--image-size", "384", "--patch-size", "16"],
     tutorial: ["--question-length", "8", "--answer-length", "20"],
   },
   {
     name: "tutorial-other-lengths",
-    fixture: ["--shapes", "small", "--seed", "8"],
+    fixture: ["small", "--seed", "8"],
     tutorial: ["--question-length", "12", "--answer-length", "9"],
   },
   { name: "demo" },
 ];
+const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "--text-layers", "1"];
 /** @type {Case[]} */
 const COMMITTED = [
-  { name: "small-batch-2", fixture: ["--shapes", "small", "--seed", "0"], batchSize: 2 },
+  { name: "small-batch-2", fixture: ["small", "--seed", "0"], batchSize: 2, runs: 60, rank: true },
+  { name: "captions", head: "captioning", fixture: ["small", "--seed", "1", ...TINY], batchSize: 2 },
+  { name: "retrieval", head: "retrieval", fixture: ["small", "--seed", "1", ...TINY], batchSize: 2 },
   {
     name: "tutorial",
-    fixture: ["--shapes", "small", "--seed", "7"],
+    fixture: ["small", "--seed", "7"],
     tutorial: ["--question-length", "8", "--answer-length", "20"],
   },
   { name: "demo" },
 ];
+/** Cases are made side by side, each by processes of one thread. */
+const AT_ONCE = 2;
 
 /**
  * @returns {Promise<string>} a Python with transformers
@@ -121,17 +150,14 @@ async function makeCase(python, wanted, directory) {
     });
     if (code !== 0) throw new SetupError(`${script} failed.`);
   };
-  let source = join(scratch, "demo");
-  let model = join(root, "demo", "model");
-  let [images, questions, questionLength] = [
-    DEMO_PICTURES.map((name) => join(root, "demo", "pictures", name)),
-    DEMO_QUESTIONS,
-    16,
-  ];
-  if (wanted.fixture) {
-    await step("make_fixtures.py", scratch, ...wanted.fixture);
-    source = join(scratch, /** @type {string} */ (wanted.fixture[1]));
-    model = join(directory, "model");
+  const { head = "question_answering", fixture, batchSize = 1 } = wanted;
+  const images = fixture ? PHOTOGRAPHS : DEMO_PICTURES.map((name) => join(root, "demo", "pictures", name));
+  const source = join(scratch, fixture?.[0] ?? "demo");
+  const model = fixture ? join(directory, "model") : join(root, "demo", "model");
+  if (!fixture) {
+    await step("demo/to_transformers.py", model, source);
+  } else {
+    await step("make_fixtures.py", scratch, "--head", head, "--shapes", ...fixture);
     if (wanted.tutorial) {
       await step("make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);
       // The tutorial's directory has no tokenizer: it comes from the model's.
@@ -139,35 +165,30 @@ async function makeCase(python, wanted, directory) {
         cpSync(join(source, name), join(directory, "tokenizer", name));
       }
     } else {
-      const lengths = [
-        "--question-length",
-        "20",
-        "--answer-length",
-        "20",
-        "--batch-size",
-        String(wanted.batchSize ?? 1),
-      ];
-      await step("trace.py", source, model, "--target", "cpu", ...lengths, "--log-dir", join(scratch, "logs"));
+      const options = ["--target", "cpu", "--batch-size", String(batchSize), "--log-dir", join(scratch, "logs")];
+      if (head !== "captioning") options.push("--question-length", String(LENGTHS.question));
+      if (head !== "retrieval") {
+        options.push("--answer-length", String(head === "captioning" ? LENGTHS.caption : LENGTHS.answer));
+      }
+      if (wanted.rank) options.push("--rank");
+      await step("trace.py", source, model, ...options);
     }
-    [images, questions, questionLength] = [PHOTOGRAPHS, QUESTIONS, 20];
-  } else {
-    await step("demo/to_transformers.py", model, source);
   }
-  const settings = wanted.fixture
-    ? []
-    : ["--settings", '{"max_new_tokens": 10}', '{"max_new_tokens": 3}', '{"max_length": 4, "min_length": 4}'];
-  await step(
-    "parity_reference.py",
-    source,
-    directory,
-    "--images",
-    ...images,
-    "--questions",
-    ...questions,
-    "--question-length",
-    String(questionLength),
-    ...settings,
-  );
+  if (head === "question_answering") {
+    const questions = fixture ? QUESTIONS : DEMO_QUESTIONS;
+    const pictures = ["--images", ...images, "--questions", ...questions];
+    const options = fixture
+      ? ["--question-length", String(LENGTHS.question)]
+      : ["--question-length", "16", "--settings", ...DEMO_SETTINGS];
+    await step("parity_reference.py", source, directory, ...pictures, ...options);
+    if (fixture && wanted.runs) {
+      const [, , seed = "1"] = fixture;
+      const options = ["--runs", String(wanted.runs), "--seed", seed];
+      await step("generation_reference.py", source, directory, ...pictures, ...options);
+    }
+  } else {
+    await step("heads_reference.py", source, directory, "--images", ...images, "--texts", ...TEXTS);
+  }
   const relativeTo = (/** @type {string} */ path) => relative(directory, path);
   const record = {
     model: relativeTo(model),
@@ -175,20 +196,40 @@ async function makeCase(python, wanted, directory) {
     ...(wanted.tutorial && { tokenizer: "tokenizer" }),
   };
   writeFileSync(join(directory, "case.json"), `${JSON.stringify(record, null, 2)}\n`);
-  rmSync(scratch, { recursive: true });
+  const spare = fixture ? [join(model, ".compiling.lock")] : [];
+  // The case's own reference tells more than this, which is large.
+  if (head === "question_answering" && fixture) spare.push(join(model, "reference.safetensors"));
+  for (const path of [scratch, ...spare]) rmSync(path, { recursive: true, force: true });
 }
 
 await runMain(async () => {
   const python = await findPython();
   const write = process.argv.includes("--write-fixtures");
   const cases = write ? join(fixtures, "parity") : join(root, "build", "parity");
-  for (const wanted of write ? COMMITTED : LIVE) await makeCase(python, wanted, join(cases, wanted.name));
+  const waiting = [...(write ? COMMITTED : LIVE)];
+  // Every directory there is a case: none may be left of an earlier list.
+  for (const name of existsSync(cases) ? readdirSync(cases) : []) {
+    if (!waiting.some((wanted) => wanted.name === name)) rmSync(join(cases, name), { recursive: true });
+  }
+  const makeRest = async () => {
+    for (let wanted = waiting.shift(); wanted; wanted = waiting.shift()) {
+      await makeCase(python, wanted, join(cases, wanted.name));
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, makeRest));
+  } finally {
+    waiting.length = 0;
+  }
   const mocha = require.resolve("mocha/bin/mocha.js");
   const args = [mocha, "--no-config", "--node-option", "import=tsx", "--timeout", "600000"];
   const env = { ...process.env, PARITY_CASES: cases, NEURON_BLIP_PYTHON: python };
   const codes = [];
-  for (const test of write ? ["test/parity.test.ts"] : ["test/parity.test.ts", "test/slow/compile.test.ts"]) {
-    codes.push(await run(process.execPath, [...args, test], { cwd: root, env }));
+  const comparisons = ["parity", "generation-parity", "rank-parity", "heads-parity"].map(
+    (name) => `test/${name}.test.ts`,
+  );
+  for (const tests of write ? [comparisons] : [comparisons, ["test/slow/compile.test.ts"]]) {
+    codes.push(await run(process.execPath, [...args, ...tests], { cwd: root, env }));
   }
   return Math.max(...codes);
 });

@@ -1,9 +1,18 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NeuronBlip, NeuronBlipForQuestionAnswering } from "neuron-blip";
-import { demo, demoModel, demoQuestions, fails } from "./helpers.js";
+import { demo, demoModel, demoQuestions, fails, fixture } from "./helpers.js";
 
 const [asked] = demoQuestions as [(typeof demoQuestions)[number]];
 const picture = join(demo, asked.picture);
@@ -82,8 +91,18 @@ describe("a model directory", () => {
     ],
     [
       "asks for a way of generating that is not supported",
-      () => editJson("generation_config.json", (json) => Object.assign(json, { num_beams: 3 })),
-      ["ARTIFACT_MISMATCH", /num_beams to 3/],
+      () => editJson("generation_config.json", (json) => Object.assign(json, { penalty_alpha: 0.6 })),
+      ["ARTIFACT_MISMATCH", /penalty_alpha to 0\.6/],
+    ],
+    [
+      "asks for beams that sample, which is not supported",
+      () => editJson("generation_config.json", (json) => Object.assign(json, { num_beams: 3, do_sample: true })),
+      ["ARTIFACT_MISMATCH", /do_sample together with num_beams/],
+    ],
+    [
+      "has a value in generation_config.json that none can be",
+      () => editJson("generation_config.json", (json) => Object.assign(json, { repetition_penalty: "high" })),
+      ["ARTIFACT_MISMATCH", /repetitionPenalty must be a number above 0, not "high"/],
     ],
     [
       "has no manifest and a truncated part",
@@ -117,6 +136,19 @@ describe("a model directory", () => {
     await using blip = await NeuronBlip.fromPretrained(directory);
     const { answer } = await blip.answer(picture, asked.question);
     assert.equal(answer, (await expected.answer(picture, asked.question)).answer);
+  });
+
+  it("names no file of the machine that it was compiled on", () => {
+    for (const model of [demoModel, fixture("parity/small-batch-2/model"), fixture("parity/tutorial/model")]) {
+      const parts = readdirSync(model).filter((name) => name.endsWith(".pt"));
+      assert(parts.length >= 3);
+      for (const part of parts) {
+        // A zip archive: its entries' names are not compressed.
+        const archive = readFileSync(join(model, part), "latin1");
+        assert(archive.includes(`${part.slice(0, -3)}/data.pkl`), `${part} has another name inside`);
+        assert(!archive.includes(".debug_pkl"), `${part} has TorchScript's debug records`);
+      }
+    }
   });
 
   it("refuses lengths that it was not compiled for", async () => {

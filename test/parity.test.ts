@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BlipProcessor, type GeneratedSequence, NeuronBlipForQuestionAnswering, Tensor } from "neuron-blip";
-import { fixture } from "./helpers.js";
+import { optionsOf, parityCases, titleOf } from "./parity-cases.js";
 import { readSafetensors } from "./safetensors.js";
 
 /** Largest difference from transformers, times the largest value where that is above 1. */
@@ -27,33 +26,20 @@ interface Scored {
   settings: { max_new_tokens?: number; max_length?: number; min_length?: number };
 }
 
-/**
- * Directories that scripts/test-parity.mjs makes, each of one model: case.json names the compiled model and the pictures.
- * By default the committed ones; `npm run test:parity` makes new ones with the transformers that is installed.
- */
-const cases = process.env.PARITY_CASES ?? fixture("parity");
+for (const parityCase of parityCases<Reference>("reference.json")) {
+  const { directory, model, images, tokenizer, reference } = parityCase;
 
-const names = readdirSync(cases).sort();
-assert(names.length > 0, `there are no cases in ${cases}`);
-
-for (const name of names) {
-  const directory = join(cases, name);
-  const { model, images, tokenizer } = JSON.parse(readFileSync(join(directory, "case.json"), "utf8"));
-  const reference: Reference = JSON.parse(readFileSync(join(directory, "reference.json"), "utf8"));
-  const { torch, transformers } = reference.versions;
-
-  describe(`${name}, against transformers ${transformers} on torch ${torch}`, () => {
+  describe(titleOf(parityCase), () => {
     let blip: NeuronBlipForQuestionAnswering;
     let processor: BlipProcessor;
     let expected: Map<string, Tensor>;
     let pixelValues: Tensor[];
     before(async () => {
-      blip = await NeuronBlipForQuestionAnswering.fromPretrained(join(directory, model));
-      const options = tokenizer === undefined ? {} : { tokenizer: join(directory, tokenizer) };
-      processor = await BlipProcessor.fromPretrained(join(directory, model), options);
+      blip = await NeuronBlipForQuestionAnswering.fromPretrained(model, { threads: 1 });
+      processor = await BlipProcessor.fromPretrained(model, tokenizer === undefined ? {} : { tokenizer });
       expected = readSafetensors(join(directory, "reference.safetensors"));
       pixelValues = [];
-      for (const image of images) pixelValues.push(await processor.processImages(join(directory, image)));
+      for (const image of images) pixelValues.push(await processor.processImages(image));
     });
     after(() => blip?.dispose());
 
@@ -62,7 +48,8 @@ for (const name of names) {
       assert(found, `the reference lacks ${key}`);
       return found;
     };
-    const padTo = (ids: Tensor) => repeat(ids, blip.shapes.batchSize);
+    const batchSize = () => blip.shapes.batchSizes[0] as number;
+    const padTo = (ids: Tensor) => repeat(ids, batchSize());
 
     it("prepares the same pixel values, to the bit", () => {
       for (const [i, pixels] of pixelValues.entries())
@@ -118,7 +105,7 @@ for (const name of names) {
         const ids = [...tensor(`pair.${image}.${question}.answer_ids`).data].map(Number);
         const [, steps, vocabulary] = logits.shape as [number, number, number];
         for (let step = 0; step < Math.min(steps, blip.shapes.answerLength); step++) {
-          const prefix = Array.from({ length: blip.shapes.batchSize }, () => ids.slice(0, step + 1));
+          const prefix = Array.from({ length: batchSize() }, () => ids.slice(0, step + 1));
           const own = await blip.textDecoder.forward(blip.textDecoder.prepareInputsForGeneration(prefix), embeds, mask);
           const row = logits.data.subarray(step * vocabulary, (step + 1) * vocabulary) as Float32Array;
           isClose(firstRow(own), Tensor.view(row, [1, 1, vocabulary]));
@@ -176,14 +163,6 @@ for (const name of names) {
       }
     });
   });
-}
-
-function optionsOf({ max_new_tokens, max_length, min_length }: Scored["settings"]) {
-  return {
-    ...(max_new_tokens !== undefined && { maxNewTokens: max_new_tokens }),
-    ...(max_length !== undefined && { maxLength: max_length }),
-    ...(min_length !== undefined && { minLength: min_length }),
-  };
 }
 
 function isSame(generated: GeneratedSequence, tokenIds: number[], logProbabilities: number[]): void {
