@@ -1,15 +1,18 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
-import { messageOf, NeuronBlipError } from "../errors.js";
-import { UsageError } from "./usage.js";
+import { complaint, UsageError } from "./usage.js";
 
-const HELP = `neuron-blip answers questions about pictures with BLIP, on AWS Inferentia2 or on the CPU.
+const HELP = `neuron-blip answers questions about pictures, describes and matches them with BLIP, on AWS Inferentia2 or on the CPU.
 
 Usage: neuron-blip COMMAND [arguments]
 
   ask DIR IMAGE QUESTION…   ask a picture one or more questions
+  caption DIR IMAGE…        describe pictures
+  match DIR IMAGE TEXT…     say how likely each text describes a picture
   compile MODEL DIR         compile a Hugging Face model into a model directory (needs Python with torch and transformers)
   demo                      ask a small bundled model about bundled pictures, and write a page that shows the answers
+  doctor [DIR]              check this host, and a model directory against it, and say how to mend what is wrong
+  validate DIR              check a model on this host: outputs, speed, memory, a soak, exits; writes a report
   build                     build the native addon, where the package manager did not
 
 \`neuron-blip COMMAND --help\` tells more. Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
@@ -21,8 +24,12 @@ type Command = (args: string[]) => Promise<number>;
 const commands: Record<string, () => Promise<{ run: Command }>> = {
   ask: () => import("./ask.js"),
   build: () => import("./build.js"),
+  caption: () => import("./caption.js"),
   compile: () => import("./compile.js"),
   demo: () => import("./demo.js"),
+  doctor: () => import("./doctor.js"),
+  match: () => import("./match.js"),
+  validate: () => import("./validate.js"),
 };
 
 async function main([name, ...args]: string[]): Promise<number> {
@@ -43,8 +50,6 @@ async function main([name, ...args]: string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const known = error instanceof UsageError || error instanceof NeuronBlipError;
-  const code = error instanceof NeuronBlipError ? ` [${error.code}]` : "";
-  console.error(`neuron-blip: ${known ? messageOf(error) : error instanceof Error ? error.stack : error}${code}`);
+  console.error(complaint(error));
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }

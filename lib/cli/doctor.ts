@@ -1,0 +1,35 @@
+import { examine } from "../doctor/doctor.js";
+import { render } from "../doctor/render.js";
+import { parse, UsageError, wholeNumber } from "./usage.js";
+
+const HELP = `Looks at everything that can keep this host from running neuron-blip, and says what to do about it.
+
+Usage: neuron-blip doctor [DIR] [options]
+
+  DIR  a model directory, to be checked too: its files, and whether this host has what it was compiled for
+
+  --replicas N      how many replicas (numModels) are to be loaded, for the memory and cores they need (default: 1)
+  --tokenizer DIR   where the tokenizer's files are, if not in DIR
+  --json            print one JSON object: {version, host, verdict, findings: [{id, status, what, cure, details}]}
+  --help            print this
+
+✓ is fine, ! works but not as it should, ✗ is a problem, - was not looked at. Without AWS Neuron a host is fine for models
+compiled for the CPU. What is native is tried in child processes; nothing is changed, and no NeuronCore is taken.
+Exit codes: 0 no problems (there may be warnings), 1 problems, 2 wrong arguments.`;
+
+/** `neuron-blip doctor`. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, { replicas: "string", tokenizer: "string", json: "boolean" });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [directory, ...more] = positionals;
+  if (more.length > 0)
+    throw new UsageError("doctor takes one model directory. `neuron-blip doctor --help` tells more.");
+  const replicas = wholeNumber("replicas", values.replicas);
+  if (replicas === 0) throw new UsageError("--replicas takes a whole number of 1 or more, not 0.");
+  const report = await examine({ directory, tokenizer: values.tokenizer, replicas });
+  console.log(values.json ? JSON.stringify(report, null, 2) : render(report, process.stdout.columns));
+  return report.verdict === "problem" ? 1 : 0;
+}

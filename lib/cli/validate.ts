@@ -1,0 +1,103 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { reportPage } from "../validate/html/page.js";
+import type { Report, Status } from "../validate/report.js";
+import { type ValidateOptions, validate } from "../validate/validate.js";
+import { defined, parse, UsageError, wholeNumber } from "./usage.js";
+
+const HELP = `Checks a model on this host: its parts against what was recorded when it was compiled, latency, throughput, memory,
+minutes of steady load, and how processes end. Writes report.json and report.html, a page to read and to send.
+
+Usage: neuron-blip validate DIR [options]
+
+  DIR    a model directory, made by \`neuron-blip compile\`
+
+  --replicas N|all   the most replicas (default: all, one for each NeuronCore; on the CPU 2)
+  --threads N        cores of the CPU for each replica (default: an equal share)
+  --measure SECONDS  how long each latency and each throughput is measured (default 10)
+  --soak SECONDS     how long the steady load is (default 120)
+  --quick            the same in little time: --measure 1 --soak 5
+  --out DIR2         where the reports go (default: neuron-blip-report)
+  --json             print report.json too
+  --help             print this
+
+Progress goes to the standard error. Ctrl-C stops, and what there is by then is written.
+Exit codes: 0 passed, 1 failed or stopped, 2 wrong arguments.`;
+
+const MARKS: Readonly<Record<Status, string>> = { pass: "ok  ", warning: "look", fail: "FAIL", skipped: "–   " };
+
+/** `neuron-blip validate`. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    replicas: "string",
+    threads: "string",
+    measure: "string",
+    soak: "string",
+    quick: "boolean",
+    out: "string",
+    json: "boolean",
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [directory, ...others] = positionals;
+  if (directory === undefined || others.length > 0) {
+    throw new UsageError("validate takes one model directory. `neuron-blip validate --help` tells more.");
+  }
+  const replicas = values.replicas === "all" ? "all" : count("replicas", values.replicas);
+  const measureSeconds = time("measure", values.measure) ?? (values.quick ? 1 : undefined);
+  const soakSeconds = time("soak", values.soak) ?? (values.quick ? 5 : undefined);
+  const options = defined<ValidateOptions>({
+    replicas,
+    threads: count("threads", values.threads),
+    measureSeconds,
+    soakSeconds,
+  });
+  const out = values.out ?? "neuron-blip-report";
+  await mkdir(out, { recursive: true });
+
+  const stopped = new AbortController();
+  const stop = () => {
+    if (stopped.signal.aborted) process.exit(1);
+    console.error("neuron-blip: stopping; what there is will be written. Ctrl-C again ends at once.");
+    stopped.abort();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  let report: Report;
+  try {
+    const say = (text: string) => console.error(`neuron-blip: ${text}`);
+    report = await validate(directory, { ...options, signal: stopped.signal, say });
+  } finally {
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
+  }
+
+  const json = `${JSON.stringify(report, undefined, 2)}\n`;
+  const page = join(out, "report.html");
+  await writeFile(join(out, "report.json"), json);
+  await writeFile(page, reportPage(report));
+  if (values.json) process.stdout.write(json);
+  // Of the JSON only the report goes to the standard output.
+  const print = values.json ? console.error : console.log;
+  for (const { status, what, cure } of report.checks) {
+    print(`${MARKS[status]}  ${what}${status !== "pass" && cure ? `\n      ${cure}` : ""}`);
+  }
+  print(
+    `\n${report.verdict.words}\nRan on ${report.ranOnWords}.\nThe report: ${relative(process.cwd(), page) || page}`,
+  );
+  return report.verdict.status === "pass" ? 0 : 1;
+}
+
+function count(name: string, text: string | undefined): number | undefined {
+  const value = wholeNumber(name, text);
+  if (value === 0) throw new UsageError(`--${name} takes a whole number from 1, not "0".`);
+  return value;
+}
+
+function time(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,6}(\.\d{1,3})?$/.test(text)) throw new UsageError(`--${name} takes a number of seconds, not "${text}".`);
+  return Number(text);
+}

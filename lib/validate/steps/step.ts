@@ -1,0 +1,48 @@
+/** A step is run in a process of its own: a crash there is a finding, and no step holds NeuronCores that another needs. */
+import type { Check, ReplicasResult, SoakResult } from "../report.js";
+import type { PartsResult } from "./parts.js";
+
+export interface StepContext {
+  readonly directory: string;
+  /** Ends the step early; it returns what it has. */
+  readonly signal: AbortSignal;
+  /** Tells the person who waits. */
+  say(text: string): void;
+  /** Keeps what there is so far, should the process not reach its end. */
+  keep(result: unknown): void;
+}
+
+export interface StepInput {
+  readonly threads: number | null;
+  readonly seconds: number;
+  readonly replicas: number;
+  readonly callers: number;
+}
+
+/** Steps by name, with what each finds out. */
+export interface StepResults {
+  parts: PartsResult;
+  load: ReplicasResult;
+  soak: SoakResult;
+}
+
+export type StepName = keyof StepResults;
+
+/** From the parent to the step's process. */
+export interface StepRequest {
+  readonly step: StepName;
+  readonly directory: string;
+  readonly input: StepInput;
+}
+
+/** From the step's process to its parent. */
+export type StepMessage =
+  | { readonly kind: "say"; readonly text: string }
+  | { readonly kind: "keep"; readonly result: unknown }
+  | { readonly kind: "done"; readonly result: unknown }
+  | { readonly kind: "failed"; readonly message: string; readonly code?: string };
+
+/** A check that fails with an error. */
+export function failedCheck(id: string, what: string, cure?: string): Check {
+  return { id, status: "fail", what, ...(cure !== undefined && { cure }) };
+}

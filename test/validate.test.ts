@@ -1,0 +1,434 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { NeuronBlipError, Tensor } from "neuron-blip";
+import { differenceOf, isWithin } from "../dist/validate/differences.js";
+import { reportPage } from "../dist/validate/html/page.js";
+import { load } from "../dist/validate/load-loop.js";
+import type { Report } from "../dist/validate/report.js";
+import { runStep } from "../dist/validate/run-step.js";
+import { readSafetensors } from "../dist/validate/safetensors.js";
+import { growthOf, histogramOf, quantile, summarize } from "../dist/validate/statistics.js";
+import { countsTo } from "../dist/validate/validate.js";
+import { demoModel, fails } from "./helpers.ts";
+
+const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const QUICK = ["--quick", "--measure", "0.05", "--soak", "0.2", "--threads", "1"];
+
+describe("neuron-blip validate", function () {
+  this.timeout(120_000);
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "neuron-blip-validate-"));
+  });
+  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+  /** Runs the command line on a model, with reports in the temporary directory. */
+  function validate(model: string, ...args: string[]) {
+    const result = spawnSync(process.execPath, [main, "validate", model, "--out", directory, ...QUICK, ...args], {
+      encoding: "utf8",
+    });
+    return { ...result, report: () => readReport(), page: () => readFileSync(join(directory, "report.html"), "utf8") };
+  }
+
+  function readReport(): Report {
+    return JSON.parse(readFileSync(join(directory, "report.json"), "utf8"));
+  }
+
+  /** A copy of the demo model, to break. */
+  function copyOfDemo(): string {
+    const copy = join(directory, "copy");
+    cpSync(demoModel, copy, { recursive: true });
+    return copy;
+  }
+
+  it("passes the demo model, and writes every figure and plot", () => {
+    const { status, stdout, stderr, page } = validate(demoModel, "--replicas", "2", "--json");
+    assert.equal(status, 0, stdout + stderr);
+    const report = readReport();
+    assert.deepEqual(JSON.parse(stdout), report);
+    assert.equal(report.verdict.status, "pass");
+    assert.match(report.verdict.words, /^Passed/);
+    assert.equal(report.ranOn, "cpu");
+    assert.equal(report.stopped, false);
+
+    assert.deepEqual(
+      report.parts.map(({ part, status, usesNeuron }) => [part, status, usesNeuron]),
+      [
+        ["vision_model", "pass", false],
+        ["text_decoder", "pass", false],
+        ["text_encoder", "pass", false],
+      ],
+    );
+    for (const { latencyMs, loadMs, firstRunMs, differences } of report.parts) {
+      assert(latencyMs.count > 0 && (latencyMs.median ?? 0) > 0 && loadMs > 0 && firstRunMs > 0);
+      assert(differences.every(({ relative, scale }) => relative !== null && relative < 1e-3 && scale > 0));
+    }
+    assert(report.whole?.kind === "tokens" && report.whole.tokens > 1);
+    assert.equal(report.whole.equalTokens, report.whole.tokens);
+
+    assert.equal(report.latency?.callers, 1);
+    assert((report.latency?.firstAnswerMs ?? 0) > (report.latency?.loadMs ?? 0));
+    assert.deepEqual(
+      report.throughput.map(({ replicas, callers }) => [replicas, callers]),
+      [
+        [1, 2],
+        [2, 4],
+      ],
+    );
+    for (const result of [report.latency, ...report.throughput]) {
+      assert(result && result.answers > 0 && result.answersPerSecond > 0 && result.differentAnswers === 0);
+      assert(result.rssAfterLoad > result.rssBeforeLoad && result.rssPeak >= result.rssAfterFirstAnswers);
+      const counted = result.histogram.counts.reduce((sum, count) => sum + count, result.histogram.beyond);
+      assert.equal(counted, result.answers);
+    }
+    assert(report.soak && report.soak.answers > 0 && report.soak.samples.length >= 2);
+    assert.deepEqual(report.soak.errors, {});
+    assert(report.soak.eventLoopDelayMs.largest >= report.soak.eventLoopDelayMs.p99);
+    assert.deepEqual(
+      report.exits.map(({ how, answered, code, signal }) => [how, answered, code, signal]),
+      [
+        ["process.exit()", true, 0, null],
+        ["natural", true, 0, null],
+      ],
+    );
+    assert.match(report.versions.libtorch ?? "", /^\d+\.\d+/);
+    assert.equal(report.versions.node, process.versions.node);
+    assert(report.model.versions.torch && report.model.versions.transformers);
+    assert(report.host.memory > 0 && report.host.cores > 0 && report.host.kernel !== "");
+
+    const html = page();
+    for (const label of ["Distribution of latency", "Throughput by replicas", "Memory over the soak"]) {
+      assert(html.includes(`aria-label="${label}"`), label);
+    }
+    assert(html.includes(report.verdict.words));
+    assert.doesNotMatch(html, /https?:|<script|<link|NaN|undefined|Infinity/, "a page complete in itself");
+  });
+
+  it("fails and names the part whose results are not those recorded", () => {
+    const copy = copyOfDemo();
+    // As if the whole directory belonged together, so that only the comparison can tell.
+    const file = alter(join(copy, "reference.safetensors"), "text_encoder.output.question_embeds");
+    const path = join(copy, "neuron_blip.json");
+    const manifest = JSON.parse(readFileSync(path, "utf8"));
+    manifest.reference.sha256 = createHash("sha256").update(file).digest("hex");
+    writeFileSync(path, JSON.stringify(manifest));
+
+    const { status, stdout, report, page } = validate(copy, "--replicas", "1");
+    assert.equal(status, 1);
+    assert.match(stdout, /FAIL {2}text_encoder against what was recorded/);
+    assert.deepEqual(
+      report().parts.map(({ part, status }) => `${part} ${status}`),
+      ["vision_model pass", "text_decoder pass", "text_encoder fail"],
+    );
+    assert.match(report().verdict.words, /^Failed: 1 of \d+ .*: part\.text_encoder\./);
+    assert(page().includes("part.text_encoder"));
+  });
+
+  it("says what to do about a directory without a reference, and checks the rest", () => {
+    const copy = copyOfDemo();
+    rmSync(join(copy, "reference.safetensors"));
+    const { status, stdout, report } = validate(copy, "--replicas", "1");
+    assert.equal(status, 1);
+    assert.match(stdout, /no reference\.safetensors.*\n.*npx neuron-blip compile/);
+    assert.equal(report().ranOn, "cpu");
+    assert((report().soak?.answers ?? 0) > 0);
+  });
+
+  it("writes a report of a model that does not load", () => {
+    const copy = copyOfDemo();
+    writeFileSync(join(copy, "text_decoder.pt"), "nothing");
+    const { status, report, page } = validate(copy, "--replicas", "1");
+    assert.equal(status, 1);
+    const decoder = report().checks.find(({ id }) => id === "part.text_decoder");
+    assert.match(decoder?.what ?? "", /text_decoder\.pt.*\[ARTIFACT_/);
+    assert.match(report().verdict.words, /part\.text_decoder.*latency.*soak.*exit\.natural/);
+    assert(page().includes("Not measured."));
+  });
+
+  it("stops at Ctrl-C, and writes what there is", async () => {
+    const args = [main, "validate", demoModel, "--out", directory, ...QUICK, "--soak", "600", "--replicas", "1"];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let stderr = "";
+    child.stderr.on("data", (text) => {
+      const before = stderr;
+      stderr += text;
+      const soaks = /soak: 2 callers/;
+      if (soaks.test(stderr) && !soaks.test(before)) child.kill("SIGINT");
+    });
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.equal(code, 1, stderr);
+    const report = readReport();
+    assert.equal(report.stopped, true);
+    assert.match(report.verdict.words, /^Stopped before its end/);
+    assert.equal(report.throughput.length, 1);
+    assert((report.soak?.answers ?? 0) > 0);
+    assert.deepEqual(report.exits, []);
+  });
+
+  it("exits with 2 for wrong arguments, and with 1 where there is no model", () => {
+    for (const args of [[], ["a", "b"], ["a", "--soak", "long"], ["a", "--replicas", "0"], ["a", "--loud"]]) {
+      const { status, stderr } = spawnSync(process.execPath, [main, "validate", ...args], { encoding: "utf8" });
+      assert.equal(status, 2, stderr);
+    }
+    const { status, stderr } = validate(join(directory, "none"));
+    assert.equal(status, 1);
+    assert.match(stderr, /no model directory.*\[ARTIFACT_NOT_FOUND\]/);
+  });
+});
+
+describe("a step of validate, in a process of its own", function () {
+  this.timeout(60_000);
+  const input = { threads: 1, seconds: 0.01, replicas: 1, callers: 1 };
+  const options = { signal: new AbortController().signal, limitSeconds: 60, say: () => {} };
+
+  it("finds a reference.safetensors that is not the file that neuron_blip.json describes, and tokens that differ", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "neuron-blip-validate-"));
+    try {
+      cpSync(demoModel, directory, { recursive: true });
+      alter(join(directory, "reference.safetensors"), "generate.sequences");
+      const { result, failure } = await runStep("parts", directory, input, options);
+      assert.equal(failure, undefined);
+      assert.deepEqual(
+        result?.checks.map(({ id, status }) => [id, status]),
+        [["reference", "fail"]],
+      );
+      assert(result?.whole?.kind === "tokens");
+      assert.equal(result.whole.equalRows, 0);
+      assert.equal(result.whole.equalTokens, result.whole.tokens - 1);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  it("compares parts of other batch sizes with the recorded rows, taken in turn", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "neuron-blip-validate-"));
+    try {
+      cpSync(demoModel, directory, { recursive: true });
+      // The part takes any batch on the CPU: only the manifest's shapes tell it apart from the recorded one.
+      const path = join(directory, "neuron_blip.json");
+      const manifest = JSON.parse(readFileSync(path, "utf8"));
+      const batched = structuredClone(manifest.parts.vision_model);
+      for (const { shape } of [...batched.inputs, ...batched.outputs]) shape[0] = 3;
+      manifest.parts = { ...manifest.parts, vision_model_batch_3: batched };
+      writeFileSync(path, JSON.stringify(manifest));
+      const { result } = await runStep("parts", directory, input, options);
+      const part = result?.parts.find(({ part }) => part === "vision_model_batch_3");
+      assert.equal(part?.status, "pass");
+      assert((part?.differences[0]?.scale ?? 0) > 0);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  it("that crashes is a finding, with its signal", async () => {
+    process.env.NODE_OPTIONS = "--import=data:text/javascript,process.kill(process.pid,'SIGSEGV')";
+    try {
+      const { result, failure } = await runStep("load", demoModel, input, options);
+      assert.equal(result, undefined);
+      assert.match(failure ?? "", /ended with SIGSEGV/);
+    } finally {
+      delete process.env.NODE_OPTIONS;
+    }
+  });
+
+  it("that takes too long is ended", async () => {
+    const { failure } = await runStep(
+      "load",
+      demoModel,
+      { ...input, seconds: 600 },
+      { ...options, limitSeconds: 0.01 },
+    );
+    assert.match(failure ?? "", /longer than 0\.01 s/);
+  });
+
+  it("that throws is a finding, with its code", async () => {
+    const { failure } = await runStep("load", "/no/such/model", input, options);
+    assert.match(failure ?? "", /no model directory.*\[ARTIFACT_NOT_FOUND\]/);
+  });
+});
+
+describe("validate's load", () => {
+  const once = { callers: 2, seconds: 0, signal: new AbortController().signal };
+
+  it("counts outcomes that are not the first for the same input", async () => {
+    const workload = { items: 2, ask: async (item: number) => ({ tokenIds: [item] }) };
+    const { answers, differentAnswers } = await load(workload, [{ tokenIds: [0] }, { tokenIds: [7] }], once);
+    assert.deepEqual([answers, differentAnswers], [2, 1]);
+  });
+
+  it("counts errors by their codes, and goes on", async () => {
+    const workload = {
+      items: 2,
+      ask: async (item: number) => {
+        if (item === 0) throw new NeuronBlipError("NEURON_EXECUTION", "status 1200");
+        return { score: 0.5 };
+      },
+    };
+    const { answers, errors, errorMessages } = await load(workload, [{ score: 0.5 }, { score: 0.5 }], once);
+    assert.equal(answers, 1);
+    assert.deepEqual(errors, { NEURON_EXECUTION: 1 });
+    assert.deepEqual(errorMessages, { NEURON_EXECUTION: "status 1200" });
+  });
+});
+
+describe("validate's figures", () => {
+  it("are numpy's percentiles", () => {
+    const { count, min, median, mean, p90, p99, max } = summarize([10, 1, 2, 3, 4]);
+    assert.deepEqual([count, min, median, mean, max], [5, 1, 3, 4, 10]);
+    assert(Math.abs((p90 ?? 0) - 7.6) < 1e-12 && Math.abs((p99 ?? 0) - 9.76) < 1e-12);
+    assert.equal(quantile([1, 2], 0.5), 1.5);
+    assert.deepEqual(summarize([]), { count: 0, min: null, median: null, mean: null, p90: null, p99: null, max: null });
+  });
+
+  it("count every value once, in a bin or beyond", () => {
+    const values = Array.from({ length: 1000 }, (_, i) => i);
+    const { from, to, counts, beyond } = histogramOf(values, 10);
+    assert.deepEqual([from, beyond], [0, 5]);
+    assert(Math.abs(to - 994.005) < 1e-9);
+    assert.equal(
+      counts.reduce((sum, count) => sum + count),
+      995,
+    );
+    assert.deepEqual(histogramOf([4, 4, 4]), { from: 4, to: 4, counts: [3], beyond: 0 });
+  });
+
+  it("tell growth from warming up", () => {
+    assert.equal(growthOf([1, 50, 90, 90, 90, 90, 90, 90, 90, 90]), 0);
+    assert.equal(growthOf([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), 6);
+    assert.equal(growthOf([1, 2, 3]), null);
+  });
+
+  it("are of all numbers of replicas up to 4, then of doubles", () => {
+    assert.deepEqual(countsTo(1), [1]);
+    assert.deepEqual(countsTo(3), [1, 2, 3]);
+    assert.deepEqual(countsTo(12), [1, 2, 3, 4, 8, 12]);
+  });
+
+  it("tell a difference from one that cannot be told", () => {
+    const wanted = Tensor.from(Float32Array.of(1, -4), [2]);
+    const differs = (values: number[]) =>
+      differenceOf("x", Tensor.from(Float32Array.from(values), [values.length]), wanted);
+    const near = differs([1, -3.5]);
+    assert.deepEqual([near.largest, near.mean, near.scale, near.relative], [0.5, 0.25, 4, 0.125]);
+    assert(isWithin(near, 0.2) && !isWithin(near, 0.1));
+    for (const [difference, problem] of [
+      [differs([1, Number.NaN]), /value 1 is NaN/],
+      [differs([1]), /\[1\].*\[2\] was recorded/],
+      [differenceOf("x", undefined, wanted), /no "x"/],
+    ] as const) {
+      assert.match(difference.problem ?? "", problem);
+      assert(!isWithin(difference, 1));
+    }
+  });
+
+  it("are shown as text, whatever errors say", () => {
+    const page = reportPage({
+      version: 1,
+      startedAt: "2026-01-01T00:00:00.000Z",
+      seconds: 1,
+      stopped: false,
+      verdict: { status: "fail", words: "<b>" },
+      ranOn: "stand-in",
+      ranOnWords: "a stand-in",
+      settings: { replicas: 1, threads: null, measureSeconds: 1, soakSeconds: 1 },
+      versions: { "neuron-blip": "0", node: "20" },
+      host: { cpu: "<cpu>", cores: 1, memory: 1, kernel: "", system: "", architecture: "x64" },
+      model: {
+        directory: "<dir>",
+        architecture: "BlipForQuestionAnswering",
+        target: "inf2",
+        batchSize: null,
+        imageSize: null,
+        questionLength: null,
+        answerLength: null,
+        compilerArgs: [],
+        source: null,
+        versions: {},
+      },
+      checks: [{ id: "soak", status: "fail", what: "<script>", cure: "<img>" }],
+      unit: "answers",
+      parts: [],
+      whole: null,
+      latency: null,
+      throughput: [],
+      soak: null,
+      exits: [],
+    });
+    assert.doesNotMatch(page, /<script|<img|<cpu|<dir|class="verdict fail"><b/);
+    assert.match(page, /No figure here is one of a device/);
+  });
+});
+
+describe("validate's reading of .safetensors", () => {
+  let directory: string;
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "neuron-blip-safetensors-"));
+  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  /** Writes a file of a header and so many bytes. */
+  function file(header: unknown, bytes = Buffer.alloc(0)): string {
+    const text = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const path = join(directory, "file.safetensors");
+    writeFileSync(path, Buffer.concat([length, text, bytes]));
+    return path;
+  }
+
+  it("gives tensors of every dtype, and the metadata", async () => {
+    const path = file(
+      {
+        __metadata__: { max_length: "9" },
+        a: { dtype: "F32", shape: [1, 2], data_offsets: [0, 8] },
+        b: { dtype: "I64", shape: [], data_offsets: [8, 16] },
+        c: { dtype: "F16", shape: [2], data_offsets: [16, 20] },
+      },
+      Buffer.from("0000803f000000c0feffffffffffffff003c00c0", "hex"),
+    );
+    const { tensors, metadata } = await readSafetensors(path);
+    assert.deepEqual(metadata, { max_length: "9" });
+    assert.deepEqual(tensors.get("a")?.data, Float32Array.of(1, -2));
+    assert.deepEqual(tensors.get("a")?.shape, [1, 2]);
+    assert.deepEqual(tensors.get("b")?.data, BigInt64Array.of(-2n));
+    assert.equal(tensors.get("c")?.dtype, "float16");
+  });
+
+  it("refuses what is none, and says why", async () => {
+    const entry = { dtype: "F32", shape: [1], data_offsets: [0, 4] };
+    for (const [header, message] of [
+      ["{", /header is not JSON/],
+      ["[]", /no JSON object/],
+      [{ a: { ...entry, dtype: "F4" } }, /"a" is of dtype "F4"/],
+      [{ a: { ...entry, shape: [-1] } }, /lacks a shape/],
+      [{ a: { ...entry, shape: [2] } }, /needs 8 bytes/],
+      [{ a: { ...entry, data_offsets: [4, 8] } }, /from 4 to 8 of 4/],
+      [{ a: null }, /dtype undefined/],
+    ] as const) {
+      await assert.rejects(readSafetensors(file(header, Buffer.alloc(4))), fails("ARTIFACT_CORRUPT", message));
+    }
+    const path = file("{}");
+    writeFileSync(path, readFileSync(path).subarray(0, 9));
+    await assert.rejects(readSafetensors(path), fails("ARTIFACT_CORRUPT", /header has 2 bytes, and the file 9/));
+    await assert.rejects(readSafetensors(join(directory, "none")), fails("ARTIFACT_NOT_FOUND"));
+  });
+});
+
+/** Adds to a tensor's first bytes, in place; returns the file. */
+function alter(path: string, name: string): Buffer {
+  const file = readFileSync(path);
+  const length = Number(file.readBigUInt64LE(0));
+  const [begin] = JSON.parse(file.toString("utf8", 8, 8 + length))[name].data_offsets;
+  const at = 8 + length + begin;
+  // A float32's third byte is of its leading digits; an int64's, far beyond any token.
+  file[at + 2] = (file[at + 2] as number) ^ 0x7f;
+  file[at + 3] = (file[at + 3] as number) ^ 0x01;
+  writeFileSync(path, file);
+  return file;
+}
