@@ -1,4 +1,4 @@
-// Checks the addon's sources: clang-format for their layout (--write corrects it), clang-tidy for the rest.
+// Checks the C++: clang-format for the layout of the addon and the stand-ins (--write corrects it), clang-tidy for the addon.
 import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -19,14 +19,23 @@ function tool(name) {
   throw new SetupError(`${name} is not installed. Install it: ${installCommand(packages)}`);
 }
 
+/**
+ * @param {string} directory
+ * @returns {string[]} its C++ files
+ */
+function sourcesIn(directory) {
+  return readdirSync(join(root, directory), { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .map((name) => join(root, directory, name))
+    .sort();
+}
+
 await runMain(async () => {
   const write = process.argv.includes("--write");
-  const files = readdirSync(join(root, "native"), { recursive: true, encoding: "utf8" })
-    .filter((name) => /\.(cc|h)$/.test(name))
-    .map((name) => join(root, "native", name))
-    .sort();
-  const format = await run(tool("clang-format"), write ? ["-i", ...files] : ["--dry-run", "--Werror", ...files]);
-  if (format !== 0) throw new SetupError("the layout of native/ is not clang-format's. `npm run format` corrects it.");
+  const files = sourcesIn("native");
+  const all = [...files, ...sourcesIn(join("test", "stand-ins"))];
+  const format = await run(tool("clang-format"), write ? ["-i", ...all] : ["--dry-run", "--Werror", ...all]);
+  if (format !== 0) throw new SetupError("the layout is not clang-format's. `npm run format` corrects it.");
   if (write) return;
 
   await buildAddon(); // writes compile_commands.json
