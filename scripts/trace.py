@@ -1,11 +1,12 @@
-"""Compiles BLIP for question answering into a model directory for the `neuron-blip` package.
+"""Compiles BLIP (question answering, captions, image-text retrieval) into a model directory for `neuron-blip`.
 
     python scripts/trace.py Salesforce/blip-vqa-base blip-vqa-base-cpu --target cpu
-    python scripts/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 4
+    python scripts/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 1 4
 
-MODEL is a Hugging Face id or a directory that `save_pretrained` wrote. DIR gets the three traced parts, the
-configuration and tokenizer, a manifest (neuron_blip.json) and reference inputs and outputs (reference.safetensors).
-What is up to date, by what it was made from, is left alone.
+MODEL is a Hugging Face id or a directory that `save_pretrained` wrote, of transformers' BlipForQuestionAnswering,
+BlipForConditionalGeneration (captions) or BlipForImageTextRetrieval; its config.json says which. DIR gets the traced
+parts, the configuration and tokenizer, a manifest (neuron_blip.json) and reference inputs and outputs
+(reference.safetensors). What is up to date, by what it was made from, is left alone.
 
 Exit codes: 0 done, 1 the model or the directory would not do (the message says why), 2 wrong arguments, 3 something has
 to be installed, 4 an unexpected error (the log has the details), 130 interrupted.
@@ -43,22 +44,48 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--question-length",
         metavar="N",
         type=int,
-        default=32,
-        help="longest question in tokens, [CLS] and [SEP] included (default %(default)s; the tutorial had 8)",
+        help="longest question, or text to compare with pictures, in tokens, [CLS] and [SEP] included (default 32; the "
+        "tutorial had 8); captions have none",
     )
     parser.add_argument(
-        "--answer-length", metavar="N", type=int, default=20, help="longest answer in tokens (default %(default)s)"
+        "--answer-length",
+        metavar="N",
+        type=int,
+        help="longest answer in tokens (default 20), or caption with its prompt (default 40); retrieval has none",
     )
     parser.add_argument(
-        "--batch-size", metavar="N", type=int, default=1, help="questions per run of a part (default %(default)s)"
+        "--batch-size",
+        metavar="N",
+        type=int,
+        nargs="+",
+        default=[1],
+        help="rows per run of a part (default 1). With several sizes, in increasing order, each part is made for every "
+        "one; the first is the primary, of which reference.safetensors is",
+    )
+    parser.add_argument(
+        "--rank",
+        action="store_true",
+        help="question answering: also make text_decoder_all_positions, with which ranking given answers takes fewer runs",
     )
     parser.add_argument(
         "--compiler-args",
         metavar="ARGS",
-        help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16. The "
-        "default casts matrix products only, so that masks and sums stay float32, and to fp16, the tutorial's type, "
-        "which rounds eight times finer than bf16; --auto-cast-type alone would cast nothing. With an equals sign: "
-        '--compiler-args="--auto-cast=none"',
+        help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16 "
+        "--model-type=transformer. The default casts matrix products only, so that masks and sums stay float32, and to "
+        "fp16, the tutorial's type, which rounds eight times finer than bf16; --auto-cast-type alone would cast "
+        'nothing. With an equals sign: --compiler-args="--auto-cast=none"',
+    )
+    parser.add_argument(
+        "--separate-weights",
+        action="store_true",
+        help="inf2: keep weights beside the compiled graph instead of in it (inline_weights_to_neff=False), for parts "
+        "too large to compile otherwise; slower, since they go to the device again in every call",
+    )
+    parser.add_argument(
+        "--async-load", action="store_true", help="inf2: let loading return before a part is on its NeuronCore"
+    )
+    parser.add_argument(
+        "--lazy-load", action="store_true", help="inf2: put a part on its NeuronCore when it is first called"
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hugging Face id")
     parser.add_argument(
@@ -69,9 +96,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--tolerance",
         metavar="X",
         type=float,
-        default=1e-4,
-        help="with --target cpu, fail where a part differs from transformers by more than X times its largest value, "
-        "or than X where that is below 1 (default %(default)s)",
+        help="fail where a part differs from transformers by more than X times its largest value, or than X where that "
+        "is below 1 (default 1e-4 on the CPU; on NeuronCores, whose casts round, 5e-2 is a warning)",
     )
     parser.add_argument("--force", action="store_true", help="trace again what is up to date")
     return parser.parse_args(arguments)
@@ -115,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     from neuron_blip_compile import progress, targets
     from neuron_blip_compile.errors import CompileError
     from neuron_blip_compile.pipeline import Request, compile_model
-    from neuron_blip_compile.settings import Settings
+    from neuron_blip_compile.settings import NeuronOptions, Settings
 
     progress.start_terminal()
     logger = logging.getLogger("neuron_blip_compile")
@@ -127,9 +153,11 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings(
             question_length=options.question_length,
             answer_length=options.answer_length,
-            batch_size=options.batch_size,
+            batch_sizes=tuple(options.batch_size),
             target=options.target,
             compiler_args=targets.compiler_args_of(options.compiler_args, options.target),
+            rank=options.rank,
+            neuron=NeuronOptions(options.separate_weights, options.async_load, options.lazy_load),
         )
         compile_model(
             Request(

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -39,7 +39,8 @@ describe("neuron-blip compile", () => {
       [[], /required: MODEL, DIR, --target/],
       [["model", "dir"], /required: --target/],
       [["model", "dir", "--target", "gpu"], /invalid choice: 'gpu'/],
-      [["model", "dir", "--target", "cpu", "--batch-size", "many"], /--batch-size: invalid int value: 'many'/],
+      [["model", "dir", "--target", "cpu", "--batch-size", "1", "many"], /--batch-size: invalid int value: 'many'/],
+      [["model", "dir", "--target", "cpu", "--batch-size"], /--batch-size: expected at least one argument/],
       [["model", "dir", "--target", "cpu", "--loud"], /unrecognized arguments: --loud/],
     ] as [string[], RegExp][]) {
       const { status, stderr } = compile(...args);
@@ -47,6 +48,18 @@ describe("neuron-blip compile", () => {
       assert.match(stderr, message);
       assert.match(stderr, /^neuron-blip compile: error: /m);
     }
+  });
+
+  it("ends Python with it when it is ended by SIGTERM", () => {
+    const shim = join(work, "waiting");
+    mkdirSync(shim);
+    // In place of torch: has the parent process ended, and waits for its own end. The alarm is for a parent that does not pass it on.
+    const code = "import os, signal\nsignal.alarm(30)\nos.kill(os.getppid(), signal.SIGTERM)\nsignal.pause()\n";
+    writeFileSync(join(shim, "torch.py"), code);
+    const env = { ...process.env, PYTHONPATH: shim };
+    const args = [main, "compile", "model", join(work, "ended"), "--target", "cpu"];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env });
+    assert.equal(status, 128 + constants.signals.SIGTERM, stderr);
   });
 
   it("exits with 1 where DIR is a file, or the model itself", () => {

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError } from "../errors.js";
 
 /**
  * `neuron-blip compile`: runs scripts/trace.py, which has the options and their `--help`, with the Python that
- * `NEURON_BLIP_PYTHON` names, by default `python3`.
+ * `NEURON_BLIP_PYTHON` names, by default `python3`. Returns its exit code, 128 and the signal's number where a signal ended it.
  */
 export function run(args: string[]): Promise<number> {
   const script = fileURLToPath(new URL("../../scripts/trace.py", import.meta.url));
@@ -23,6 +24,13 @@ export function run(args: string[]): Promise<number> {
         ),
       );
     });
-    child.on("close", (code) => resolve(code ?? 1));
+    // Ctrl-C reaches both from the terminal; Python's own answer to it is waited for. The other is sent to this process alone.
+    const waitForPython = () => {};
+    const passOn = () => child.kill("SIGTERM");
+    process.on("SIGINT", waitForPython).on("SIGTERM", passOn);
+    child.on("close", (code, signal) => {
+      process.off("SIGINT", waitForPython).off("SIGTERM", passOn);
+      resolve(code ?? 128 + (signal ? constants.signals[signal] : 0));
+    });
   });
 }

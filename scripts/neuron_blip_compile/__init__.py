@@ -1,1 +1,1 @@
-"""Compiles a Hugging Face BLIP for question answering into the model directory that the `neuron-blip` package loads."""
+"""Compiles a Hugging Face BLIP into the model directory that the `neuron-blip` package loads."""

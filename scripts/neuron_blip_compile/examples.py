@@ -1,69 +1,64 @@
-"""Inputs to trace and to check with: made from a seed, and fed with what the eager parts before make of them."""
+"""Inputs to trace and to check with: made from a seed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BlipForQuestionAnswering
-
-from .settings import Settings
 
 CLS_TOKEN_ID = 101
 
 
 @dataclass(frozen=True)
 class Example:
-    """One batch: questions padded on the right, and a decoder that stands at `position`.
+    """One batch: texts padded on the right, and a decoder that stands at `position`.
 
-    inputs: by part, in the order of its wrapper's `inputs`. question_lengths: real tokens of each row.
+    inputs: by part, in the order of its wrapper's `inputs`. text_lengths: real tokens of each row of the question or
+    text; none for a head without. prompt: what captions begin with, as the processor makes it, int64 [B, n] with [CLS]
+    and [SEP]; None for no prompt.
     """
 
     inputs: dict[str, tuple[Tensor, ...]]
-    question_lengths: tuple[int, ...]
-    position: int
+    text_lengths: tuple[int, ...] = ()
+    position: int = 0
+    prompt: Tensor | None = None
 
 
-@torch.no_grad()
-def make_example(
-    model: BlipForQuestionAnswering, parts: dict[str, nn.Module], settings: Settings, image_size: int, seed: int
-) -> Example:
-    """Makes one. Pictures, questions, their lengths and the decoder's position all follow from `seed`."""
-    generator = torch.Generator().manual_seed(seed)
-    text = model.config.text_config
-    rows, length, answer = settings.batch_size, settings.question_length, settings.answer_length
+def random_tokens(text: Any, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Token ids of a text configuration's vocabulary, int64."""
+    tokens = torch.randint(1, text.vocab_size, shape, generator=generator)
+    # Pad and separator are left out: they mean something.
+    return torch.where((tokens == text.pad_token_id) | (tokens == text.sep_token_id), torch.ones_like(tokens), tokens)
 
-    def random_tokens(*shape: int) -> Tensor:
-        tokens = torch.randint(1, text.vocab_size, shape, generator=generator)
-        # Pad and separator are left out: they mean something.
-        return torch.where(
-            (tokens == text.pad_token_id) | (tokens == text.sep_token_id), torch.ones_like(tokens), tokens
-        )
 
-    pixels = make_pixels(rows, image_size, generator)
+def make_texts(
+    text: Any, rows: int, length: int, seed: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Texts as the tokenizer makes them, of different lengths: ids and mask, int64 [rows, length], and the lengths."""
     lengths = tuple(3 + (5 * seed + 3 * row + 2) % (length - 2) for row in range(rows))
-    ids = random_tokens(rows, length)
+    ids = random_tokens(text, (rows, length), generator)
     ids[:, 0] = min(CLS_TOKEN_ID, text.vocab_size - 1)
     mask = torch.zeros(rows, length, dtype=torch.int64)
     for row, real in enumerate(lengths):
         ids[row, real - 1] = text.sep_token_id
         ids[row, real:] = text.pad_token_id
         mask[row, :real] = 1
+    return ids, mask, lengths
 
+
+def make_decoder_inputs(
+    text: Any, rows: int, length: int, seed: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, int]:
+    """A decoder's tokens so far: ids and mask, int64 [rows, length], and the last one's position, the same for all."""
     # The first at the start of the answer, the next at its end, the others in between.
-    position = (0, answer - 1)[seed] if seed < 2 else (7 * seed) % answer
-    answer_ids = random_tokens(rows, answer)
-    answer_ids[:, 0] = model.decoder_start_token_id
-    answer_ids[:, position + 1 :] = text.pad_token_id
-    answer_mask = (torch.arange(answer) <= position).to(torch.int64).repeat(rows, 1)
-
-    image_embeds = parts["vision_model"](pixels)["last_hidden_state"]
-    encoder = (ids, mask, image_embeds, torch.ones(image_embeds.shape[:2], dtype=torch.int64))
-    question_embeds = parts["text_encoder"](*encoder)
-    decoder = (answer_ids, question_embeds, mask, answer_mask, torch.tensor([position]))
-    inputs = {"vision_model": (pixels,), "text_encoder": encoder, "text_decoder": decoder}
-    return Example(inputs, lengths, position)
+    position = (0, length - 1)[seed] if seed < 2 else (7 * seed) % length
+    ids = random_tokens(text, (rows, length), generator)
+    ids[:, 0] = text.bos_token_id
+    ids[:, position + 1 :] = text.pad_token_id
+    mask = (torch.arange(length) <= position).to(torch.int64).repeat(rows, 1)
+    return ids, mask, position
 
 
 def make_pixels(rows: int, image_size: int, generator: torch.Generator) -> Tensor:
@@ -71,3 +66,8 @@ def make_pixels(rows: int, image_size: int, generator: torch.Generator) -> Tenso
     coarse = torch.randn(rows, 3, 6, 6, generator=generator)
     blotches = nn.functional.interpolate(coarse, size=(image_size, image_size), mode="bilinear", align_corners=False)
     return blotches + 0.1 * torch.randn(rows, 3, image_size, image_size, generator=generator)
+
+
+def image_mask_of(image_embeds: Tensor) -> Tensor:
+    """The mask of whole pictures: float32 [B, S, D] -> int64 ones [B, S]."""
+    return torch.ones(image_embeds.shape[:2], dtype=torch.int64)

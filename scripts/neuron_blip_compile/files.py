@@ -5,21 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
+TEMPORARY = ".tmp"
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then renames it: a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Lets `write` fill a temporary file, then moves it to `path`: a reader sees the old file or the new one.
+
+    The temporary file has the name of `path`, in a directory of its own beside it, since some formats keep the name.
+    """
+    directory = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    directory.mkdir(exist_ok=True)
     try:
+        temporary = directory / path.name
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_left_overs(directory: Path) -> None:
+    """Removes what `write_atomically` left in a directory in processes that were killed; none may be writing now."""
+    for path in directory.glob(f".*{TEMPORARY}"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

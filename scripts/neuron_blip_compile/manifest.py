@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 
 from .files import read_json, sha256_of_file, sha256_of_json
 from .settings import Settings
-from .source import ARCHITECTURE, Source
+from .source import Source
 
 FILE = "neuron_blip.json"
 REFERENCE = "reference.safetensors"
 FORMAT_VERSION = 1
 
-# Part of what a part is made from: raise it when wrappers.py or the way of tracing changes what is traced.
+# Part of what a part is made from: raise it when a wrapper or the way of tracing changes what is traced.
 TRACING_VERSION = 1
 
 
@@ -34,8 +35,11 @@ def versions(neuron: tuple[str, str | None] | None) -> dict[str, str | None]:
     }
 
 
-def made_from(part: str, source: Source, settings: Settings, used: Mapping[str, str | None]) -> str:
-    """Digest of all that decides what a part's file holds: weights, architecture, settings and versions."""
+def made_from(part: str, module: nn.Module, source: Source, settings: Settings, used: Mapping[str, str | None]) -> str:
+    """Digest of all that decides what a part's file holds: weights, architecture, settings and versions.
+
+    `module` is the part's wrapper. The head needs no place of its own in it: another head has other weights.
+    """
     config = source.model.config.to_dict()
     # A copy of the model elsewhere is the same model.
     for key in ("_name_or_path", "_attn_implementation_internal"):
@@ -46,7 +50,7 @@ def made_from(part: str, source: Source, settings: Settings, used: Mapping[str, 
             "part": part,
             "weights": source.weights_sha256,
             "config": config,
-            "settings": settings.of_part(part),
+            "settings": settings.of_part(module.lengths),
             # A trace does not depend on Python's patch level.
             "versions": {name: value for name, value in used.items() if name != "python"},
         }
@@ -92,14 +96,28 @@ def build(
     return {
         "format_version": FORMAT_VERSION,
         "target": settings.target,
-        "architecture": ARCHITECTURE,
+        "architecture": source.head.architecture,
         "question_length": settings.question_length,
         "answer_length": settings.answer_length,
         "batch_size": settings.batch_size,
+        "batch_sizes": list(settings.batch_sizes),
         "image_size": source.image_size,
         "parts": dict(parts),
         "reference": reference,
         "versions": dict(used),
         "compiler_args": list(settings.compiler_args),
+        "neuron_options": asdict(settings.neuron) if settings.target == "inf2" else None,
+        "checked_on": _checked_on(parts),
         "source": {"model": source.name, "weights_sha256": source.weights_sha256},
     }
+
+
+def is_checked(entry: Mapping[str, Any]) -> bool:
+    """Whether a part was compared with transformers. Manifests of earlier versions have the difference only."""
+    return bool(entry.get("checked", entry.get("max_abs_difference") is not None))
+
+
+def _checked_on(parts: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """What all the parts were checked on; None where some were not, or elsewhere than others."""
+    places = {entry.get("checked_on") for entry in parts.values()}
+    return places.pop() if len(places) == 1 else None

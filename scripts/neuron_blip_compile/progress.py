@@ -12,6 +12,7 @@ from pathlib import Path
 
 import transformers
 
+LOG_FILE = "trace.log"
 TICK_SECONDS = 15.0
 
 logger = logging.getLogger("neuron_blip_compile")
@@ -43,7 +44,7 @@ def start_terminal() -> None:
 def start_log(directory: Path) -> Path:
     """Adds a log file to `directory`, which takes all that is said at any level. Returns its path."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "trace.log"
+    path = directory / LOG_FILE
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)

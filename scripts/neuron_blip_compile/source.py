@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, BlipForQuestionAnswering, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from .errors import CompileError
+from .files import read_json, write_json
+from .head import Head
+from .heads import head_of
+from .tokenizer_config import readable_by_all
 
 logger = logging.getLogger(__name__)
 
-ARCHITECTURE = "BlipForQuestionAnswering"
 PROCESSOR_FILES = ("preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -26,7 +29,8 @@ class Source:
     """A loaded model. `name` is a hub id or the directory's name: never a path of this machine."""
 
     name: str
-    model: BlipForQuestionAnswering
+    head: Head
+    model: Any  # transformers' class of that architecture
     weights_sha256: str
 
     @property
@@ -43,10 +47,48 @@ class Source:
 
 
 def load_source(model: str, revision: str | None = None) -> Source:
-    """Loads a hub id or a local directory in float32 with eager attention.
+    """Loads a hub id or a local directory in float32 with eager attention, as what its config.json says it is.
 
-    Raises CompileError where there is no such model, it is another architecture, or it lacks weights.
+    Raises CompileError where there is no such model, it is no head that can be compiled, or it lacks weights.
     """
+    head = find_head(model, revision)
+    where, local = _where(model)
+    loaded, report = _explain(
+        model,
+        local,
+        lambda: getattr(transformers, head.architecture).from_pretrained(
+            where, revision=revision, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+        ),
+    )
+    missing = sorted(report["missing_keys"])
+    if missing or report["mismatched_keys"]:
+        raise CompileError(
+            f'"{model}" does not hold the weights of {head.architecture}: {len(missing)} are missing '
+            f"({', '.join(missing[:3])}…) and {len(report['mismatched_keys'])} have another shape. "
+            f"Give a checkpoint of a BLIP for {head.task}, such as {head.example_model}."
+        )
+    for key in sorted(report["unexpected_keys"]):
+        logger.debug("weight that the model does not use: %s", key)
+    head.check_model(loaded)
+    loaded.eval().requires_grad_(False)
+    name = Path(where).resolve().name if local else model
+    return Source(name, head, loaded, weights_sha256(loaded))
+
+
+def find_head(model: str, revision: str | None = None) -> Head:
+    """The head of a hub id or a local directory, by its config.json alone: before the weights are fetched or read.
+
+    Raises CompileError where there is no such model, or it is none that can be compiled.
+    """
+    where, local = _where(model)
+    config = _explain(model, local, lambda: AutoConfig.from_pretrained(where, revision=revision))
+    if config.model_type != "blip":
+        raise CompileError(f'"{model}" is a model of type "{config.model_type}", not a BLIP.')
+    return head_of(model, list(getattr(config, "architectures", None) or []))
+
+
+def _where(model: str) -> tuple[str, bool]:
+    """What to hand to transformers, and whether it is a directory here. Raises CompileError where it can be neither."""
     directory = Path(model).expanduser()
     if directory.is_file():
         raise CompileError(
@@ -59,34 +101,7 @@ def load_source(model: str, revision: str | None = None) -> Source:
         raise CompileError(
             f'"{model}" has no config.json, so it is not a model directory as save_pretrained writes it.'
         )
-    where = str(directory) if local else model
-    config = _explain(model, local, lambda: AutoConfig.from_pretrained(where, revision=revision))
-    _check_architecture(model, config)
-    loaded, report = _explain(
-        model,
-        local,
-        lambda: BlipForQuestionAnswering.from_pretrained(
-            where, revision=revision, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
-        ),
-    )
-    missing = sorted(report["missing_keys"])
-    if missing or report["mismatched_keys"]:
-        raise CompileError(
-            f'"{model}" does not hold the weights of {ARCHITECTURE}: {len(missing)} are missing '
-            f"({', '.join(missing[:3])}…) and {len(report['mismatched_keys'])} have another shape. "
-            "Give a checkpoint of a BLIP for question answering, such as Salesforce/blip-vqa-base."
-        )
-    for key in sorted(report["unexpected_keys"]):
-        logger.debug("weight that the model does not use: %s", key)
-    if loaded.config.text_config.hidden_size != loaded.config.vision_config.hidden_size:
-        raise CompileError(
-            f"The text is {loaded.config.text_config.hidden_size} wide and the picture "
-            f"{loaded.config.vision_config.hidden_size}: {ARCHITECTURE} cannot answer with unequal widths, since its "
-            "decoder reads the question through weights of the picture's width."
-        )
-    loaded.eval().requires_grad_(False)
-    name = directory.resolve().name if local else model
-    return Source(name, loaded, weights_sha256(loaded))
+    return (str(directory) if local else model), local
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
@@ -99,20 +114,6 @@ def weights_sha256(model: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.detach().contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def generation_config(model: BlipForQuestionAnswering) -> GenerationConfig:
-    """The configuration that transformers' BLIP really generates with: its text decoder's, ending answers at [SEP].
-
-    `BlipForQuestionAnswering.generate` hands over to its decoder with [SEP] as the end; the checkpoint's own
-    generation_config.json is not consulted.
-    """
-    config = GenerationConfig.from_dict(model.text_decoder.generation_config.to_dict())
-    config.bos_token_id = model.decoder_start_token_id
-    config.decoder_start_token_id = None
-    config.eos_token_id = model.config.text_config.sep_token_id
-    config.pad_token_id = model.config.text_config.pad_token_id
-    return config
 
 
 def write_processor(model: str, revision: str | None, source: Source, out: Path) -> None:
@@ -167,6 +168,8 @@ def write_processor(model: str, revision: str | None, source: Source, out: Path)
         tokenizer.save_pretrained(temporary)
         for name in PROCESSOR_FILES:
             (out / name).write_bytes((Path(temporary) / name).read_bytes())
+    path = out / "tokenizer_config.json"
+    write_json(path, readable_by_all(read_json(path) or {}))
 
 
 def image_processor(where: str, revision: str | None = None) -> Any:
@@ -176,17 +179,6 @@ def image_processor(where: str, revision: str | None = None) -> Any:
     except ImportError:
         from transformers import BlipImageProcessor as Processor
     return Processor.from_pretrained(where, revision=revision)
-
-
-def _check_architecture(model: str, config: Any) -> None:
-    names = list(getattr(config, "architectures", None) or [])
-    if config.model_type != "blip":
-        raise CompileError(f'"{model}" is a model of type "{config.model_type}", not a BLIP for question answering.')
-    if names and ARCHITECTURE not in names:
-        raise CompileError(
-            f'"{model}" is a {" / ".join(names)}. Only {ARCHITECTURE} can be compiled: give a checkpoint of that '
-            "kind, such as Salesforce/blip-vqa-base."
-        )
 
 
 def _explain(model: str, local: bool, load: Any) -> Any:

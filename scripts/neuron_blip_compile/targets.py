@@ -6,8 +6,9 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -15,13 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from .errors import CompileError
+from .progress import LOG_FILE
+from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
 # `--auto-cast-type` alone casts nothing since SDK 2.27, where the default of `--auto-cast` became "none". fp16 is the
 # tutorial's type and rounds eight times finer than bf16; BLIP's matrix operands are far from fp16's limit of 65504, and
-# "matmult" leaves the attention masks (-3.4e38, beyond that limit) in float32.
-DEFAULT_COMPILER_ARGS = "--auto-cast=matmult --auto-cast-type=fp16"
+# "matmult" leaves the attention masks (-3.4e38, beyond that limit) in float32. All parts are transformers, the vision
+# model too. The level of optimisation is left at the compiler's default.
+DEFAULT_COMPILER_ARGS = "--auto-cast=matmult --auto-cast-type=fp16 --model-type=transformer"
 
 INSTALL_NEURON = """\
 --target inf2 needs torch_neuronx and the Neuron compiler, and they are not installed in this Python ({reason}).
@@ -35,6 +39,10 @@ They are to be had for x86-64 Linux only (Ubuntu 22.04 or newer, Amazon Linux 20
       pip install -r {requirements}
     This compiles without a Neuron device; the result is checked on the Inf2 host.
 torch-neuronx brings its own version of torch: use an environment made for it. To run on this machine: --target cpu."""
+
+DEVICE = Path("/dev/neuron0")
+
+SERIALIZATION_ID = ".data/serialization_id"
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
@@ -61,43 +69,122 @@ def compiler_args_of(text: str | None, target: str) -> tuple[str, ...]:
     return tuple(args)
 
 
-def neuron_version() -> tuple[str, str | None]:
-    """Versions of torch_neuronx and, where it can be told, of neuronx-cc. Raises CompileError without torch_neuronx."""
-    version = getattr(_torch_neuronx(), "__version__", None) or _installed("torch-neuronx") or "unknown"
-    return str(version), _installed("neuronx-cc")
+def neuron_version(settings: Settings) -> tuple[str, str | None]:
+    """Versions of torch_neuronx and, where it can be told, of neuronx-cc.
+
+    Raises CompileError without torch_neuronx, or where it has not got what the settings ask for.
+    """
+    neuronx = _torch_neuronx()
+    version = str(getattr(neuronx, "__version__", None) or _installed("torch-neuronx") or "unknown")
+    if not hasattr(neuronx, "trace"):
+        raise CompileError(
+            f"torch_neuronx {version} cannot trace models: it is of the newer kind, for Trn2 and Trn3. Inf2 needs "
+            "torch-neuronx 2.9 or earlier: use an environment that has it.",
+            exit_code=3,
+        )
+    wanted = [name for name in ("async_load", "lazy_load") if getattr(settings.neuron, name)]
+    missing = [f"--{name.replace('_', '-')}" for name in wanted if not hasattr(neuronx, name)]
+    if settings.neuron.separate_weights and not _takes(neuronx.trace, "inline_weights_to_neff"):
+        missing.append("--separate-weights")
+    if missing:
+        raise CompileError(
+            f"torch_neuronx {version} does not know {' and '.join(missing)}. Leave that out, or compile with "
+            "torch-neuronx 2.9, which does."
+        )
+    if settings.neuron.separate_weights:
+        logger.warning(
+            "--separate-weights: the runtime moves separate weights to the NeuronCore again in every call, unless the "
+            "program that loads them moves them there once, and neuron-blip does not"
+        )
+    return version, _installed("neuronx-cc")
 
 
 def trace(
-    part: str, module: nn.Module, example: Sequence[Tensor], target: str, args: Sequence[str], log_directory: Path
-) -> torch.jit.ScriptModule:
-    """Traces one part. Raises CompileError where the compiler refuses."""
-    if target == "cpu":
+    name: str, module: nn.Module, example: Sequence[Tensor], settings: Settings, log_directory: Path
+) -> tuple[torch.jit.ScriptModule, Path]:
+    """Traces one part. Returns it and where the log is: a file, or the Neuron compiler's directory.
+
+    name: of the part and its batch size, for messages. Raises CompileError where the compiler refuses.
+    """
+    if settings.target == "cpu":
         # strict=False: the vision model returns a dict. The re-run that check_trace makes sees the example inputs only;
         # check.py compares on others.
-        return torch.jit.trace(module, tuple(example), strict=False, check_trace=False)
+        traced = torch.jit.trace(module, tuple(example), strict=False, check_trace=False)
+        return traced, log_directory / LOG_FILE
     neuronx = _torch_neuronx()
-    arguments = list(args)
+    arguments = list(settings.compiler_args)
     options: dict[str, object] = {}
-    if not has_neuron_device():
-        if "cpu_backend" not in inspect.signature(neuronx.trace).parameters:
+    if settings.neuron.separate_weights:
+        options["inline_weights_to_neff"] = False
+    if device_of(settings.target) is None:
+        if not _takes(neuronx.trace, "cpu_backend"):
             raise CompileError(
-                f"This host has no Neuron device (/dev/neuron0), and torch_neuronx {neuron_version()[0]} cannot "
+                f"This host has no Neuron device ({DEVICE}), and torch_neuronx {neuron_version(settings)[0]} cannot "
                 "compile without one. Compile on an Inf2 host, or install torch-neuronx 2.9."
             )
         options["cpu_backend"] = True
         if not any(arg.split("=")[0] == "--target" for arg in arguments):
             arguments += ["--target", "inf2"]
-    workdir = log_directory / "neuronx-cc" / part
+    workdir = log_directory / "neuronx-cc" / name
     workdir.mkdir(parents=True, exist_ok=True)
     try:
-        return neuronx.trace(module, tuple(example), compiler_workdir=str(workdir), compiler_args=arguments, **options)
+        traced = neuronx.trace(
+            module, tuple(example), compiler_workdir=str(workdir), compiler_args=arguments, **options
+        )
     except Exception as error:
-        raise CompileError(f"The Neuron compiler failed on {part}: {error}\nIts own log is in {workdir}.") from error
+        raise CompileError(
+            f"The Neuron compiler failed on {name}, batch size {settings.batch_size}: {error}\n"
+            f"Its own log is in {workdir}.\n"
+            f"What to try: {'a smaller --batch-size; ' if settings.batch_size > 1 else ''}shorter lengths; other "
+            f'--compiler-args than "{shlex.join(settings.compiler_args)}", such as --optlevel=1 or without casts; more '
+            "memory, of which the compiler needs several times the part's size.\nParts that are finished are kept for "
+            "the next run."
+        ) from error
+    # Saving keeps these.
+    if settings.neuron.async_load:
+        neuronx.async_load(traced)
+    if settings.neuron.lazy_load:
+        neuronx.lazy_load(traced)
+    return traced, workdir
 
 
-def has_neuron_device() -> bool:
-    """Whether this host has a Neuron device, so that what was compiled can be run here."""
-    return Path("/dev/neuron0").exists()
+def save(module: torch.jit.ScriptModule, path: Path, target: str) -> None:
+    """Writes a traced part.
+
+    One for the CPU is written without TorchScript's debug records, which name the files of this machine that the model
+    was traced from; one for Neuron as its compiler made it.
+    """
+    torch.jit.save(module, str(path))
+    if target != "cpu":
+        return
+    written = path.with_name("with-debug-records")
+    path.rename(written)
+    copy_without_debug_records(written, path)
+    written.unlink()
+
+
+def copy_without_debug_records(source: Path, path: Path) -> None:
+    """Copies a TorchScript archive without its debug records. The archive's name becomes that of `path`."""
+    reader = torch._C.PyTorchFileReader(str(source))
+    writer = torch._C.PyTorchFileWriter(str(path))
+    for name in reader.get_all_records():
+        # The writer makes the id itself, of what it wrote.
+        if not name.endswith((".debug_pkl", SERIALIZATION_ID)):
+            content = reader.get_record(name)
+            writer.write_record(name, content, len(content))
+    writer.write_end_of_file()
+
+
+def device_of(target: str) -> str | None:
+    """Where parts of that target can be run on this host: "cpu", "neuron", or None for nowhere.
+
+    "stand-in" where the tests' stand-in for torch_neuronx is imported, and has pretended hardware.
+    """
+    if target == "cpu":
+        return "cpu"
+    if "standin" in str(getattr(_torch_neuronx(), "__version__", "")):
+        return "stand-in" if os.environ.get("NEURON_BLIP_STAND_IN") else None
+    return "neuron" if DEVICE.exists() else None
 
 
 def _torch_neuronx() -> ModuleType:
@@ -108,6 +195,10 @@ def _torch_neuronx() -> ModuleType:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         requirements = shlex.quote(str(REQUIREMENTS))
         raise CompileError(INSTALL_NEURON.format(reason=reason, requirements=requirements), exit_code=3) from error
+
+
+def _takes(function: Callable[..., object], keyword: str) -> bool:
+    return keyword in inspect.signature(function).parameters
 
 
 def _installed(distribution: str) -> str | None:

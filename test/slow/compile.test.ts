@@ -1,7 +1,8 @@
-// `neuron-blip compile` from a small random model to a model directory. Needs torch and transformers in the Python that
+// `neuron-blip compile` from small random models of each head to model directories. Needs torch and transformers in the Python that
 // NEURON_BLIP_PYTHON names: scripts/test-parity.mjs has one.
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   cpSync,
   existsSync,
@@ -15,21 +16,51 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildStandIns } from "../../scripts/build-stand-ins.mjs";
+import { readSafetensors } from "../safetensors.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const main = join(root, "dist", "cli", "main.js");
-const standIns = join(root, "test", "stand-ins");
+const standIns = join(root, "test", "stand-ins", "python");
 const python = process.env.NEURON_BLIP_PYTHON ?? "python3";
 const PARTS = ["vision_model", "text_encoder", "text_decoder"];
+const RANK_PART = "text_decoder_all_positions";
+
+/** A tensor of a part. */
+interface TensorSpec {
+  name: string;
+  dtype: string;
+  shape: number[];
+}
+
+interface Part {
+  file: string;
+  sha256: string;
+  size: number;
+  seconds: number;
+  log: string | null;
+  checked: boolean;
+  checked_on: string | null;
+  max_abs_difference: number | null;
+  inputs: TensorSpec[];
+  outputs: TensorSpec[];
+}
 
 /** What neuron_blip.json says, as far as these tests look at it. */
 interface Manifest {
   target: string;
-  answer_length: number;
+  architecture: string;
+  question_length: number | null;
+  answer_length: number | null;
+  batch_size: number;
+  batch_sizes: number[];
   compiler_args: string[];
-  parts: Record<string, { sha256: string; size: number; max_abs_difference: number | null }>;
+  neuron_options: Record<string, boolean> | null;
+  checked_on: string | null;
+  reference: { sha256: string };
+  parts: Record<string, Part>;
   versions: Record<string, string | null>;
 }
 
@@ -49,6 +80,119 @@ function outcomes(stdout: string): Record<string, string> {
   return Object.fromEntries(Array.from(found, ([, part = "", what = ""]) => [part, what]));
 }
 
+/** Each tensor of a part in a line: its name, type and shape. */
+function described(specs: TensorSpec[] | undefined): string[] {
+  return (specs ?? []).map(({ name, dtype, shape }) => `${name} ${dtype} ${shape.join("x")}`);
+}
+
+function allTraced(parts: string[]): Record<string, string> {
+  return Object.fromEntries(parts.map((part) => [part, "traced"]));
+}
+
+function allUpToDate(parts: string[]): Record<string, string> {
+  return Object.fromEntries(parts.map((part) => [part, "up to date"]));
+}
+
+/** The names of parts for a batch size that is not the primary. */
+function ofBatch(parts: string[], size: number): string[] {
+  return parts.map((part) => `${part}_batch_${size}`);
+}
+
+/**
+ * Asserts that a directory holds the files that its manifest describes, that it has each of `parts` for the primary and the further batch
+ * sizes, with these numbers of rows, and that each was checked on `checkedOn`.
+ */
+function assertSizes(directory: string, parts: string[], sizes: [number, ...number[]], checkedOn: string): void {
+  const manifest = manifestOf(directory);
+  assert.deepEqual([manifest.batch_size, manifest.batch_sizes], [sizes[0], sizes]);
+  const names = [...parts, ...sizes.slice(1).flatMap((size) => ofBatch(parts, size))];
+  assert.deepEqual(Object.keys(manifest.parts), names);
+  assert.equal(manifest.checked_on, checkedOn);
+  for (const [name, part] of Object.entries(manifest.parts)) {
+    const rows = Number(/_batch_(\d+)$/.exec(name)?.[1] ?? sizes[0]);
+    assert.deepEqual([part.inputs[0]?.shape[0], part.outputs[0]?.shape[0]], [rows, rows], name);
+    assert.deepEqual([part.file, part.checked, part.checked_on], [`${name}.pt`, true, checkedOn], name);
+    assert(typeof part.max_abs_difference === "number" && part.max_abs_difference < 1e-3, name);
+    assert(part.seconds > 0 && part.log !== null && existsSync(join(directory, part.log)), `${name}: ${part.log}`);
+  }
+  assertWhole(directory);
+}
+
+/** Asserts that each part's file is what the manifest says. */
+function assertWhole(directory: string): void {
+  for (const { file, sha256 } of Object.values(manifestOf(directory).parts)) {
+    const digest = createHash("sha256")
+      .update(readFileSync(join(directory, file)))
+      .digest("hex");
+    assert.equal(digest, sha256, file);
+  }
+}
+
+/** A directory for PYTHONPATH whose sitecustomize.py runs `statement` after a file of the name `file` was moved into its place. */
+function afterMove(directory: string, file: string, statement: string): string {
+  mkdirSync(directory);
+  const code = `
+import os
+replace = os.replace
+def move(source, target, **options):
+    replace(source, target, **options)
+    if os.path.basename(target) == ${JSON.stringify(file)}:
+        ${statement}
+os.replace = move
+`;
+  writeFileSync(join(directory, "sitecustomize.py"), code);
+  return directory;
+}
+
+/** `neuron-blip compile`. */
+function compileModel(model: string, args: string[], env: Record<string, string> = {}): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, [main, "compile", model, ...args], {
+    encoding: "utf8",
+    env: { ...process.env, NEURON_BLIP_PYTHON: python, ...env },
+  });
+}
+
+/** Compiles for the CPU, which must succeed; returns what it printed. */
+function compileForCpu(model: string, directory: string, ...args: string[]): string {
+  const { status, stdout, stderr } = compileModel(model, [directory, "--target", "cpu", ...args]);
+  assert.equal(status, 0, `${stdout}\n${stderr}`);
+  return stdout;
+}
+
+/** Compiles for the CPU, which must fail with exit code 1; returns its complaint. */
+function refuse(model: string, directory: string, ...args: string[]): string {
+  const { status, stderr } = compileModel(model, [directory, "--target", "cpu", ...args]);
+  assert.equal(status, 1, stderr);
+  assert.doesNotMatch(stderr, /Traceback/);
+  assert(!existsSync(join(directory, "neuron_blip.json")));
+  return stderr;
+}
+
+/** Compiles for inf2 and two batch sizes on a stand-in for torch_neuronx, and asserts that every part is there and checked. */
+async function compileOnStandIn(model: string, work: string, parts: string[]): Promise<void> {
+  await buildStandIns();
+  const directory = join(work, "inf2");
+  const host = join(work, "host");
+  mkdirSync(host);
+  const env = { PYTHONPATH: standIns, NEURON_BLIP_STAND_IN: host };
+  const { status, stdout, stderr } = compileModel(
+    model,
+    [directory, "--target", "inf2", "--batch-size", "1", "2"],
+    env,
+  );
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(outcomes(stdout), allTraced([...parts, ...ofBatch(parts, 2)]));
+  assertSizes(directory, parts, [1, 2], "stand-in");
+}
+
+/** Makes a small model of a head in a directory below `work`, and returns where it is. */
+function makeModel(work: string, head: string, ...args: string[]): string {
+  const make = [join(root, "scripts", "make_fixtures.py"), join(work, head), "--shapes", "small", "--head", head];
+  const { status, stderr } = spawnSync(python, [...make, ...args], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  return join(work, head, "small");
+}
+
 describe("neuron-blip compile, with torch", function () {
   this.timeout(10 * 60_000);
   let work = "";
@@ -56,19 +200,9 @@ describe("neuron-blip compile, with torch", function () {
   let compiled = "";
   let firstRun = "";
 
-  function compile(args: string[], env: Record<string, string> = {}): SpawnSyncReturns<string> {
-    return spawnSync(process.execPath, [main, "compile", model, ...args], {
-      encoding: "utf8",
-      env: { ...process.env, NEURON_BLIP_PYTHON: python, ...env },
-    });
-  }
-
-  /** Compiles for the CPU, which must succeed; returns what it printed. */
-  function succeed(directory: string, ...args: string[]): string {
-    const { status, stdout, stderr } = compile([directory, "--target", "cpu", "--question-length", "12", ...args]);
-    assert.equal(status, 0, `${stdout}\n${stderr}`);
-    return stdout;
-  }
+  const compile = (args: string[], env: Record<string, string> = {}) => compileModel(model, args, env);
+  const succeed = (directory: string, ...args: string[]) =>
+    compileForCpu(model, directory, "--question-length", "12", ...args);
 
   /** A copy of the compiled directory, for one test to change. */
   function copy(name: string): string {
@@ -79,10 +213,7 @@ describe("neuron-blip compile, with torch", function () {
 
   before(() => {
     work = mkdtempSync(join(tmpdir(), "neuron-blip-compile-"));
-    const make = [join(root, "scripts", "make_fixtures.py"), work, "--shapes", "small"];
-    const { status, stderr } = spawnSync(python, make, { encoding: "utf8" });
-    assert.equal(status, 0, stderr);
-    model = join(work, "small");
+    model = makeModel(work, "question_answering");
     compiled = join(work, "compiled");
     firstRun = succeed(compiled);
   });
@@ -90,9 +221,11 @@ describe("neuron-blip compile, with torch", function () {
   after(() => rmSync(work, { recursive: true, force: true }));
 
   it("traces every part, compares each with transformers, and records what it wrote", () => {
-    assert.deepEqual(outcomes(firstRun), Object.fromEntries(PARTS.map((part) => [part, "traced"])));
+    assert.deepEqual(outcomes(firstRun), allTraced(PARTS));
     const manifest = manifestOf(compiled);
     assert.equal(manifest.target, "cpu");
+    assert.equal(manifest.architecture, "BlipForQuestionAnswering");
+    assert.deepEqual([manifest.question_length, manifest.answer_length], [12, 20]);
     assert.deepEqual(Object.keys(manifest.parts), PARTS);
     for (const part of PARTS) {
       const { size, max_abs_difference: difference } = manifest.parts[part] ?? {};
@@ -107,7 +240,7 @@ describe("neuron-blip compile, with torch", function () {
     const directory = copy("again");
     const before = writtenTimes(directory);
     const stdout = succeed(directory);
-    assert.deepEqual(outcomes(stdout), Object.fromEntries(PARTS.map((part) => [part, "up to date"])));
+    assert.deepEqual(outcomes(stdout), allUpToDate(PARTS));
     assert.deepEqual(writtenTimes(directory), before);
   });
 
@@ -141,6 +274,125 @@ describe("neuron-blip compile, with torch", function () {
     assert.equal(statSync(file).size, manifestOf(directory).parts.text_encoder?.size);
   });
 
+  it("adds the part that ranks answers with --rank, and takes it away again without", () => {
+    const directory = copy("rank");
+    const upToDate = allUpToDate(PARTS);
+    assert.deepEqual(outcomes(succeed(directory, "--rank")), { ...upToDate, [RANK_PART]: "traced" });
+    const manifest = manifestOf(directory);
+    assert.deepEqual(Object.keys(manifest.parts), [...PARTS, RANK_PART]);
+    const part = manifest.parts[RANK_PART];
+    const vocabulary = manifest.parts.text_decoder?.outputs[0]?.shape[2];
+    assert.deepEqual(described(part?.inputs), [
+      "input_ids int64 1x20",
+      "question_embeds float32 1x12x32",
+      "question_attention_mask int64 1x12",
+      "attention_mask int64 1x20",
+    ]);
+    assert.deepEqual(described(part?.outputs), [`logits float32 1x20x${vocabulary}`]);
+    assert(part?.max_abs_difference !== null && Number(part?.max_abs_difference) < 1e-3);
+    assert(readSafetensors(join(directory, "reference.safetensors")).has(`${RANK_PART}.output.logits`));
+
+    assert.deepEqual(outcomes(succeed(directory)), upToDate);
+    assert.deepEqual(Object.keys(manifestOf(directory).parts), PARTS);
+    assert(!existsSync(join(directory, `${RANK_PART}.pt`)));
+    assert(!readSafetensors(join(directory, "reference.safetensors")).has(`${RANK_PART}.output.logits`));
+  });
+
+  it("adds further batch sizes beside the primary, and takes them away again", () => {
+    const directory = copy("batches");
+    const stdout = succeed(directory, "--batch-size", "1", "4");
+    assert.deepEqual(outcomes(stdout), { ...allUpToDate(PARTS), ...allTraced(ofBatch(PARTS, 4)) });
+    assert.match(stdout, /answers +8 of 8 equal to transformers' generate, batch size 4/);
+    assertSizes(directory, PARTS, [1, 4], "cpu");
+    assert.equal(manifestOf(directory).reference.sha256, manifestOf(compiled).reference.sha256);
+
+    const longer = succeed(directory, "--batch-size", "1", "4", "--answer-length", "10");
+    const decoders = ["text_decoder", "text_decoder_batch_4"];
+    const all = [...PARTS, ...ofBatch(PARTS, 4)];
+    assert.deepEqual(outcomes(longer), { ...allUpToDate(all), ...allTraced(decoders) });
+
+    assert.deepEqual(outcomes(succeed(directory, "--answer-length", "10")), allUpToDate(PARTS));
+    assert.deepEqual(Object.keys(manifestOf(directory).parts), PARTS);
+    assert.deepEqual(manifestOf(directory).batch_sizes, [1]);
+    assert(!readdirSync(directory).some((name) => name.includes("_batch_")));
+  });
+
+  it("refuses batch sizes that do not increase, and Neuron's options for the CPU", () => {
+    const none = join(work, "refused");
+    assert.match(refuse(model, none, "--batch-size", "4", "1", "4"), /4 1 4 does not increase.*: --batch-size 1 4\./);
+    assert.match(refuse(model, none, "--batch-size", "0", "1"), /--batch-size must be at least 1, not 0/);
+    assert.match(refuse(model, none, "--lazy-load"), /--lazy-load has no meaning with --target cpu/);
+  });
+
+  it("leaves nothing half done when it is killed, and goes on from there", () => {
+    const directory = join(work, "killed");
+    const kill = (file: string) => afterMove(join(work, `kill-${file}`), file, "os.kill(os.getpid(), 9)");
+    const interrupted = (file: string) => compile([directory, "--target", "cpu"], { PYTHONPATH: kill(file) });
+    // While parts are made: the first one is finished.
+    assert.equal(interrupted("vision_model.pt").status, 137);
+    assert.deepEqual(
+      readdirSync(directory).filter((name) => name.endsWith(".pt") || name === "neuron_blip.json"),
+      [],
+    );
+    // Its record is written after it.
+    assert.deepEqual(outcomes(interrupted("text_encoder.json").stdout), { vision_model: "traced" });
+    // While all are put in place, after which the manifest would follow.
+    const again = interrupted("reference.safetensors");
+    assert.deepEqual(outcomes(again.stdout), {
+      vision_model: "up to date",
+      text_encoder: "up to date",
+      text_decoder: "traced",
+    });
+    const last = compile([directory, "--target", "cpu"]);
+    assert.equal(last.status, 0, last.stderr);
+    assert.deepEqual(outcomes(last.stdout), allUpToDate(PARTS));
+    assertSizes(directory, PARTS, [1], "cpu");
+    const left = readdirSync(directory).filter((name) => name.startsWith(".") && name !== ".compiling.lock");
+    assert.deepEqual(left, []);
+  });
+
+  it("says what can be compiled where config.json does not name it", () => {
+    const unnamed = join(work, "unnamed");
+    cpSync(model, unnamed, { recursive: true });
+    const file = join(unnamed, "config.json");
+    // As text: JSON.stringify would write 0.0 as 0, which transformers 5 refuses.
+    const config = readFileSync(file, "utf8");
+    for (const [changed, complaint] of [
+      [config.replace('"architectures"', '"other"'), /has no "architectures" in its config\.json/],
+      [config.replace("BlipForQuestionAnswering", "BlipModel"), /is a BlipModel/],
+    ] as const) {
+      writeFileSync(file, changed);
+      const stderr = refuse(unnamed, join(work, "none"));
+      assert.match(stderr, complaint);
+      assert.match(
+        stderr,
+        /BlipForQuestionAnswering \(.*BlipForConditionalGeneration \(.*BlipForImageTextRetrieval \(/,
+      );
+    }
+  });
+
+  it("writes a tokenizer_config.json without circumstances, its special tokens by the name both majors read", () => {
+    const written = JSON.parse(readFileSync(join(compiled, "tokenizer_config.json"), "utf8"));
+    for (const key of ["is_local", "local_files_only"]) assert(!(key in written), key);
+    const saved = { unk_token: "[UNK]", is_local: true, local_files_only: false, extra_special_tokens: ["[DEC]"] };
+    const code =
+      "import json, sys\nfrom neuron_blip_compile.tokenizer_config import readable_by_all\n" +
+      "print(json.dumps(readable_by_all(json.loads(sys.argv[1]))))";
+    for (const [config, wanted] of [
+      [saved, { additional_special_tokens: ["[DEC]"], unk_token: "[UNK]" }],
+      [
+        { additional_special_tokens: ["[DEC]"], extra_special_tokens: ["[ENC]", "[DEC]"] },
+        { additional_special_tokens: ["[DEC]", "[ENC]"] },
+      ],
+      [{ extra_special_tokens: { image_token: "[IMG]" } }, { extra_special_tokens: { image_token: "[IMG]" } }],
+      [{ extra_special_tokens: [] }, {}],
+    ]) {
+      const env = { ...process.env, PYTHONPATH: join(root, "scripts") };
+      const { stdout, stderr } = spawnSync(python, ["-c", code, JSON.stringify(config)], { encoding: "utf8", env });
+      assert.deepEqual(JSON.parse(stdout || "null"), wanted, stderr);
+    }
+  });
+
   it("exits with 3 for --target inf2 without torch_neuronx, and names what to install", () => {
     const hidden = join(work, "without-neuron");
     mkdirSync(hidden);
@@ -155,34 +407,286 @@ describe("neuron-blip compile, with torch", function () {
     assert(!existsSync(join(directory, "neuron_blip.json")));
   });
 
-  it("compiles for inf2 by a stand-in for torch_neuronx: its arguments, and a manifest that says so", () => {
-    const directory = join(work, "inf2");
-    const { status, stderr } = compile([directory, "--target", "inf2"], { PYTHONPATH: standIns });
-    assert.equal(status, 0, stderr);
-    const manifest = manifestOf(directory);
-    assert.equal(manifest.target, "inf2");
-    assert.equal(manifest.versions.torch_neuronx, "2.9.0+stand.in");
-    assert.deepEqual(manifest.compiler_args, ["--auto-cast=matmult", "--auto-cast-type=fp16"]);
-    const device = existsSync("/dev/neuron0");
-    for (const part of PARTS) {
-      const calls = readFileSync(join(directory, "logs", "neuronx-cc", part, "calls.jsonl"), "utf8")
-        .trim()
-        .split("\n");
-      assert.equal(calls.length, 1);
-      assert.deepEqual(JSON.parse(calls[0] ?? ""), {
-        compiler_args: [...manifest.compiler_args, ...(device ? [] : ["--target", "inf2"])],
-        cpu_backend: !device,
-      });
+  describe("for inf2, by a stand-in for torch_neuronx", () => {
+    before(() => buildStandIns());
+
+    /** A directory of pretended hardware, without which there is none. */
+    function host(name: string): Record<string, string> {
+      const directory = join(work, name);
+      mkdirSync(directory);
+      return { PYTHONPATH: standIns, NEURON_BLIP_STAND_IN: directory };
     }
+
+    /** The arguments of each call of the compiler for a part. */
+    function calls(directory: string, part: string): Record<string, unknown>[] {
+      const file = join(directory, "logs", "neuronx-cc", part, "stand_in_arguments.json");
+      return JSON.parse(readFileSync(file, "utf8"));
+    }
+
+    it("gives the compiler its arguments, and says that nothing was checked where there is no device", () => {
+      const directory = join(work, "inf2");
+      const { status, stdout, stderr } = compile([directory, "--target", "inf2"], { PYTHONPATH: standIns });
+      assert.equal(status, 0, stderr);
+      const manifest = manifestOf(directory);
+      assert.equal(manifest.target, "inf2");
+      assert.equal(manifest.versions.torch_neuronx, "2.9.0+standin");
+      const casts = ["--auto-cast=matmult", "--auto-cast-type=fp16"];
+      assert.deepEqual(manifest.compiler_args, [...casts, "--model-type=transformer"]);
+      for (const part of PARTS) {
+        assert.deepEqual(calls(directory, part), [
+          {
+            compiler_args: [...manifest.compiler_args, "--target", "inf2"],
+            cpu_backend: true,
+            inline_weights_to_neff: true,
+          },
+        ]);
+        const { checked, checked_on: on, max_abs_difference: difference, log } = manifest.parts[part] ?? {};
+        assert.deepEqual([checked, on, difference], [false, null, null]);
+        assert.equal(log, `logs/neuronx-cc/${part}`);
+      }
+      assert.equal(manifest.checked_on, null);
+      assert.match(stdout, /^not checked: this host has no Neuron device/m);
+
+      // Where there is one, what is there is checked, and not compiled again.
+      const checked = compile([directory, "--target", "inf2"], host("late"));
+      assert.equal(checked.status, 0, checked.stderr);
+      assert.deepEqual(outcomes(checked.stdout), allUpToDate(PARTS));
+      assert.match(checked.stdout, /^compiled parts are checked on a stand-in for Neuron/m);
+      assert.doesNotMatch(checked.stdout, /not checked/);
+      assertSizes(directory, PARTS, [1], "stand-in");
+    });
+
+    it("compiles and checks every part for each batch size, with the options of torch_neuronx", () => {
+      const directory = join(work, "inf2-batches");
+      const options = ["--separate-weights", "--async-load", "--lazy-load", "--compiler-args=--optlevel=1"];
+      const args = [directory, "--target", "inf2", "--batch-size", "1", "3", "--rank", ...options];
+      const { status, stdout, stderr } = compile(args, host("batches-host"));
+      assert.equal(status, 0, stderr);
+      const parts = [...PARTS, RANK_PART];
+      assert.deepEqual(outcomes(stdout), allTraced([...parts, ...ofBatch(parts, 3)]));
+      assert.match(stdout, /answers +6 of 6 equal to transformers' generate, batch size 3/);
+      assert.match(stderr, /warning: --separate-weights: /);
+      assertSizes(directory, parts, [1, 3], "stand-in");
+      assert.deepEqual(manifestOf(directory).neuron_options, {
+        separate_weights: true,
+        async_load: true,
+        lazy_load: true,
+      });
+      assert.deepEqual(calls(directory, "text_decoder_batch_3"), [
+        { compiler_args: ["--optlevel=1"], cpu_backend: false, inline_weights_to_neff: false },
+      ]);
+    });
+
+    it("leaves the directory as it was where the compiler fails, says what to try, and goes on from there", () => {
+      const directory = copy("failing");
+      const before = writtenTimes(directory);
+      const env = host("failing-host");
+      const fail =
+        'open(os.environ["NEURON_BLIP_STAND_IN"] + "/trace_failure", "w").write("neuronx-cc failed with 70")';
+      const hook = afterMove(join(work, "fail-second"), "vision_model.json", fail);
+      const args = [directory, "--target", "inf2", "--batch-size", "2"];
+      const { status, stderr } = compile(args, { ...env, PYTHONPATH: [hook, standIns].join(delimiter) });
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, /failed on text_encoder, batch size 2: neuronx-cc failed with 70/);
+      assert(stderr.includes(join(directory, "logs", "neuronx-cc", "text_encoder")), stderr);
+      assert.match(stderr, /What to try: a smaller --batch-size; .*--compiler-args/);
+      assert.deepEqual(writtenTimes(directory), before);
+
+      rmSync(join(work, "failing-host", "trace_failure"));
+      const again = compile(args, env);
+      assert.equal(again.status, 0, again.stderr);
+      assert.deepEqual(outcomes(again.stdout), { ...allTraced(PARTS), vision_model: "up to date" });
+      assert.equal(calls(directory, "vision_model").length, 1);
+      assertSizes(directory, PARTS, [2], "stand-in");
+    });
+
+    it("warns of what casts change, and refuses it with --tolerance", () => {
+      const shim = join(work, "coarse");
+      mkdirSync(shim);
+      // The stand-in, with outputs rounded to multiples of 8.
+      const code = `
+import importlib.util, sys, torch
+where = ${JSON.stringify(join(standIns, "torch_neuronx"))}
+spec = importlib.util.spec_from_file_location(__name__, where + "/__init__.py", submodule_search_locations=[where])
+package = importlib.util.module_from_spec(spec)
+sys.modules[__name__] = package
+spec.loader.exec_module(package)
+exact = package.trace
+class Coarse(torch.nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+    def forward(self, *inputs):
+        output = self.module(*inputs)
+        coarse = lambda tensor: torch.round(tensor / 8) * 8
+        return {name: coarse(tensor) for name, tensor in output.items()} if isinstance(output, dict) else coarse(output)
+package.trace = lambda module, inputs, **options: exact(Coarse(module), inputs, **options)
+`;
+      writeFileSync(join(shim, "torch_neuronx.py"), code);
+      const directory = join(work, "coarse-inf2");
+      const args = [directory, "--target", "inf2"];
+      const env = { ...host("coarse-host"), PYTHONPATH: shim };
+      const refused = compile([...args, "--tolerance", "0.1"], env);
+      assert.equal(refused.status, 1, refused.stderr);
+      assert.match(refused.stderr, /vision_model differs from transformers by \d.*more than 0\.1 times .*--tolerance/);
+      assert(!existsSync(join(directory, "neuron_blip.json")));
+
+      const { status, stdout, stderr } = compile(args, env);
+      assert.equal(status, 0, stderr);
+      assert.deepEqual(outcomes(stdout), { ...allTraced(PARTS), vision_model: "up to date" });
+      assert.match(stderr, /warning: vision_model differs from transformers by \d\S*, more than 0\.05 times /);
+      assert.match(stderr, /warning: \d of 2 answers differ from transformers' generate \(\d+ %\), batch size 1/);
+      const difference = manifestOf(directory).parts.vision_model?.max_abs_difference;
+      assert(typeof difference === "number" && difference > 1, String(difference));
+    });
+
+    it("says which options or what kind of torch_neuronx is missing, before it loads a model", () => {
+      for (const [name, code, status, complaint] of [
+        [
+          "old",
+          "def trace(func, inputs): ...",
+          1,
+          /does not know --lazy-load and --separate-weights\. .*torch-neuronx 2\.9/,
+        ],
+        ["new", "", 3, /torch_neuronx 9\.9 cannot trace models: .*Inf2 needs torch-neuronx 2\.9 or earlier/],
+      ] as const) {
+        const shim = join(work, `torch-neuronx-${name}`);
+        mkdirSync(shim);
+        writeFileSync(join(shim, "torch_neuronx.py"), `__version__ = "9.9"\n${code}\n`);
+        const args = [join(work, "none"), "--target", "inf2", "--lazy-load", "--separate-weights"];
+        const result = compile(args, { PYTHONPATH: shim });
+        assert.equal(result.status, status, result.stderr);
+        assert.match(result.stderr, complaint);
+        assert.doesNotMatch(result.stderr, /Loading|Traceback/);
+      }
+    });
+  });
+});
+
+describe("neuron-blip compile of captions, with torch", function () {
+  this.timeout(10 * 60_000);
+  let work = "";
+  let model = "";
+  const parts = ["vision_model", "text_decoder"];
+
+  before(() => {
+    work = mkdtempSync(join(tmpdir(), "neuron-blip-compile-"));
+    model = makeModel(work, "captioning", "--vision-width", "48");
   });
 
-  it("leaves the directory as it was where the compiler, a stand-in, fails", () => {
-    const directory = copy("failing");
-    const before = writtenTimes(directory);
-    const env = { PYTHONPATH: standIns, NEURON_STAND_IN_FAILS: "1" };
-    const { status, stderr } = compile([directory, "--target", "inf2"], env);
-    assert.equal(status, 1, stderr);
-    assert.match(stderr, /The Neuron compiler failed on vision_model: neuronx-cc failed with 70/);
-    assert.deepEqual(writtenTimes(directory), before);
+  after(() => rmSync(work, { recursive: true, force: true }));
+
+  it("traces its parts, and captions as transformers does, with and without a prompt", () => {
+    const directory = join(work, "compiled");
+    const stdout = compileForCpu(model, directory, "--batch-size", "3", "4");
+    const all = [...parts, ...ofBatch(parts, 4)];
+    assert.deepEqual(outcomes(stdout), allTraced(all));
+    assert.match(stdout, /captions +6 of 6 equal.*, batch size 3\n/);
+    assert.match(stdout, /captions +8 of 8 equal.*, batch size 4\n/);
+    assertSizes(directory, parts, [3, 4], "cpu");
+    const manifest = manifestOf(directory);
+    assert.equal(manifest.architecture, "BlipForConditionalGeneration");
+    assert.deepEqual([manifest.question_length, manifest.answer_length], [null, 40]);
+    const { inputs, outputs, max_abs_difference: difference } = manifest.parts.text_decoder ?? {};
+    const patches = manifest.parts.vision_model?.outputs[0]?.shape[1];
+    assert.deepEqual(described(inputs), [
+      "input_ids int64 3x40",
+      `image_embeds float32 3x${patches}x48`,
+      `image_attention_mask int64 3x${patches}`,
+      "attention_mask int64 3x40",
+      "current_position int64 1",
+    ]);
+    assert.deepEqual(
+      outputs?.map(({ name, shape }) => [name, ...shape.slice(0, 2)]),
+      [["logits", 3, 1]],
+    );
+    assert(typeof difference === "number" && difference < 1e-3, String(difference));
+    const generation = JSON.parse(readFileSync(join(directory, "generation_config.json"), "utf8"));
+    const { text_config: text } = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
+    assert.deepEqual([generation.bos_token_id, generation.eos_token_id], [text.bos_token_id, 102]);
+    const reference = readSafetensors(join(directory, "reference.safetensors"));
+    const sizes = ["pixel_values", "input_ids", "sequences"].map((name) => reference.get(`generate.${name}`)?.shape);
+    assert.deepEqual(sizes, [
+      [3, 3, 32, 32],
+      [3, 5],
+      [3, 41],
+    ]);
+    assert.deepEqual(outcomes(compileForCpu(model, directory, "--batch-size", "3", "4")), allUpToDate(all));
+  });
+
+  it("compiles for inf2, by a stand-in for torch_neuronx, for two batch sizes", () =>
+    compileOnStandIn(model, work, parts));
+
+  it("takes an answer length that leaves room for one token, and none that it has no use for", () => {
+    const directory = join(work, "short");
+    assert.match(compileForCpu(model, directory, "--answer-length", "1"), /captions +2 of 2 equal/);
+    const none = join(work, "none");
+    assert.match(refuse(model, none, "--question-length", "8"), /--question-length has no meaning for BlipForCond/);
+    assert.match(refuse(model, none, "--rank"), /--rank has no meaning for BlipForConditionalGeneration/);
+  });
+});
+
+describe("neuron-blip compile of image-text retrieval, with torch", function () {
+  this.timeout(10 * 60_000);
+  let work = "";
+  let model = "";
+  const parts = ["vision_model", "image_text_matching", "image_projection", "text_projection"];
+
+  before(() => {
+    work = mkdtempSync(join(tmpdir(), "neuron-blip-compile-"));
+    model = makeModel(work, "retrieval", "--vision-width", "48");
+  });
+
+  after(() => rmSync(work, { recursive: true, force: true }));
+
+  it("traces its parts, and scores as transformers does", () => {
+    const directory = join(work, "compiled");
+    const args = ["--batch-size", "3", "4", "--question-length", "12"];
+    const stdout = compileForCpu(model, directory, ...args);
+    const all = [...parts, ...ofBatch(parts, 4)];
+    assert.deepEqual(outcomes(stdout), allTraced(all));
+    assertSizes(directory, parts, [3, 4], "cpu");
+    for (const score of ["match", "similarity"]) {
+      const difference = new RegExp(`^${score} +largest difference from transformers (\\S+)`, "m").exec(stdout)?.[1];
+      assert(Number(difference) < 1e-4, stdout);
+    }
+    const manifest = manifestOf(directory);
+    assert.equal(manifest.architecture, "BlipForImageTextRetrieval");
+    assert.deepEqual([manifest.question_length, manifest.answer_length], [12, null]);
+    const patches = manifest.parts.vision_model?.outputs[0]?.shape[1];
+    const width = manifest.parts.image_projection?.outputs[0]?.shape[1];
+    const texts = ["input_ids int64 3x12", "attention_mask int64 3x12"];
+    const picture = `image_embeds float32 3x${patches}x48`;
+    const wanted: Record<string, [string[], string]> = {
+      image_text_matching: [[...texts, picture, `image_attention_mask int64 3x${patches}`], "itm_logits float32 3x2"],
+      image_projection: [[picture], `image_features float32 3x${width}`],
+      text_projection: [texts, `text_features float32 3x${width}`],
+    };
+    for (const [part, [inputs, output]] of Object.entries(wanted)) {
+      const found = manifest.parts[part];
+      assert.deepEqual([described(found?.inputs), described(found?.outputs)], [inputs, [output]]);
+      assert(typeof found?.max_abs_difference === "number" && found.max_abs_difference < 1e-3, part);
+    }
+    assert(!existsSync(join(directory, "generation_config.json")));
+    const names = [...readSafetensors(join(directory, "reference.safetensors")).keys()];
+    assert(!names.some((name) => name.startsWith("generate.")), names.join());
+    assert.deepEqual(outcomes(compileForCpu(model, directory, ...args)), allUpToDate(all));
+  });
+
+  it("compiles for inf2, by a stand-in for torch_neuronx, for two batch sizes", () =>
+    compileOnStandIn(model, work, parts));
+
+  it("takes the place of another head's directory, and leaves nothing of it", () => {
+    const directory = join(work, "replaced");
+    compileForCpu(makeModel(work, "captioning"), directory);
+    compileForCpu(model, directory);
+    for (const name of ["text_decoder.pt", "generation_config.json"]) assert(!existsSync(join(directory, name)), name);
+    assert.deepEqual(Object.keys(manifestOf(directory).parts), parts);
+  });
+
+  it("takes no option that it has no use for", () => {
+    const none = join(work, "none");
+    assert.match(refuse(model, none, "--answer-length", "8"), /--answer-length has no meaning for BlipForImageText/);
+    assert.match(refuse(model, none, "--rank"), /--rank has no meaning for BlipForImageTextRetrieval/);
   });
 });
