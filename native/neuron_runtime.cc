@@ -32,7 +32,7 @@ Library Open(const std::string& path) {
 /// loadLibrary(path): loads a shared library for as long as the process lives. Its static initialisers register
 /// TorchScript classes and ops, which cannot be taken back.
 Napi::Value LoadLibrary(const Napi::CallbackInfo& info) {
-  Open(info[0].As<Napi::String>()).release();
+  static_cast<void>(Open(info[0].As<Napi::String>()).release());
   return info.Env().Undefined();
 }
 
@@ -55,7 +55,7 @@ Function Symbol(const Library& library, const char* name) {
 double Count(const Library& library, const char* name) {
   const auto count_cores = Symbol<int (*)(uint32_t*)>(library, name);
   uint32_t count = 0;
-  return count_cores != nullptr && count_cores(&count) == 0 ? count : -1;
+  return count_cores != nullptr && count_cores(&count) == 0 ? static_cast<double>(count) : -1.0;
 }
 
 /// describeNrt(path): {version, totalCores, visibleCores} of a libnrt.so.1, which may be asked before it is initialised

@@ -4,6 +4,7 @@
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -182,11 +183,13 @@ Napi::Value ToJs(Napi::Env env, const Output& output) {
 }
 
 CodedError LoadError(const std::string& path, const std::string& reason) {
+  // Of a type or an operator that it does not know, libtorch's words begin with an empty line.
+  const size_t start = std::min(reason.find_first_not_of('\n'), reason.size());
   return {"ARTIFACT_CORRUPT",
           "\"" + path +
               "\" could not be loaded as a TorchScript module. Write it again (`npx neuron-blip compile` "
               "or torch.jit.save). libtorch says: " +
-              reason.substr(0, reason.find('\n'))};
+              reason.substr(start, reason.find('\n', start) - start)};
 }
 
 class InspectJob : public Job {

@@ -23,8 +23,8 @@ class TorchModule {
   /// Runs the module's `forward`. On any executor's thread; several may at once.
   /// @throws CodedError DISPOSED after Release.
   c10::IValue Forward(std::vector<c10::IValue> inputs);
-  /// Places the module's Neuron graphs on `count` cores from `start` on, indices among the visible ones. Returns how many
-  /// graphs could be placed: those whose class has the method `set_neuron_devices`.
+  /// Places the module's Neuron graphs on `count` cores from `start` on, indices among the visible ones. Returns how
+  /// many graphs could be placed: those whose class has the method `set_neuron_devices`.
   size_t SetNeuronDevices(int64_t start, int64_t count);
   /// Frees the module. On its own executor's thread, when no other runs it.
   void Release() { module_.reset(); }

@@ -2,13 +2,14 @@
 // the demo model. Then tests compiling, test/slow/compile.test.ts, which needs the same Python. That is set up in an environment of
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
-//   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity
+//   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cacheDirectory, PINNED_VERSION, PYTORCH_CPU_INDEX, REQUIREMENT } from "./fetch-libtorch.mjs";
 import { pythons, run, runMain, SetupError } from "./host.mjs";
+import { makeNeuronFixture } from "./make-neuron-fixture.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -218,6 +219,7 @@ await runMain(async () => {
   };
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, makeRest));
+    if (write) await makeNeuronFixture(python);
   } finally {
     waiting.length = 0;
   }

@@ -11,7 +11,8 @@ export function neuronError(path: string, error: NeuronBlipError): NeuronBlipErr
   if (error.code !== "EXECUTION_FAILED" && error.code !== "ARTIFACT_CORRUPT") return error;
   const { message } = error;
   const status = nrtStatusIn(message);
-  const reason = message.trimEnd().split("\n").at(-1) ?? "";
+  // Of a load, with advice for broken files before it.
+  const reason = (message.trimEnd().split("\n").at(-1) ?? "").replace(/^.* libtorch says: /, "").replace(/:$/, ".");
   const make = (code: "NEURON_CORES_UNAVAILABLE" | "NEURON_EXECUTION" | "NEURON_RUNTIME_MISMATCH", cure: string) =>
     new NeuronBlipError(code, `"${path}": ${reason} ${cure}`, { cause: error, status });
   if (/NRT_STATE_CHILD/.test(message)) {
@@ -31,6 +32,13 @@ export function neuronError(path: string, error: NeuronBlipError): NeuronBlipErr
     return make(
       "NEURON_RUNTIME_MISMATCH",
       "The part was compiled by a newer compiler than this host's runtime knows. Update aws-neuronx-runtime-lib, or compile again.",
+    );
+  }
+  if (/Unknown (type name|builtin op)/.test(message)) {
+    return make(
+      "NEURON_RUNTIME_MISMATCH",
+      "The libtorchneuron.so that was loaded does not know what the part was compiled to: it must be torch-neuronx's, of the " +
+        "version that compiled the part or a newer one. `npx neuron-blip doctor` shows which it is.",
     );
   }
   if (status === undefined) return error;

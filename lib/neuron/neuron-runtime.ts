@@ -64,8 +64,8 @@ async function load(
       "NEURON_RUNTIME_NOT_FOUND",
       `"${artifact}" was compiled for AWS Neuron, and libtorchneuron.so was not found` +
         `${places.length > 0 ? ` (${places.join(", ")})` : ": no Python here has torch_neuronx, and there is no /opt/aws_neuronx_venv_pytorch*"}. ` +
-        "On an Inf2 host install torch-neuronx, or set NEURON_BLIP_LIBTORCHNEURON to the file; for this host, compile with " +
-        "`npx neuron-blip compile MODEL DIR --target cpu`. `npx neuron-blip doctor` tells more.",
+        "On an Inf2 host install it (`pip install torch-neuronx==2.9.*`, from AWS's package index), or set " +
+        "NEURON_BLIP_LIBTORCHNEURON to the file; for this host, compile with `npx neuron-blip compile MODEL DIR --target cpu`. `npx neuron-blip doctor` tells more.",
     );
   }
   checkTorchVersion(path);
@@ -77,7 +77,7 @@ async function load(
   } catch (error) {
     throw fromNative(error);
   }
-  return { library: path, cores: cores ?? process.env.NEURON_RT_VISIBLE_CORES };
+  return { library: path, cores: cores ?? coresOfEnvironment() };
 }
 
 /**
@@ -93,6 +93,16 @@ export function visibleCores(cores?: string | readonly number[]): number | undef
     return count < 0 ? undefined : count;
   } catch {
     return undefined; // whoever loads the model gets the reason
+  }
+}
+
+/** As `formatCores` writes them; undefined for all, and for what only libnrt makes sense of. */
+function coresOfEnvironment(): string | undefined {
+  const { NEURON_RT_VISIBLE_CORES: visible } = process.env;
+  try {
+    return visible ? formatCores(parseCores(visible)) : undefined;
+  } catch {
+    return visible;
   }
 }
 
@@ -128,11 +138,10 @@ async function testLoad(path: string): Promise<void> {
 
   const script = fileURLToPath(new URL("./test-load.js", import.meta.url));
   const failure = await new Promise<string | undefined>((resolve) => {
-    execFile(process.execPath, [script, path], { timeout: 120_000 }, (error, _stdout, stderr) => {
-      const reason = /NeuronBlipError: (.*)/.exec(stderr)?.[1] ?? stderr.trim().split("\n").at(-1);
-      resolve(
-        error ? (error.signal ? `it ends the process with ${error.signal}` : reason || error.message) : undefined,
-      );
+    execFile(process.execPath, [script, path], { timeout: 120_000 }, (error, stdout, stderr) => {
+      if (stdout.includes("loaded")) return resolve(undefined);
+      if (error?.signal) return resolve(`it ends the process with ${error.signal}.`);
+      resolve(stderr.trim().split("\n").at(-1) || `it ends the process with exit code ${error?.code ?? 0}.`);
     });
   });
   if (failure !== undefined) {

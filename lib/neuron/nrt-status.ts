@@ -30,8 +30,8 @@ const STATUSES: Readonly<Record<number, NrtStatus>> = {
   1201: { name: "NRT_EXEC_HW_ERR_HBM_UE", fatal: true },
   1202: { name: "NRT_EXEC_HW_ERR_NC_UE", fatal: true },
   1203: { name: "NRT_EXEC_HW_ERR_DMA_ABORT", fatal: true },
-  1204: { name: "NRT_EXEC_HW_ERR_1204", fatal: true },
-  1205: { name: "NRT_EXEC_HW_ERR_1205", fatal: true },
+  1204: { name: "NRT_EXEC_SW_NQ_OVERFLOW", fatal: true },
+  1205: { name: "NRT_EXEC_HW_ERR_REPAIRABLE_HBM_UE", fatal: true },
 };
 
 /** The status that a message of the runtime names, as a number ("status 1200", "status_code=5") or by its name. */

@@ -1,3 +1,4 @@
+import { NeuronBlipError } from "../errors.js";
 import { type Dtype, Tensor } from "../tensor.js";
 
 /** The rows of a tensor along its first dimension, each [1, …], over the same memory. */
@@ -24,6 +25,7 @@ export function ownRowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
 /**
  * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
  * and rows that are missing are filled with the last one, whose result the caller ignores.
+ * @throws NeuronBlipError `INVALID_INPUT` for rows of different shapes.
  */
 export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize: number): Tensor<D> {
   const first = rows[0] as Tensor<D>;
@@ -31,6 +33,13 @@ export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize
   const stacked = Tensor.zeros(first.dtype, [batchSize, ...first.shape.slice(1)]);
   for (let i = 0; i < batchSize; i++) {
     const row = rows[Math.min(i, rows.length - 1)] as Tensor<D>;
+    // Copied all the same, a smaller one would leave zeros behind it, and give a wrong answer.
+    if (row.size !== first.size) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `The rows of one batch must have one shape, not [${first.shape.join(", ")}] and [${row.shape.join(", ")}].`,
+      );
+    }
     (stacked.data as Float32Array).set(row.data as Float32Array, i * first.size);
   }
   return stacked;

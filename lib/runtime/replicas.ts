@@ -1,5 +1,6 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { slicesOf } from "./batch.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
@@ -22,17 +23,26 @@ export interface Recovery<Model> {
   delayMs: number;
 }
 
+export interface WorkOptions {
+  /** Whether work whose replica failed may be done again by another. Default true. */
+  retry?: boolean;
+  /** Ends the wait for a replica where all are out; once it has begun, work looks at its signal itself. */
+  signal?: AbortSignal | undefined;
+}
+
 interface Slot<Model> {
   readonly replica: number;
   model: Model;
   busy: number;
   alive: boolean;
+  /** To load it again, since it was taken out. */
+  failedAttempts: number;
 }
 
 const LONGEST_DELAY_MS = 60_000;
 /** How long a failed replica may take to end the calls in its hands before its successor is loaded. */
 const LONGEST_DISPOSAL_MS = 10_000;
-/** Failed attempts, with no replica in use, after which a waiting call is given up. */
+/** Where every replica is out and has failed to load so many times, calls wait no longer. */
 const PATIENCE = 4;
 
 /**
@@ -45,11 +55,10 @@ export class Replicas<Model extends AsyncDisposable> {
   readonly #recovering = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   #waiting: (() => void)[] = [];
-  #failedAttempts = 0;
   #lastFailure: unknown;
 
   constructor(models: readonly Model[], recovery?: Recovery<Model>) {
-    this.#slots = models.map((model, replica) => ({ replica, model, busy: 0, alive: true }));
+    this.#slots = models.map((model, replica) => ({ replica, model, busy: 0, alive: true, failedAttempts: 0 }));
     this.#recovery = recovery;
   }
 
@@ -63,26 +72,28 @@ export class Replicas<Model extends AsyncDisposable> {
   }
 
   /**
-   * @param retry whether work whose replica failed may be done again by another. Default true.
-   * @throws what the work throws; the replica's failure, where another failed too or none came back.
+   * @throws what the work throws; the replica's failure, where another failed too or none came back; `ABORTED`.
    */
-  async onLeastBusy<T>(work: (model: Model) => Promise<T>, { retry = true } = {}): Promise<T> {
-    const slot = await this.#takeLeastBusy();
-    const { model } = slot;
-    try {
-      return await this.#run(slot, work);
-    } catch (error) {
-      if (!this.#recovery?.isFailure(error)) throw error;
-      this.#takeOut(slot, model, error);
-      if (!retry) throw error;
-    }
-    const other = await this.#takeLeastBusy();
-    const second = other.model;
-    try {
-      return await this.#run(other, work);
-    } catch (error) {
-      if (this.#recovery.isFailure(error)) this.#takeOut(other, second, error);
-      throw error;
+  async onLeastBusy<T>(work: (model: Model) => Promise<T>, { retry = true, signal }: WorkOptions = {}): Promise<T> {
+    for (let failures = 0; ; ) {
+      const slot = this.#leastBusy();
+      if (slot === undefined) {
+        await this.#oneInUse(signal);
+        continue;
+      }
+      // Nothing is awaited between choosing and beginning: the replica could be taken out meanwhile.
+      const { model } = slot;
+      slot.busy++;
+      try {
+        return await work(model);
+      } catch (error) {
+        if (!this.#recovery?.isFailure(error)) throw error;
+        this.#takeOut(slot, model, error);
+        failures++;
+        if (!retry || failures === 2) throw error;
+      } finally {
+        slot.busy--;
+      }
     }
   }
 
@@ -91,7 +102,7 @@ export class Replicas<Model extends AsyncDisposable> {
     rows: readonly Row[],
     batchSizes: readonly number[],
     work: (model: Model, rows: readonly Row[]) => Promise<readonly T[]>,
-    options: { retry?: boolean } = {},
+    options: WorkOptions = {},
   ): Promise<T[]> {
     const largest = batchSizes.at(-1) as number;
     const batches = Math.ceil(rows.length / largest / this.#slots.length);
@@ -108,29 +119,29 @@ export class Replicas<Model extends AsyncDisposable> {
     await Promise.all(this.#slots.map(({ model }) => model[Symbol.asyncDispose]()));
   }
 
-  /** Does work on a replica that was taken. */
-  async #run<T>(slot: Slot<Model>, work: (model: Model) => Promise<T>): Promise<T> {
-    try {
-      return await work(slot.model);
-    } finally {
-      slot.busy--;
-    }
+  #leastBusy(): Slot<Model> | undefined {
+    const [first, ...others] = this.#slots.filter((slot) => slot.alive);
+    return first && others.reduce((least, other) => (other.busy < least.busy ? other : least), first);
   }
 
-  /** Takes one, at once, so that calls of the same moment take different ones. Waits for one where all are out. */
-  async #takeLeastBusy(): Promise<Slot<Model>> {
-    const patience = this.#failedAttempts + PATIENCE;
-    for (;;) {
-      const alive = this.#slots.filter((slot) => slot.alive);
-      const [first, ...others] = alive;
-      if (first) {
-        const slot = others.reduce((least, other) => (other.busy < least.busy ? other : least), first);
-        slot.busy++;
-        return slot;
+  /** Waits for a replica to come back where all are out. @throws the last failure, where none does in good time; `ABORTED`. */
+  async #oneInUse(signal: AbortSignal | undefined): Promise<void> {
+    // Attempts to load again do not keep the process alive; a call that waits for them does, as any call.
+    const alive = setInterval(() => {}, LONGEST_DELAY_MS);
+    const wake = () => this.#wake();
+    // One signal may be that of many calls, which Node 20 would warn about.
+    if (signal instanceof EventTarget) setMaxListeners(0, signal);
+    signal?.addEventListener("abort", wake);
+    try {
+      while (!this.#leastBusy()) {
+        throwIfAborted(signal);
+        if (this.#closing.signal.aborted) throw new NeuronBlipError("DISPOSED", "This model has been disposed.");
+        if (this.#slots.every(({ failedAttempts }) => failedAttempts >= PATIENCE)) throw this.#lastFailure;
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
-      if (this.#closing.signal.aborted) throw new NeuronBlipError("DISPOSED", "This model has been disposed.");
-      if (this.#failedAttempts >= patience) throw this.#lastFailure;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } finally {
+      clearInterval(alive);
+      signal?.removeEventListener("abort", wake);
     }
   }
 
@@ -139,7 +150,7 @@ export class Replicas<Model extends AsyncDisposable> {
     if (!slot.alive || slot.model !== model || this.#closing.signal.aborted) return;
     slot.alive = false;
     this.#lastFailure = error;
-    this.#recovery?.emit("replicaFailed", { replica: slot.replica, error: error as Error });
+    this.#emit("replicaFailed", { replica: slot.replica, error: error as Error });
     const recovering: Promise<void> = this.#recover(slot).finally(() => this.#recovering.delete(recovering));
     this.#recovering.add(recovering);
   }
@@ -154,23 +165,28 @@ export class Replicas<Model extends AsyncDisposable> {
     ]);
     let delayMs = recovery.delayMs;
     for (let attempt = 1; !signal.aborted; attempt++) {
-      recovery.emit("replicaReloading", { replica: slot.replica, attempt, delayMs });
+      this.#emit("replicaReloading", { replica: slot.replica, attempt, delayMs });
       await delay(delayMs, undefined, { ref: false, signal }).catch(() => {});
       if (signal.aborted) return;
       try {
         slot.model = await recovery.reload(slot.replica);
         slot.alive = true;
-        this.#failedAttempts = 0;
+        slot.failedAttempts = 0;
         this.#wake();
-        recovery.emit("replicaReady", { replica: slot.replica });
+        this.#emit("replicaReady", { replica: slot.replica });
         return;
       } catch (error) {
         this.#lastFailure = error;
-        this.#failedAttempts++;
+        slot.failedAttempts++;
         this.#wake();
         delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS);
       }
     }
+  }
+
+  /** Later, so that a listener that throws is an uncaught error, as any listener's, and does not end the recovery. */
+  #emit<Name extends keyof ReplicaEvents>(name: Name, ...event: ReplicaEvents[Name]): void {
+    queueMicrotask(() => this.#recovery?.emit(name, ...event));
   }
 
   #wake(): void {

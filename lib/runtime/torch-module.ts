@@ -123,7 +123,7 @@ export class TorchModule implements AsyncDisposable {
     try {
       return (await this.#track(native().placeModule(this.#handle, start, count))) > 0;
     } catch (error) {
-      throw neuronError(this.path, fromNative(error));
+      throw placementError(this.path, start, neuronError(this.path, fromNative(error)));
     }
   }
 
@@ -191,6 +191,18 @@ function forwardError(path: string, error: NeuronBlipError, usesNeuron: boolean)
   if (usesNeuron && isNeuronFailure(error.message)) return neuronError(path, error);
   const reason = error.message.trimEnd().split("\n").at(-1) ?? "";
   return new NeuronBlipError(error.code, `"${path}" failed: ${reason}`, { cause: error.cause });
+}
+
+/** Where the runtime gives no status, it is the choice of cores that it refused. */
+function placementError(path: string, start: number, error: NeuronBlipError): NeuronBlipError {
+  if (error.code !== "EXECUTION_FAILED") return error;
+  const reason = error.message.trimEnd().split("\n").at(-1) ?? "";
+  return new NeuronBlipError(
+    "NEURON_CORES_UNAVAILABLE",
+    `"${path}" cannot be put on NeuronCore ${start} of those that this process may use: ${reason} Ask for fewer replicas, or ` +
+      "choose other cores with the option cores.",
+    { cause: error },
+  );
 }
 
 function fromOutput(output: NativeOutput): TorchOutput {

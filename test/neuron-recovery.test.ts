@@ -1,0 +1,231 @@
+// What becomes of calls where a NeuronCore fails, on the stand-in for the Neuron runtime.
+import assert from "node:assert/strict";
+import { NeuronBlip } from "neuron-blip";
+import { NeuronHardware } from "./children/neuron-hardware.ts";
+import {
+  NeuronProcess,
+  type Outcome,
+  prepareStandIns,
+  removeCache,
+  runToEnd,
+  tokensOf,
+} from "./children/neuron-process.ts";
+import { ask, DIFFERENT } from "./children/neuron-work.mjs";
+import { fixture } from "./helpers.ts";
+
+const neuronModel = fixture("neuron/inf2");
+const TIMEOUT = 5;
+/** Quick to load again. */
+const two = { numModels: 2, reloadDelayMs: 10 };
+const one = { numModels: 1, reloadDelayMs: 10 };
+
+describe("a NeuronCore that fails, on a stand-in", () => {
+  let expected: number[][] = [];
+
+  before(async function () {
+    await prepareStandIns.call(this);
+    await using blip = await NeuronBlip.fromPretrained(fixture("neuron/cpu"), { threads: 1 });
+    expected = await Promise.all(Array.from({ length: 2 * DIFFERENT }, (_, n) => ask(blip, n)));
+  });
+  after(removeCache);
+
+  /** Asks many questions at once; none may be lost. */
+  async function answersAll(host: NeuronProcess, count = 2 * DIFFERENT): Promise<void> {
+    assert.deepEqual(tokensOf(await host.ask(count)), expected.slice(0, count));
+  }
+
+  for (const status of [101, 1200, 1201, 1202, 1203, 1204, 1205, TIMEOUT]) {
+    it(`loses no call to status ${status} under load, and brings the replica back`, async () => {
+      using hardware = new NeuronHardware();
+      await using host = new NeuronProcess(hardware, { NEURON_RT_EXEC_TIMEOUT: "0.05" });
+      await host.load(neuronModel, two);
+      if (status === TIMEOUT) hardware.hang(0, 60_000);
+      else hardware.fail(0, status, 1);
+      await answersAll(host);
+      await host.until("replicaReady");
+      assert.deepEqual(
+        host.events.map(({ event, replica }) => [event, replica]),
+        ["replicaFailed", "replicaReloading", "replicaReady"].map((event) => [event, 0]),
+      );
+      const [failed, reloading] = host.events;
+      assert.deepEqual([failed?.error?.code, failed?.error?.status], ["NEURON_EXECUTION", status]);
+      assert.deepEqual([reloading?.attempt, reloading?.delayMs], [1, 10]);
+      const before = hardware.events().length;
+      await answersAll(host, 4);
+      const cores = hardware
+        .events()
+        .slice(before)
+        .map(({ core }) => core);
+      assert.deepEqual(new Set(cores), new Set([0, 1]), "both are in use again");
+      await host.end();
+    });
+  }
+
+  it("loses no call where every call in flight on it fails", async () => {
+    using hardware = new NeuronHardware({ latencyMs: 5 });
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, callsInFlight: 4 });
+    hardware.fail(1, 1202, 4);
+    await answersAll(host);
+    await host.until("replicaReady");
+    assert.equal(host.events.filter(({ event }) => event === "replicaFailed").length, 1, "told once");
+  });
+
+  it("is out for one call where both fail at once, and calls that come meanwhile wait", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, two);
+    for (const core of [0, 1]) hardware.fail(core, 1202, 1);
+    // The one's retry may meet the other's failure; no other call may.
+    const outcomes = await host.ask(2 * DIFFERENT);
+    const lost = outcomes.filter(({ error }) => error);
+    assert(lost.length <= 1, `${lost.length} lost`);
+    for (const { error } of lost) assert.deepEqual([error?.code, error?.status], ["NEURON_EXECUTION", 1202]);
+    outcomes.forEach(({ tokenIds }, n) => {
+      if (tokenIds) assert.deepEqual(tokenIds, expected[n]);
+    });
+    await host.until("replicaReady", 2);
+    await answersAll(host);
+    for (const replica of [0, 1]) {
+      assert.deepEqual(
+        host.events.filter((event) => event.replica === replica).map(({ event }) => event),
+        ["replicaFailed", "replicaReloading", "replicaReady"],
+      );
+    }
+  });
+
+  it("is loaded again with growing pauses until that succeeds, while calls go on", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, two);
+    hardware.failLoads(0, 1202, 3);
+    hardware.fail(0, 1202, 1);
+    await answersAll(host);
+    await host.until("replicaReady");
+    const pauses = host.events.filter(({ event }) => event === "replicaReloading");
+    assert.deepEqual(
+      pauses.map(({ attempt, delayMs }) => [attempt, delayMs]),
+      [
+        [1, 10],
+        [2, 20],
+        [3, 40],
+        [4, 80],
+      ],
+    );
+    await answersAll(host);
+  });
+
+  it("is waited for where it is the only one", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, one);
+    hardware.failLoads(0, 1202, 2);
+    hardware.fail(0, 1202, 1);
+    await answersAll(host);
+    assert.deepEqual(
+      host.events.map(({ event }) => event).filter((event) => event !== "replicaReloading"),
+      ["replicaFailed", "replicaReady"],
+    );
+  });
+
+  it("fails calls with its status where none comes back, and answers after it is mended", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, two);
+    for (const core of [0, 1]) {
+      hardware.fail(core, 1202);
+      hardware.failLoads(core, 1201);
+    }
+    const statusesOf = (outcomes: Outcome[]) => outcomes.map(({ error }) => [error?.code, error?.status]);
+    for (const [code, status] of statusesOf(await host.ask(6))) {
+      assert.equal(code, "NEURON_EXECUTION");
+      assert([1201, 1202].includes(status as number), `${status}`);
+    }
+    assert.deepEqual(statusesOf(await host.ask(2)), Array(2).fill(["NEURON_EXECUTION", 1201]), "no replica is left");
+    hardware.mend();
+    await host.until("replicaReady", 2);
+    await answersAll(host);
+    await host.dispose();
+    await host.end();
+  });
+
+  for (const status of [1003, 1005]) {
+    it(`is not out of use after status ${status}, which is the error of one call`, async () => {
+      using hardware = new NeuronHardware();
+      await using host = new NeuronProcess(hardware);
+      await host.load(neuronModel, two);
+      const loads = () => hardware.events().filter(({ event }) => event === "load").length;
+      const before = loads();
+      hardware.fail(0, status, 1);
+      const outcomes = await host.ask(DIFFERENT);
+      const failed = outcomes.flatMap(({ error }) => (error ? [[error.code, error.status]] : []));
+      assert.deepEqual(failed, [["NEURON_EXECUTION", status]]);
+      await answersAll(host);
+      assert.deepEqual(host.events, []);
+      assert.equal(loads(), before);
+    });
+  }
+
+  it("ends a stream, which has given tokens already, with the error; the next works", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, one);
+    await host.look(3);
+    const whole = await host.stream(3);
+    assert(whole.length > 0);
+    hardware.fail(0, 1202, 1);
+    await assert.rejects(host.stream(3), { code: "NEURON_EXECUTION", status: 1202 });
+    assert.deepEqual(await host.stream(3), whole);
+  });
+
+  it("does not hinder dispose while its replica waits to be loaded again", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 600_000 });
+    hardware.fail(0, 1202, 1);
+    await answersAll(host);
+    await host.until("replicaReloading");
+    await host.dispose();
+    assert.equal(loadedParts(hardware), 0, "all is unloaded");
+    const [outcome] = await host.ask(1);
+    assert.equal(outcome?.error?.code, "DISPOSED");
+    await host.end();
+  });
+
+  it("does not hinder dispose while its replica is being loaded again", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 1 });
+    hardware.fail(0, 1202, 1);
+    const asked = host.ask(DIFFERENT);
+    await host.until("replicaReloading");
+    await host.dispose();
+    assert.deepEqual(tokensOf(await asked), expected.slice(0, DIFFERENT));
+    assert.equal(loadedParts(hardware), 0, "all is unloaded, what was being loaded too");
+    await host.end();
+  });
+
+  it("does not keep a process alive that has nothing else to do", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 600_000 });
+    hardware.fail(0, 1202, 1);
+    await answersAll(host);
+    await host.until("replicaReloading");
+    await host.end();
+  });
+
+  it("keeps a process alive whose call waits for it", () => {
+    using hardware = new NeuronHardware();
+    hardware.fail(0, 1202, 1);
+    const { status, stdout, stderr } = runToEnd(hardware, ["neuron-exit.mjs", neuronModel, "waiting"]);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), expected[0]);
+  });
+});
+
+/** How many parts are on cores. */
+function loadedParts(hardware: NeuronHardware): number {
+  const events = hardware.events().map(({ event }) => event);
+  return events.filter((event) => event === "load").length - events.filter((event) => event === "unload").length;
+}
