@@ -93,6 +93,9 @@ export interface MatchOptions extends TextOptions, SettledOption {
   signal?: AbortSignal;
 }
 
+/** What timers can wait: a day, amply. */
+const LONGEST_RELOAD_DELAY_MS = 24 * 60 * 60 * 1000;
+
 type AnyModel = NeuronBlipPreTrainedModel;
 
 const MODELS: Readonly<
@@ -147,6 +150,12 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const { numModels = 1, tokenizer, maxPixels, reloadDelayMs = 1000, ...replicaOptions } = options;
     if (numModels !== "all" && !(Number.isSafeInteger(numModels) && numModels >= 1)) {
       throw new NeuronBlipError("INVALID_INPUT", `numModels must be a whole number >= 1 or "all", not ${numModels}.`);
+    }
+    if (typeof reloadDelayMs !== "number" || !(reloadDelayMs >= 0 && reloadDelayMs <= LONGEST_RELOAD_DELAY_MS)) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `reloadDelayMs must be a number of ms from 0 to ${LONGEST_RELOAD_DELAY_MS}, not ${reloadDelayMs}.`,
+      );
     }
     await checkModelDirectory(directory);
     // Before the models, because they are quick to fail.
@@ -210,7 +219,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
         pairs,
         batchSizes,
         (model, share) => model.generateRows(withTexts(share), options, placesOf(share)),
-        { retry: options.streamer === undefined }, // it has had tokens already
+        { retry: options.streamer === undefined, signal: options.signal }, // a streamer has had tokens already
       );
       return generated.map((sequences) =>
         bestOf(sequences, (text): Answer => ({ answer: this.processor.decode(text.tokenIds), ...text })),
@@ -248,7 +257,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
               options,
               placesOf(share),
             ),
-          { retry: options.streamer === undefined },
+          { retry: options.streamer === undefined, signal: options.signal },
         );
         return generated.map((sequences) =>
           bestOf(sequences, (text): Caption => ({ caption: this.processor.decode(text.tokenIds), ...text })),
@@ -270,8 +279,14 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   async *stream(
     image: Picture,
     text?: string,
-    options: GenerateOptions & TextOptions = {},
+    options: Omit<GenerateOptions, "streamer"> & TextOptions = {},
   ): AsyncGenerator<string, void, void> {
+    if ("streamer" in options && options.streamer !== undefined) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        "stream gives the pieces itself: give a streamer to answer or caption.",
+      );
+    }
     const pieces = new PassThrough({ objectMode: true });
     const left = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
@@ -312,7 +327,9 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const tokenIds = candidates.map((candidate) => this.#candidateIds(candidate));
     const pairOptions = { signal: options.signal, text: { maxLength, truncation } };
     const ranked = await this.#forEach({ images: image, texts: question }, pairOptions, async (pairs) => [
-      await replicas.onLeastBusy((model) => model.rank(withTexts(pairs), tokenIds, options)),
+      await replicas.onLeastBusy((model) => model.rank(withTexts(pairs), tokenIds, options), {
+        signal: options.signal,
+      }),
     ]);
     return (ranked as RankedSequence[]).map((sequence) => {
       return { answer: candidates[sequence.index] as string, ...sequence };
@@ -344,8 +361,11 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const { questionLength: maxLength, batchSizes } = replicas.one.shapes;
     const pairOptions = { settled, signal, text: { maxLength, truncation } };
     return this.#forEach({ images, texts }, pairOptions, async (pairs) => {
-      const logits = await replicas.share(pairs, batchSizes, (model, share) =>
-        model.matchLogits(withTexts(share), signal),
+      const logits = await replicas.share(
+        pairs,
+        batchSizes,
+        (model, share) => model.matchLogits(withTexts(share), signal),
+        { signal },
       );
       return logits.map(({ data }) => toMatch(data));
     });
@@ -373,12 +393,18 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       const inputs = textRowsOf(this.processor.processText(texts, { maxLength, truncation }));
       const pairs: PairLists = { images, texts: undefined };
       const imageFeatures = await runPairs(pairs, this.processor, replicas, { signal, text: undefined }, (portion) =>
-        replicas.share(portion, batchSizes, (model, share) =>
-          model.getImageFeatures(embedsOf(share).imageEmbeds, signal),
+        replicas.share(
+          portion,
+          batchSizes,
+          (model, share) => model.getImageFeatures(embedsOf(share).imageEmbeds, signal),
+          { signal },
         ),
       );
-      const textFeatures = await replicas.share(inputs, batchSizes, (model, share) =>
-        model.getTextFeatures(stackTexts(share), signal),
+      const textFeatures = await replicas.share(
+        inputs,
+        batchSizes,
+        (model, share) => model.getTextFeatures(stackTexts(share), signal),
+        { signal },
       );
       return imageFeatures.map((image) => textFeatures.map((text) => dot(fulfilled(image).data, text.data)));
     });

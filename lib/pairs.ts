@@ -3,12 +3,16 @@ import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-mo
 import { EncodedImage, type Picture } from "./encoded-image.js";
 import { NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { BlipProcessor, ProcessTextOptions, TextInputs } from "./processing/blip-processor.js";
-import { rowsOf, stackRows } from "./runtime/batch.js";
+import { rowsOf, slicesOf, stackRows } from "./runtime/batch.js";
+import { checkInput } from "./runtime/check.js";
 import type { Replicas } from "./runtime/replicas.js";
-import type { Tensor } from "./tensor.js";
+import { handleOf, type Tensor } from "./tensor.js";
 
 /** What is kept in memory at a time: each prepared picture, and each looked at, takes up to 2 MB. */
 const PICTURES_AT_ONCE = 32;
+
+/** Each pair that is generated for has its encoded question, and at every step a vocabulary of logits for each of its beams. */
+const PAIRS_AT_ONCE = 256;
 
 /** A picture, or several; a text, or several; where both are several, the first belongs to the first. */
 export interface PairLists {
@@ -55,9 +59,9 @@ export async function runPairs<T>(
 ): Promise<PromiseSettledResult<T>[]> {
   throwIfAborted(options.signal);
   const pairs = pairUp(lists);
-  const failed = (error: unknown): PromiseRejectedResult => {
-    const ends = error instanceof NeuronBlipError && (error.code === "ABORTED" || error.code === "DISPOSED");
-    if (ends || !options.settled) throw error;
+  const failed = (error: unknown, ends: readonly string[] = ["ABORTED", "DISPOSED"]): PromiseRejectedResult => {
+    const isEnd = error instanceof NeuronBlipError && ends.includes(error.code);
+    if (isEnd || !options.settled) throw error;
     return { status: "rejected", reason: error };
   };
   // Texts first: they fail at no cost.
@@ -66,25 +70,29 @@ export async function runPairs<T>(
   const readable = pairs.filter((pair) => !results.has(pair));
   for (const portion of portionsOf(readable)) {
     const images = [...new Set(portion.map(({ image }) => image))];
-    const outcomes = await encodeImages(images, processor, replicas, options.signal);
+    const outcomes = await encodeImages(images, processor, replicas, options.signal).catch((error) =>
+      images.map(() => failed(error)),
+    );
     const encoded = new Map(images.map((image, i) => [image, outcomes[i] as PromiseSettledResult<EncodedImage>]));
     try {
       const ready: Pair[] = [];
       for (const pair of portion) {
         const outcome = encoded.get(pair.image);
-        if (outcome?.status === "rejected") results.set(pair, failed(outcome.reason));
+        // A picture that was disposed is that picture's fault alone.
+        if (outcome?.status === "rejected") results.set(pair, failed(outcome.reason, ["ABORTED"]));
         else ready.push(pair);
       }
-      if (ready.length === 0) continue;
-      const prepared = ready.map((pair) => {
-        const { value } = encoded.get(pair.image) as PromiseFulfilledResult<EncodedImage>;
-        return { place: pair.place, imageEmbeds: value.imageEmbeds, text: texts.get(pair) };
-      });
-      try {
-        const values = await run(prepared);
-        for (const [i, pair] of ready.entries()) results.set(pair, { status: "fulfilled", value: values[i] as T });
-      } catch (error) {
-        for (const pair of ready) results.set(pair, failed(error));
+      for (const some of slicesOf(ready, PAIRS_AT_ONCE)) {
+        const prepared = some.map((pair) => {
+          const { value } = encoded.get(pair.image) as PromiseFulfilledResult<EncodedImage>;
+          return { place: pair.place, imageEmbeds: value.imageEmbeds, text: texts.get(pair) };
+        });
+        try {
+          const values = await run(prepared);
+          for (const [i, pair] of some.entries()) results.set(pair, { status: "fulfilled", value: values[i] as T });
+        } catch (error) {
+          for (const pair of some) results.set(pair, failed(error));
+        }
       }
     } finally {
       disposeEncoded(encoded);
@@ -103,17 +111,22 @@ export async function encodeImages(
   replicas: Replicas<NeuronBlipPreTrainedModel>,
   signal: AbortSignal | undefined,
 ): Promise<PromiseSettledResult<EncodedImage>[]> {
+  const { batchSizes, imageTokens, visionHiddenSize } = replicas.one.shapes;
   const prepared = await Promise.allSettled(
-    images.map((image) =>
-      image instanceof EncodedImage ? image : processor.processImages(image, signal ? { signal } : {}),
+    images.map(async (image) =>
+      image instanceof EncodedImage
+        ? checkEncoded(image, [1, imageTokens, visionHiddenSize])
+        : processor.processImages(image, signal ? { signal } : {}),
     ),
   );
   const values = prepared.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
   const pixels = values.filter((value) => !(value instanceof EncodedImage)) as Tensor<"float32">[];
-  const { batchSizes } = replicas.one.shapes;
   try {
-    const embeds = await replicas.share(pixels, batchSizes, (model, share) =>
-      model.encodeImages(stackRows(share, share.length), signal),
+    const embeds = await replicas.share(
+      pixels,
+      batchSizes,
+      (model, share) => model.encodeImages(stackRows(share, share.length), signal),
+      { signal },
     );
     const looked = new Map(pixels.map((tensor, i) => [tensor, new EncodedImage(embeds[i] as Tensor<"float32">)]));
     return prepared.map((outcome) => {
@@ -125,6 +138,14 @@ export async function encodeImages(
   } finally {
     for (const tensor of pixels) tensor.dispose();
   }
+}
+
+/** @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes looked at. */
+function checkEncoded(image: EncodedImage, shape: readonly number[]): EncodedImage {
+  const { imageEmbeds } = image;
+  handleOf(imageEmbeds);
+  checkInput("imageEmbeds", imageEmbeds, "float32", shape);
+  return image;
 }
 
 /** Gives back what encodeImages made; pictures that came encoded are their owner's. */

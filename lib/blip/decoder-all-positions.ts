@@ -1,4 +1,4 @@
-import { NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { LogitsOfSequences } from "../generation/ranking.js";
 import { batchesOf } from "../runtime/batch.js";
 import { tensorFrom } from "../runtime/check.js";
@@ -23,13 +23,17 @@ export class DecoderAllPositions {
     this.#config = config;
   }
 
-  /** The logits of sequences about one question, a compiled batch of them in each call. */
-  logitsOf(question: EncoderRow): LogitsOfSequences {
+  /**
+   * The logits of sequences about one question, a compiled batch of them in each call.
+   * @param signal checked before each call.
+   */
+  logitsOf(question: EncoderRow, signal?: AbortSignal): LogitsOfSequences {
     const answerLength = this.#answerLength;
     const stacked = new StackedRows([question]);
     return async (sequences, use) => {
       let first = 0;
       for (const { rows: slice, size: batchSize } of batchesOf(sequences, this.#module.batchSizes)) {
+        throwIfAborted(signal);
         const { hiddenStates, attentionMask } = stacked.of(
           slice.map(() => 0),
           batchSize,

@@ -1,7 +1,11 @@
 import { join } from "node:path";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
-import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
+import {
+  type GenerationConfig,
+  type ResolvedGenerationConfig,
+  resolveGenerationConfig,
+} from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../tensor.js";
@@ -103,10 +107,14 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       throwIfAborted(signal);
       const prompts = this.#prompts(inputs);
       const count = prompts?.length ?? countOf(inputs);
-      const rows = Array.from({ length: count }, (_, i) => ({
-        ...this.#row(prompts?.[i] ?? [], generation),
-        place: places?.[i],
-      }));
+      const configs = new Map<number, ResolvedGenerationConfig>();
+      const rows = Array.from({ length: count }, (_, i) => {
+        const prompt = [this.config.bosTokenId, ...(prompts?.[i] ?? [])];
+        // One for all prompts of a length, and so, without a seed, one random seed of which each row draws its own stream.
+        const config = configs.get(prompt.length) ?? this.#configOf(prompt.length, generation);
+        configs.set(prompt.length, config);
+        return { prompt, config, place: places?.[i] };
+      });
       const images = await imageRows(inputs, count, (pixelValues) => this.encodeImages(pixelValues, signal));
       const attentionMask = onesThenZeros(this.shapes.imageTokens, this.shapes.imageTokens);
       const nextTokenLogits = nextTokenLogitsOf(
@@ -117,15 +125,11 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     });
   }
 
-  #row(prompt: readonly number[], generation: GenerationConfig) {
-    const { bosTokenId, sepTokenId, vocabSize } = this.config;
-    const tokenIds = [bosTokenId, ...prompt];
+  #configOf(promptLength: number, generation: GenerationConfig): ResolvedGenerationConfig {
+    const { sepTokenId, vocabSize } = this.config;
     const tokens = { eosTokenId: sepTokenId, vocabSize };
     const longest = this.shapes.answerLength + 1;
-    return {
-      prompt: tokenIds,
-      config: resolveGenerationConfig(generation, this.#generationDefaults, tokens, tokenIds.length, longest),
-    };
+    return resolveGenerationConfig(generation, this.#generationDefaults, tokens, promptLength, longest);
   }
 
   /** Each prompt's tokens between the first, which the start token replaces, and [SEP]. */

@@ -163,7 +163,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
         return oneByOne(sequences);
       };
       const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
-      const logitsOf = this.#allPositions?.logitsOf(question) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
+      const logitsOf = this.#allPositions?.logitsOf(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
       return rankSequences(candidates, first as Float32Array, logitsOf, ranking);
     });
   }
@@ -245,7 +245,8 @@ function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
   if (k !== undefined && !(Number.isSafeInteger(k) && k >= 1)) {
     throw new NeuronBlipError("INVALID_INPUT", `k must be a whole number >= 1, not ${k}.`);
   }
-  if (labelSmoothing !== undefined && !(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+  const isShare = typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1;
+  if (labelSmoothing !== undefined && !isShare) {
     throw new NeuronBlipError("INVALID_INPUT", `labelSmoothing must be a number from 0 to 1, not ${labelSmoothing}.`);
   }
 }

@@ -15,7 +15,7 @@ export interface GenerationConfig {
   maxNewTokens?: number;
   /**
    * The end-of-sequence token is not allowed before the sequence has this length, prompt included; where the longest sequence
-   * is shorter, never. Default 0.
+   * is shorter, never. `minNewTokens` wins where both are given. Default 0.
    */
   minLength?: number;
   /** The end-of-sequence token is not allowed before this many tokens were generated. Default 0. */
@@ -83,7 +83,9 @@ export interface TokenSettings {
 
 /** A configuration with every question settled, for one row. */
 export interface ResolvedGenerationConfig
-  extends Required<Omit<GenerationConfig, "maxNewTokens" | "forcedBosTokenId" | "forcedEosTokenId" | "streamer">>,
+  extends Required<
+      Omit<GenerationConfig, "maxNewTokens" | "minNewTokens" | "forcedBosTokenId" | "forcedEosTokenId" | "streamer">
+    >,
     TokenSettings {
   promptLength: number;
   forcedBosTokenId: number | undefined;
@@ -95,8 +97,6 @@ const DEFAULT_MAX_NEW_TOKENS = 20;
 
 /** transformers' defaults for what neither the call nor the model sets. */
 const DEFAULTS = {
-  minLength: 0,
-  minNewTokens: 0,
   numBeams: 1,
   lengthPenalty: 1,
   earlyStopping: false,
@@ -182,10 +182,13 @@ export function resolveGenerationConfig(
 ): ResolvedGenerationConfig {
   checkGenerationConfig(options);
   const maxLength = settleMaxLength(options, defaults, promptLength, longest);
+  const minLength = lengthOf("min", options, promptLength) ?? lengthOf("min", defaults, promptLength) ?? 0;
   const {
     streamer,
     maxNewTokens,
-    maxLength: _,
+    maxLength: _maxLength,
+    minNewTokens,
+    minLength: _minLength,
     forcedBosTokenId,
     forcedEosTokenId,
     ...given
@@ -203,7 +206,7 @@ export function resolveGenerationConfig(
     );
   }
   if (streamer && (settled.numBeams > 1 || settled.numReturnSequences > 1)) {
-    throw invalid("A streamer takes one sequence as it grows: leave numBeams and numReturnSequences out.");
+    throw invalid("A streamer takes one sequence as it grows: give numBeams 1 and numReturnSequences 1.");
   }
   const forcedEosTokenIds = [forcedEosTokenId ?? []].flat();
   const used = [
@@ -219,7 +222,13 @@ export function resolveGenerationConfig(
     throw invalid(`Token ${unknown} does not exist: this model's vocabulary has ${tokens.vocabSize} tokens.`);
   }
   const seed = settled.seed ?? randomInt(2 ** 32);
-  return { ...settled, ...tokens, seed, maxLength, promptLength, forcedBosTokenId, forcedEosTokenIds };
+  return { ...settled, ...tokens, seed, maxLength, minLength, promptLength, forcedBosTokenId, forcedEosTokenIds };
+}
+
+/** A sequence's most or fewest tokens, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
+function lengthOf(which: "max" | "min", options: GenerationConfig, promptLength: number): number | undefined {
+  const newTokens = options[`${which}NewTokens`];
+  return newTokens === undefined ? options[`${which}Length`] : promptLength + newTokens;
 }
 
 function settleMaxLength(
@@ -228,9 +237,7 @@ function settleMaxLength(
   promptLength: number,
   longest: number,
 ): number {
-  const lengthOf = ({ maxLength, maxNewTokens }: GenerationConfig) =>
-    maxNewTokens === undefined ? maxLength : promptLength + maxNewTokens;
-  const asked = lengthOf(options);
+  const asked = lengthOf("max", options, promptLength);
   if (asked !== undefined && asked > longest) {
     throw invalid(
       `${asked - promptLength} new tokens were asked for, and this model was compiled for ${longest - promptLength} at most` +
@@ -238,7 +245,8 @@ function settleMaxLength(
         `${asked - 1} or more.`,
     );
   }
-  const maxLength = asked ?? Math.min(lengthOf(defaults) ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
+  const maxLength =
+    asked ?? Math.min(lengthOf("max", defaults, promptLength) ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
   if (maxLength <= promptLength) {
     throw invalid(
       asked === undefined
@@ -283,7 +291,12 @@ function isTokenSequence(value: unknown): boolean {
 }
 
 function isBias(value: unknown): boolean {
-  return Array.isArray(value) && value.length === 2 && isTokenSequence(value[0]) && typeof value[1] === "number";
+  return Array.isArray(value) && value.length === 2 && isTokenSequence(value[0]) && isBiasValue(value[1]);
+}
+
+/** Minus infinity forbids a token. */
+function isBiasValue(value: unknown): boolean {
+  return typeof value === "number" && value < Number.POSITIVE_INFINITY;
 }
 
 function isStreamer(value: unknown): boolean {

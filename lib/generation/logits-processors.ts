@@ -22,7 +22,6 @@ export function logitsProcessors(config: ResolvedGenerationConfig): LogitsProces
   if (config.noRepeatNgramSize > 0) processors.push(noRepeatNgram(config.noRepeatNgramSize));
   if (config.badWordsIds.length > 0) processors.push(noBadWords(config.badWordsIds, eosTokenId));
   if (config.minLength > 0) processors.push(minLength(config.minLength, eosTokenId));
-  if (config.minNewTokens > 0) processors.push(minLength(promptLength + config.minNewTokens, eosTokenId));
   if (forcedBosTokenId !== undefined) processors.push(forcedAt(1, [forcedBosTokenId]));
   if (config.forcedEosTokenIds.length > 0) processors.push(forcedAt(config.maxLength - 1, config.forcedEosTokenIds));
   if (config.suppressTokens.length > 0) processors.push(suppress(config.suppressTokens));

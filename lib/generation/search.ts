@@ -1,9 +1,13 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { BeamSearch } from "./beam-search.js";
 import type { GeneratedSequence } from "./generated-sequence.js";
 import type { ResolvedGenerationConfig } from "./generation-config.js";
 import type { Streamer } from "./text-streamer.js";
 import { TokenSearch } from "./token-search.js";
+
+/** How long the event loop waits, in ms, while the tokens of many rows are chosen: some ms for each row of beams. */
+const LONGEST_TURN_MS = 10;
 
 /** The search for one row's sequences. */
 export interface Search {
@@ -56,10 +60,15 @@ export async function generate(
     if (wanted.length === 0) break;
     const logits = await nextTokenLogits(wanted);
     let at = 0;
+    let turnBegan = performance.now();
     for (const { search } of all) {
       const count = search.live.length;
       if (count > 0) search.advance(logits.slice(at, at + count));
       at += count;
+      if (performance.now() - turnBegan > LONGEST_TURN_MS) {
+        await nextTurn();
+        turnBegan = performance.now();
+      }
     }
     const [first] = all;
     if (streamer && first?.search instanceof TokenSearch) streamer.put([first.search.newestToken]);

@@ -1,5 +1,6 @@
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import type { JumpableRandomGenerator } from "pure-rand/types/JumpableRandomGenerator";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { draw, logProbabilityOf, mostLikely } from "./distribution.js";
 import { type GeneratedSequence, generatedSequence } from "./generated-sequence.js";
@@ -54,9 +55,14 @@ export class TokenSearch implements Search {
   }
 }
 
+/** The beginning of the stream that was asked for last: a list's rows ask in order, and each is one jump further. */
+let last: { seed: number; stream: number; random: JumpableRandomGenerator } | undefined;
+
 /** Streams of one seed are 2^64 draws apart. The first is skipped: it shows the seed's bits. */
 function randomStream(seed: number, stream: number): RandomGenerator {
-  const random = xoroshiro128plus(seed);
-  for (let i = 0; i <= stream; i++) random.jump();
-  return random;
+  if (last === undefined || last.seed !== seed || last.stream > stream) {
+    last = { seed, stream: -1, random: xoroshiro128plus(seed) };
+  }
+  for (; last.stream < stream; last.stream++) last.random.jump();
+  return last.random.clone();
 }

@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import {
+  NeuronBlip,
+  NeuronBlipError,
+  NeuronBlipForQuestionAnswering,
+  Tensor,
+  TorchModule,
+  VisionModelWrapper,
+} from "neuron-blip";
+import { demoModel, fails, fixture } from "./helpers.js";
+
+const model = fixture("parity/small-batch-2/model");
+const cat = fixture("pictures/chelsea.png");
+const coffee = fixture("pictures/coffee.png");
+const short = { maxNewTokens: 2 };
+
+/** Runs a call with a method replaced. */
+async function withMethod<T extends object, Name extends keyof T>(
+  owner: T,
+  name: Name,
+  replace: (original: T[Name]) => T[Name],
+  call: () => Promise<unknown>,
+): Promise<void> {
+  const original = owner[name];
+  owner[name] = replace(original);
+  try {
+    await call();
+  } finally {
+    owner[name] = original;
+  }
+}
+
+describe("pictures that were looked at", () => {
+  let blip: NeuronBlip;
+  before(async () => {
+    blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+  });
+  after(() => blip.dispose());
+
+  it("fail alone with `settled`, disposed or looked at by another model", async () => {
+    await using other = await NeuronBlip.fromPretrained(demoModel, { threads: 1 });
+    using good = await blip.encodeImage(cat);
+    using foreign = await other.encodeImage(cat);
+    const gone = await blip.encodeImage(cat);
+    gone.dispose();
+    const expected = await blip.answer(good, "dog?", short);
+    for (const [bad, code] of [
+      [gone, "DISPOSED"],
+      [foreign, "INVALID_INPUT"],
+    ] as const) {
+      const [first, second, third] = await blip.answer([good, bad, coffee], "dog?", { ...short, settled: true });
+      assert.deepEqual(first, { status: "fulfilled", value: expected });
+      assert(second?.status === "rejected");
+      fails(code)(second.reason);
+      assert.equal(third?.status, "fulfilled");
+      await assert.rejects(blip.answer([good, bad], "dog?", short), fails(code));
+    }
+  });
+
+  it("are refused as one batch where their shapes differ, instead of being filled up with zeros", async () => {
+    await using replica = await NeuronBlipForQuestionAnswering.fromPretrained(model, { threads: 1 });
+    const { imageTokens, visionHiddenSize } = replica.shapes;
+    const { inputIds, attentionMask } = blip.processor.processText(["dog?", "dog?"]);
+    const whole = Tensor.zeros("float32", [1, imageTokens, visionHiddenSize]);
+    const smaller = Tensor.zeros("float32", [1, imageTokens - 1, visionHiddenSize]);
+    const generated = replica.generate({ inputIds, attentionMask, imageEmbeds: [whole, smaller] }, short);
+    await assert.rejects(generated, fails("INVALID_INPUT", /one shape/));
+  });
+
+  it("that the model fails with are each item's error with `settled`", async () => {
+    const fail = () => async () => {
+      throw new NeuronBlipError("EXECUTION_FAILED", "no");
+    };
+    await withMethod(VisionModelWrapper.prototype, "forward", fail, async () => {
+      const outcomes = await blip.answer([cat, coffee], "dog?", { ...short, settled: true });
+      assert.deepEqual(
+        outcomes.map((outcome) => outcome.status === "rejected" && outcome.reason.code),
+        ["EXECUTION_FAILED", "EXECUTION_FAILED"],
+      );
+      await assert.rejects(blip.answer([cat, coffee], "dog?", short), fails("EXECUTION_FAILED"));
+    });
+  });
+
+  it("are asked any number of questions, some hundreds at a time, so that memory has an end", async () => {
+    const counts: number[] = [];
+    const questions = Array.from(
+      { length: 300 },
+      (_, i) => ["dog?", "what is it?", "is it day or night?"][i % 3] as string,
+    );
+    const expected = await blip.answer(cat, questions.slice(0, 3), short);
+    const count = (generateRows: NeuronBlipForQuestionAnswering["generateRows"]) =>
+      function (this: NeuronBlipForQuestionAnswering, ...args: Parameters<typeof generateRows>) {
+        counts.push(args[0].inputIds.shape[0] as number);
+        return generateRows.apply(this, args);
+      };
+    await withMethod(NeuronBlipForQuestionAnswering.prototype, "generateRows", count, async () => {
+      const answers = await blip.answer(cat, questions, short);
+      assert.deepEqual(
+        answers.map(({ tokenIds }) => tokenIds),
+        questions.map((_, i) => expected[i % 3]?.tokenIds),
+      );
+    });
+    assert.equal(
+      counts.reduce((sum, rows) => sum + rows, 0),
+      300,
+    );
+    assert(Math.max(...counts) <= 256, `${counts}`);
+  });
+});
+
+describe("calls that are aborted", () => {
+  it("stop ranking before the next batch of candidates, with the part that --rank makes too", async () => {
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    assert.equal(blip.rankingPart, "text_decoder_all_positions");
+    const stop = new AbortController();
+    let runs = 0;
+    const abortFirst = (forward: TorchModule["forward"]) =>
+      function (this: TorchModule, inputs: readonly Tensor[]) {
+        if (/all_positions/.test(this.path)) {
+          runs++;
+          stop.abort();
+        }
+        return forward.call(this, inputs);
+      } as TorchModule["forward"];
+    await withMethod(TorchModule.prototype, "forward", abortFirst, async () => {
+      const candidates = ["red", "blue", "green", "yes", "no", "a boat"];
+      await assert.rejects(blip.rank(cat, "dog?", candidates, { signal: stop.signal }), fails("ABORTED"));
+    });
+    assert.equal(runs, 1);
+  });
+
+  it("do not wait for a failed replica to come back", async () => {
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1, reloadDelayMs: 3_600_000 });
+    const stop = new AbortController();
+    const fail = () => async () => {
+      throw new NeuronBlipError("NEURON_EXECUTION", "a made-up failure", { status: 1202 });
+    };
+    await withMethod(VisionModelWrapper.prototype, "forward", fail, async () => {
+      blip.once("replicaReloading", () => stop.abort());
+      await assert.rejects(blip.answer(cat, "dog?", { signal: stop.signal }), fails("ABORTED"));
+    });
+    await assert.rejects(blip.answer(cat, "dog?", { signal: AbortSignal.abort() }), fails("ABORTED"));
+  });
+});
+
+describe("generating for many rows", () => {
+  it("lets the event loop go on between the rows of a step", async () => {
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    let turns = 0;
+    const seen: number[] = [];
+    const slow = () => {
+      seen.push(turns);
+      for (const until = performance.now() + 20; performance.now() < until; );
+    };
+    const questions = ["dog?", "what is it?", "is it day?", "is it night?", "where is it?", "a cup?"];
+    const ticking = setInterval(() => turns++, 0);
+    try {
+      await blip.answer(cat, questions, { maxNewTokens: 1, logitsProcessors: [slow] });
+    } finally {
+      clearInterval(ticking);
+    }
+    assert.equal(seen.length, questions.length);
+    assert((seen.at(-1) as number) > (seen[0] as number), `${seen}`);
+  });
+});
+
+describe("the least length of an answer", () => {
+  it("is that of minNewTokens where minLength is given too, as in transformers", async () => {
+    await using blip = await NeuronBlip.fromPretrained(demoModel, { threads: 1 });
+    const length = async (options: object) =>
+      (await blip.answer(cat, "what color is the circle?", options)).tokenIds.length;
+    const natural = await length({});
+    assert(natural < 9, `${natural}`);
+    assert((await length({ minLength: 9 })) >= 9);
+    assert.equal(await length({ minLength: 9, minNewTokens: 1 }), natural);
+  });
+});
+
+describe("options that would do harm or nothing", () => {
+  it("are refused: of loading, streaming, ranking and generating", async () => {
+    for (const reloadDelayMs of [Number.NaN, -1, "1000", Number.POSITIVE_INFINITY]) {
+      const load = NeuronBlip.fromPretrained(model, { threads: 1, reloadDelayMs: reloadDelayMs as number });
+      await assert.rejects(load, fails("INVALID_INPUT", /reloadDelayMs/));
+    }
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    const streamer = { put: () => {}, end: () => {} };
+    await assert.rejects(blip.stream(cat, "dog?", { streamer } as object).next(), fails("INVALID_INPUT", /streamer/));
+    const labelSmoothing = "0.5" as unknown as number;
+    await assert.rejects(blip.rank(cat, "dog?", ["red"], { labelSmoothing }), fails("INVALID_INPUT", /0\.5/));
+    for (const bias of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const asked = blip.answer(cat, "dog?", { ...short, sequenceBias: [[[5], bias]] });
+      await assert.rejects(asked, fails("INVALID_INPUT", /sequenceBias/));
+    }
+  });
+});
