@@ -56,8 +56,27 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** @throws NeuronBlipError `ABORTED` where the signal was aborted, with the signal's reason as its cause. */
+/**
+ * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist: a misspelt one would be ignored.
+ * @param of whose options they are, for the message.
+ */
+export function checkOptions(options: object, known: readonly string[], of: string): void {
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new NeuronBlipError(
+    "INVALID_INPUT",
+    `There is no option "${unknown}" of ${of}. The options are ${known.join(", ")}.`,
+  );
+}
+
+/**
+ * @throws NeuronBlipError `ABORTED` where the signal was aborted, with the signal's reason as its cause; `INVALID_INPUT` where
+ * it is no AbortSignal.
+ */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${JSON.stringify(signal)}.`);
+  }
   if (signal?.aborted) {
     throw new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: signal.reason });
   }

@@ -25,9 +25,10 @@ import {
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
-import { NeuronBlipError, throwIfAborted } from "./errors.js";
+import { checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
+import { parseCores } from "./neuron/cores.js";
 import { isCoreFailure } from "./neuron/neuron-error.js";
 import { loadNeuronRuntime, visibleCores } from "./neuron/neuron-runtime.js";
 import {
@@ -93,6 +94,20 @@ export interface MatchOptions extends TextOptions, SettledOption {
   signal?: AbortSignal;
 }
 
+const LOADING_OPTIONS: readonly (keyof NeuronBlipOptions)[] = [
+  "numModels",
+  "threads",
+  "verify",
+  "questionLength",
+  "answerLength",
+  "tokenizer",
+  "maxPixels",
+  "libtorchneuron",
+  "cores",
+  "callsInFlight",
+  "reloadDelayMs",
+];
+
 /** What timers can wait: a day, amply. */
 const LONGEST_RELOAD_DELAY_MS = 24 * 60 * 60 * 1000;
 
@@ -147,7 +162,9 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
    * `INVALID_INPUT`, or why the addon does not load.
    */
   static async fromPretrained(directory: string, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
+    checkOptions(options, LOADING_OPTIONS, "fromPretrained");
     const { numModels = 1, tokenizer, maxPixels, reloadDelayMs = 1000, ...replicaOptions } = options;
+    if (options.cores !== undefined) parseCores(options.cores);
     if (numModels !== "all" && !(Number.isSafeInteger(numModels) && numModels >= 1)) {
       throw new NeuronBlipError("INVALID_INPUT", `numModels must be a whole number >= 1 or "all", not ${numModels}.`);
     }
@@ -287,6 +304,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
         "stream gives the pieces itself: give a streamer to answer or caption.",
       );
     }
+    throwIfAborted(options.signal);
     const pieces = new PassThrough({ objectMode: true });
     const left = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
@@ -355,8 +373,10 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   async match(
     images: Picture | readonly Picture[],
     texts: string | readonly string[],
-    { settled, truncation = false, signal }: MatchOptions = {},
+    options: MatchOptions = {},
   ): Promise<Match | Match[] | PromiseSettledResult<Match>[]> {
+    checkOptions(options, ["settled", "truncation", "signal"], "match");
+    const { settled, truncation = false, signal } = options;
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "match");
     const { questionLength: maxLength, batchSizes } = replicas.one.shapes;
     const pairOptions = { settled, signal, text: { maxLength, truncation } };
@@ -380,8 +400,10 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   async similarity(
     images: readonly Picture[],
     texts: readonly string[],
-    { truncation = false, signal }: Omit<MatchOptions, "settled"> = {},
+    options: Omit<MatchOptions, "settled"> = {},
   ): Promise<number[][]> {
+    checkOptions(options, ["truncation", "signal"], "similarity");
+    const { truncation = false, signal } = options;
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "similarity");
     const { questionLength: maxLength, batchSizes } = replicas.one.shapes;
     if (!Array.isArray(images) || !Array.isArray(texts)) {
@@ -414,8 +436,10 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
    * Looks at a picture once, to ask about it often.
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
-  encodeImage(image: ImageSource, { signal }: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
+  encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
     return this.#inFlight.run(async () => {
+      checkOptions(options, ["signal"], "encodeImage");
+      const { signal } = options;
       throwIfAborted(signal);
       const [outcome] = await encodeImages([image], this.processor, this.#replicas, signal);
       return fulfilled(outcome);

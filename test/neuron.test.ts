@@ -44,6 +44,12 @@ describe("Neuron, on a stand-in", () => {
       const events = hardware.events();
       const parts = [...new Set(events.map(({ model }) => model))];
       assert.equal(parts.length, 3);
+      // In the tutorial's order: every replica's first part, then every second, each load on the core that holds least.
+      const loads = parts.flatMap((model) => [0, 1].map((core) => `load ${core} ${model}`));
+      assert.deepEqual(
+        events.slice(0, 6).map(({ event, core, model }) => `${event} ${core} ${model}`),
+        loads,
+      );
       for (const core of [0, 1]) {
         const calls = events.filter((event) => event.event === "begin" && event.core === core);
         assert.deepEqual(new Set(calls.map(({ model }) => model)), new Set(parts), `core ${core} ran all parts`);

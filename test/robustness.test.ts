@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  DecoderPaddedGenerator,
   NeuronBlip,
   NeuronBlipError,
   NeuronBlipForQuestionAnswering,
@@ -7,6 +8,7 @@ import {
   TorchModule,
   VisionModelWrapper,
 } from "neuron-blip";
+import { batchesOf } from "../dist/runtime/batch.js";
 import { demoModel, fails, fixture } from "./helpers.js";
 
 const model = fixture("parity/small-batch-2/model");
@@ -191,5 +193,66 @@ describe("options that would do harm or nothing", () => {
       const asked = blip.answer(cat, "dog?", { ...short, sequenceBias: [[[5], bias]] });
       await assert.rejects(asked, fails("INVALID_INPUT", /sequenceBias/));
     }
+  });
+
+  it("are refused where they do not exist, and where a signal is none, and the next call works", async () => {
+    for (const [options, message] of [
+      [{ numModel: 2 }, /no option "numModel" of fromPretrained/],
+      [{ cores: "first" }, /cores must be/],
+    ] as const) {
+      await assert.rejects(NeuronBlip.fromPretrained(model, options as object), fails("INVALID_INPUT", message));
+    }
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    const signal = 5 as unknown as AbortSignal;
+    await assert.rejects(blip.answer(cat, "dog?", { signal }), fails("INVALID_INPUT", /AbortSignal, not 5/));
+    await assert.rejects(blip.stream(cat, "dog?", { signal }).next(), fails("INVALID_INPUT", /AbortSignal/));
+    await assert.rejects(blip.encodeImage(cat, { sginal: signal } as object), fails("INVALID_INPUT", /"sginal"/));
+    assert.equal(typeof (await blip.answer(cat, "dog?", short)).answer, "string");
+  });
+});
+
+describe("compiled batches", () => {
+  /** How many calls of the decoder an action takes. The model was compiled for batches of 2. */
+  async function decoderCalls(action: () => Promise<unknown>): Promise<number> {
+    let calls = 0;
+    const count = (original: DecoderPaddedGenerator["forward"]) =>
+      function (this: DecoderPaddedGenerator, ...args: Parameters<DecoderPaddedGenerator["forward"]>) {
+        calls++;
+        return original.apply(this, args);
+      };
+    await withMethod(DecoderPaddedGenerator.prototype, "forward", count, action);
+    return calls;
+  }
+
+  it("hold several rows and several beams, so that a step takes as few calls as there can be", async () => {
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    const step = { maxNewTokens: 2, minNewTokens: 2 };
+    // The first step has one live sequence for each row, the second one for each beam.
+    assert.equal(await decoderCalls(() => blip.answer(cat, "dog?", { ...step, numBeams: 4 })), 1 + 2);
+    assert.equal(await decoderCalls(() => blip.answer(cat, "dog?", { ...step, numBeams: 3 })), 1 + 2);
+    assert.equal(await decoderCalls(() => blip.answer(cat, ["dog?", "cat?"], { ...step, numBeams: 3 })), 1 + 3);
+    assert.equal(await decoderCalls(() => blip.answer(cat, ["dog?", "cat?", "day?"], step)), 2 + 2);
+  });
+
+  it("rank candidates with one call of the decoder, and of the other part one for each batch", async () => {
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    assert.equal(blip.rankingPart, "text_decoder_all_positions");
+    const candidates = ["red", "red car", "a boat", "two", "green tree"];
+    assert.equal(await decoderCalls(() => blip.rank(cat, "dog?", candidates)), 1);
+  });
+
+  it("rank candidates step by step without that part, a shared beginning once", async () => {
+    await using blip = await NeuronBlip.fromPretrained(fixture("neuron/cpu"), { threads: 1 });
+    assert.equal(blip.rankingPart, "text_decoder");
+    const calls = (candidates: string[]) => decoderCalls(() => blip.rank(cat, "dog?", candidates));
+    const one = await calls(["red car"]);
+    assert.equal(await calls(["red car", "red car"]), one, "alike candidates");
+    assert.equal(await calls(["red car", "red"]), one, "one that begins another");
+    assert((await calls(["red car", "two"])) > one);
+  });
+
+  it("of several sizes are filled from the largest, and the rest run in the smallest that holds it", () => {
+    const sizes = (count: number) => batchesOf(Array.from({ length: count }), [1, 4, 8]).map(({ size }) => size);
+    assert.deepEqual([1, 2, 5, 9, 12, 16].map(sizes), [[1], [4], [8], [8, 1], [8, 4], [8, 8]]);
   });
 });

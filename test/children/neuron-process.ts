@@ -88,6 +88,7 @@ export class NeuronProcess implements AsyncDisposable {
     this.#child.stderr?.on("data", (text) => {
       this.#stderr += text;
     });
+    this.#child.stdout?.resume(); // unread, it would keep the tests' process alive
     this.#child.on("message", (message) => this.#receive(message as Message));
     this.#child.on("exit", (code, signal) => this.#fail(`the process ended with ${code ?? signal}: ${this.#stderr}`));
   }
@@ -157,8 +158,10 @@ export class NeuronProcess implements AsyncDisposable {
 
   /** For `await using`: ends the process also where a test failed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.connected) this.#child.kill("SIGKILL");
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGKILL");
     await this.#ended;
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
   }
 
   #call(method: string, ...args: unknown[]): Promise<unknown> {
