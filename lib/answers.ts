@@ -3,7 +3,10 @@ import type { RankedSequence } from "./generation/ranking.js";
 
 /** What is known of a generated text. */
 export interface GeneratedText {
-  /** Its probability, from 0 to 1: the product of its generated tokens' probabilities. */
+  /**
+   * Its probability, from 0 to 1: the product of its generated tokens' probabilities. In beam search, where processors change
+   * log-probabilities themselves, what they add or take can carry it beyond.
+   */
   score: number;
   /** The sum of the natural logarithms of its tokens' probabilities. */
   sumLogProbability: number;
@@ -21,14 +24,14 @@ export interface GeneratedText {
 
 export interface Answer extends GeneratedText {
   answer: string;
-  /** With `numReturnSequences` above 1: the further answers, the best first. */
+  /** With `numReturnSequences` above 1: the further answers, the best first; those of `doSample` as they were drawn. */
   alternatives?: Answer[];
 }
 
 export interface Caption extends GeneratedText {
   /** The caption, its prompt included. */
   caption: string;
-  /** With `numReturnSequences` above 1: the further captions, the best first. */
+  /** With `numReturnSequences` above 1: the further captions, the best first; those of `doSample` as they were drawn. */
   alternatives?: Caption[];
 }
 
