@@ -2,8 +2,9 @@ export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./answ
 export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
-export type { Architecture } from "./blip/heads.js";
-export type { ReplicaOptions } from "./blip/load-parts.js";
+export type { Architecture, PartName } from "./blip/heads.js";
+export type { LoadedParts, ReplicaOptions } from "./blip/load-parts.js";
+export type { Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
 export {
   type CaptionGenerateOptions,
   type CaptionInputs,
@@ -50,6 +51,7 @@ export {
   type Pipeline,
   type PipelineTask,
   pipeline,
+  type SnakeCase,
   type VisualAnswer,
   type VisualQuestionAnsweringOptions,
   type VisualQuestionAnsweringPipeline,
@@ -75,6 +77,8 @@ export {
   type PixelSource,
   type RawImage,
 } from "./processing/load-image.js";
+export type { ShapePattern } from "./runtime/check.js";
+export { CompiledPart } from "./runtime/compiled-part.js";
 export { Executor, type ExecutorOptions } from "./runtime/executor.js";
 export type { ReplicaEvents } from "./runtime/replicas.js";
 export {

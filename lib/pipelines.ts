@@ -22,7 +22,8 @@ export interface Pipeline<Task extends PipelineTask> extends AsyncDisposable {
 /** Options in camelCase or, as transformers.js has them, in snake_case: `maxNewTokens` or `max_new_tokens`. */
 export type EitherCase<Options> = Options & { [Name in keyof Options as SnakeCase<Name & string>]?: Options[Name] };
 
-type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+/** A camelCase name in snake_case. */
+export type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
   ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
   : Name;
 

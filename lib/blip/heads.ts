@@ -1,7 +1,17 @@
 /** What BLIP's models are made of: transformers' classes, and the compiled parts of each. */
 
+/** A part's name, as the manifest and the files have it. */
+export type PartName =
+  | "vision_model"
+  | "text_decoder"
+  | "text_encoder"
+  | "text_decoder_all_positions"
+  | "image_text_matching"
+  | "image_projection"
+  | "text_projection";
+
 /** Every part's number of inputs, by which a part is told from another. */
-const INPUT_COUNTS = {
+const INPUT_COUNTS: Readonly<Record<PartName, number>> = {
   vision_model: 1,
   text_decoder: 5,
   text_encoder: 4,
@@ -9,9 +19,7 @@ const INPUT_COUNTS = {
   image_text_matching: 4,
   image_projection: 1,
   text_projection: 2,
-} as const;
-
-export type PartName = keyof typeof INPUT_COUNTS;
+};
 
 /** transformers' class, as config.json names it. */
 export type Architecture = "BlipForQuestionAnswering" | "BlipForConditionalGeneration" | "BlipForImageTextRetrieval";
