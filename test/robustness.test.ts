@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   DecoderPaddedGenerator,
+  Executor,
   NeuronBlip,
   NeuronBlipError,
   NeuronBlipForQuestionAnswering,
@@ -254,5 +255,39 @@ describe("compiled batches", () => {
   it("of several sizes are filled from the largest, and the rest run in the smallest that holds it", () => {
     const sizes = (count: number) => batchesOf(Array.from({ length: count }), [1, 4, 8]).map(({ size }) => size);
     assert.deepEqual([1, 2, 5, 9, 12, 16].map(sizes), [[1], [4], [8], [8, 1], [8, 4], [8, 8]]);
+  });
+});
+
+describe("replicas on the CPU", () => {
+  it("share one set of weights: each part is loaded once", async () => {
+    let loads = 0;
+    const count = (original: typeof TorchModule.load) =>
+      function (this: typeof TorchModule, ...args: Parameters<typeof TorchModule.load>) {
+        loads++;
+        return original.apply(this, args);
+      };
+    await withMethod(TorchModule, "load", count, async () => {
+      await using blip = await NeuronBlip.fromPretrained(demoModel, { numModels: 3, threads: 1 });
+      const questions = ["what is in the picture?", "how many shapes are there?", "is there a star?"];
+      const answers = await Promise.all(questions.map((question) => blip.answer(coffee, question, short)));
+      for (const [i, question] of questions.entries()) {
+        assert.deepEqual(await blip.answer(coffee, question, short), answers[i]);
+      }
+    });
+    assert.equal(loads, 3);
+  });
+
+  it("keep the weights until the last that uses them is disposed", async () => {
+    await using executor = new Executor({ threads: 1 });
+    const first = await TorchModule.load(fixture("modules/resnet.pt"));
+    const second = first.shareOn(executor);
+    const pixels = Tensor.zeros("float32", [1, 3, 32, 32]);
+    const expected = await first.forward<Tensor>([pixels]);
+    await first.dispose();
+    await assert.rejects(first.forward([pixels]), fails("DISPOSED"));
+    assert.throws(() => first.shareOn(executor), fails("DISPOSED"));
+    assert.deepEqual((await second.forward<Tensor>([pixels])).data, expected.data);
+    await second.dispose();
+    await assert.rejects(second.forward([pixels]), fails("DISPOSED"));
   });
 });

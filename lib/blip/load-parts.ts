@@ -75,7 +75,10 @@ export async function loadReplicas(
         parts.set(name, new CompiledPart(modules));
         for (const batchSize of batchSizesOf(manifest)) {
           const file = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
-          const module = await TorchModule.load(file, { ...options, executor });
+          const first = loaded[0]?.parts.get(name)?.moduleFor(batchSize);
+          // On the CPU replicas share the first one's weights; each NeuronCore holds its own.
+          const shared = first && !first.usesNeuron ? first.shareOn(executor) : undefined;
+          const module = shared ?? (await TorchModule.load(file, { ...options, executor }));
           modules.set(batchSize, module);
           checkInputCount(name, module, names);
         }

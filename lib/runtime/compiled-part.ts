@@ -18,6 +18,10 @@ export class CompiledPart {
     return [...this.#modules.values()];
   }
 
+  moduleFor(batchSize: number): TorchModule | undefined {
+    return this.#modules.get(batchSize);
+  }
+
   /** One of its files, for messages. */
   get path(): string {
     return (this.modules[0] as TorchModule).path;

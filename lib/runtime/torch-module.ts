@@ -34,6 +34,8 @@ export class TorchModule implements AsyncDisposable {
   readonly #executor: Executor;
   readonly #ownsExecutor: boolean;
   readonly #running = new Set<Promise<unknown>>();
+  /** How many objects use the native module. */
+  readonly #users: { count: number };
   #disposed: Promise<void> | undefined;
 
   private constructor(
@@ -42,7 +44,10 @@ export class TorchModule implements AsyncDisposable {
     usesNeuron: boolean,
     executor: Executor,
     ownsExecutor: boolean,
+    users = { count: 0 },
   ) {
+    this.#users = users;
+    this.#users.count++;
     this.path = path;
     this.signature = loaded.signature;
     this.usesNeuron = usesNeuron;
@@ -136,6 +141,17 @@ export class TorchModule implements AsyncDisposable {
     }
   }
 
+  /**
+   * The same module on another executor's threads, with the same weights: for replicas on the CPU. A module of Neuron must be
+   * loaded for each core instead. The weights are freed with the last object that uses them.
+   * @throws NeuronBlipError `DISPOSED`.
+   */
+  shareOn(executor: Executor): TorchModule {
+    if (this.#disposed) throw disposedError(this.path);
+    const loaded = { handle: this.#handle, signature: this.signature };
+    return new TorchModule(this.path, loaded, this.usesNeuron, executor, false, this.#users);
+  }
+
   /** Frees the module when the calls made before are done; later calls get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
     this.#disposed ??= this.#release();
@@ -149,10 +165,12 @@ export class TorchModule implements AsyncDisposable {
   async #release(): Promise<void> {
     // With several threads a call may still run on another than the one that frees the module.
     await Promise.allSettled(this.#running);
-    try {
-      await native().releaseModule(this.#handle);
-    } catch (error) {
-      throw fromNative(error);
+    if (--this.#users.count === 0) {
+      try {
+        await native().releaseModule(this.#handle);
+      } catch (error) {
+        throw fromNative(error);
+      }
     }
     if (this.#ownsExecutor) await this.#executor.close();
   }
