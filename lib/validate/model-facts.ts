@@ -1,13 +1,11 @@
 import { basename, join, resolve } from "node:path";
 import { readBlipConfig } from "../blip/blip-config.js";
 import { checkModelDirectory } from "../blip/load-parts.js";
+import type { TensorSpec } from "../blip/manifest.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import type { ModelFacts } from "./report.js";
 
-export interface TensorFacts {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
+export type TensorFacts = Pick<TensorSpec, "name" | "shape">;
 
 /** What the manifest says of a part. */
 export interface PartFacts {

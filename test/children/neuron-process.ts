@@ -39,7 +39,10 @@ let cache = "";
 
 /** For `before`: builds the stand-ins, where they are not, and skips the tests on hosts without. */
 export async function prepareStandIns(this: Mocha.Context): Promise<void> {
-  if (process.platform !== "linux") this.skip();
+  if (process.platform !== "linux") {
+    console.log("    skipped: the Neuron runtime, and so its stand-ins, are for Linux only; CI runs these there");
+    this.skip();
+  }
   this.timeout(15 * 60_000);
   libraries = await buildStandIns();
   // One for all, so that the library is tried out once.
