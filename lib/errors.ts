@@ -77,7 +77,10 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${JSON.stringify(signal)}.`);
   }
-  if (signal?.aborted) {
-    throw new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: signal.reason });
-  }
+  if (signal?.aborted) throw abortedError(signal);
+}
+
+/** The error of a call whose signal was aborted, with the signal's reason as its cause. */
+export function abortedError({ reason }: AbortSignal): NeuronBlipError {
+  return new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: reason });
 }

@@ -62,18 +62,21 @@ export interface Native {
   releaseModule(module: ModuleHandle): Promise<void>;
 
   /**
-   * Pillow's bicubic resize of packed RGB or RGBA (alpha ignored) bytes to packed RGB.
-   * @param borrow read `pixels` in place instead of copying them: only for a buffer that no user code can reach and detach
+   * Turns a picture by its EXIF orientation, resizes it as Pillow's bicubic filter does, and looks its samples up in a table
+   * of 256 values for each of red, green and blue. It keeps its thread busy: it is for Workers.
+   * @param pixels packed RGB or RGBA (alpha ignored), as stored
+   * @returns [3, outHeight, outWidth]
    */
-  resizeBicubic(
+  preparePixels(
     pixels: Uint8Array,
     width: number,
     height: number,
     channels: 3 | 4,
+    orientation: number,
     outWidth: number,
     outHeight: number,
-    borrow: boolean,
-  ): Promise<Uint8Array>;
+    tables: Float32Array,
+  ): Float32Array<ArrayBuffer>;
 
   /** Loads a shared library for as long as the process lives. */
   loadLibrary(path: string): void;

@@ -1,15 +1,12 @@
 #include "image_ops.h"
 
-#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <limits>
-#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "errors.h"
@@ -18,11 +15,12 @@
 namespace neuron_blip {
 namespace {
 
-constexpr const char* kTooLarge = "There is not enough memory to resize the picture.";
+constexpr size_t kOutChannels = 3;
+constexpr size_t kByteValues = 256;
 
-CodedError Invalid(const std::string& message) { return CodedError("INVALID_INPUT", "resizeBicubic: " + message); }
+CodedError Invalid(const std::string& message) { return CodedError("INVALID_INPUT", "preparePixels: " + message); }
 
-int SizeArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
+int IntArgument(const Napi::CallbackInfo& info, size_t index, const char* name) {
   const Napi::Value value = info[index];
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
   if (!(number >= 1 && number <= std::numeric_limits<int>::max()) || number != std::floor(number)) {
@@ -32,115 +30,72 @@ int SizeArgument(const Napi::CallbackInfo& info, size_t index, const char* name)
   return static_cast<int>(number);
 }
 
-/// A picture and the size it shall have.
-struct ResizeTask {
-  const uint8_t* pixels;
-  int width;
-  int height;
-  int channels;
-  int out_width;
-  int out_height;
-};
-
-/// Resizes on libuv's thread pool: the work holds no lock, no libtorch and no JavaScript value, and always ends.
-class ResizeWorker : public Napi::AsyncWorker {
- public:
-  /// @param array what holds the task's pixels. It is copied on this thread, since JavaScript may detach or shrink its
-  /// buffer while the work is under way; where the caller promises that nobody can (`borrow`), it is kept alive and
-  /// read in place.
-  ResizeWorker(Napi::Env env, const ResizeTask& task, const Napi::Uint8Array& array, bool borrow)
-      : Napi::AsyncWorker(env, "neuron_blip_resize"), deferred_(Napi::Promise::Deferred::New(env)), task_(task) {
-    if (borrow) {
-      borrowed_ = Napi::Persistent(array.As<Napi::Object>());
-    } else {
-      copy_.assign(task.pixels, task.pixels + array.ElementLength());
-      task_.pixels = copy_.data();
-    }
+Napi::TypedArray ArrayArgument(const Napi::CallbackInfo& info, size_t index, napi_typedarray_type type,
+                               const char* message) {
+  if (!info[index].IsTypedArray() || info[index].As<Napi::TypedArray>().TypedArrayType() != type) {
+    throw Invalid(message);
   }
+  return info[index].As<Napi::TypedArray>();
+}
 
-  Napi::Promise Promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    try {
-      result_ =
-          ResizeBicubic(task_.pixels, task_.width, task_.height, task_.channels, task_.out_width, task_.out_height);
-    } catch (const std::bad_alloc&) {
-      Fail("OUT_OF_MEMORY", kTooLarge);
-    } catch (const std::length_error&) {  // beyond what memory can be addressed
-      Fail("OUT_OF_MEMORY", kTooLarge);
-    } catch (const std::exception& error) {
-      Fail("INVALID_INPUT", error.what());
-    } catch (...) {
-      Fail("EXECUTION_FAILED", "The native addon caught an unknown exception.");
-    }
+/// Packed RGB bytes to planes of pixel values, by a table of 256 values for each channel.
+void Normalize(const std::vector<uint8_t>& rgb, const float* tables, float* out) {
+  const size_t plane = rgb.size() / kOutChannels;
+  for (size_t channel = 0; channel < kOutChannels; ++channel) {
+    const float* table = tables + channel * kByteValues;
+    const uint8_t* in = rgb.data() + channel;
+    for (size_t i = 0; i < plane; ++i, in += kOutChannels) *out++ = table[*in];
   }
+}
 
-  void OnOK() override {
-    try {
-      Napi::Uint8Array array = Napi::Uint8Array::New(Env(), result_.size());
-      std::copy(result_.begin(), result_.end(), array.Data());
-      deferred_.Resolve(array);
-    } catch (const Napi::Error& error) {
-      deferred_.Reject(error.Value());
-    }
+/// preparePixels(pixels, width, height, channels, orientation, outWidth, outHeight, tables): Float32Array
+/// It keeps its thread busy: it is for Workers.
+Napi::Value PreparePixelsEntry(const Napi::CallbackInfo& info) {
+  const auto pixels = ArrayArgument(info, 0, napi_uint8_array, "pixels must be a Uint8Array.").As<Napi::Uint8Array>();
+  const StoredPicture picture{
+      pixels.Data(),
+      IntArgument(info, 1, "width"),
+      IntArgument(info, 2, "height"),
+      IntArgument(info, 3, "channels"),
+      IntArgument(info, 4, "orientation"),
+  };
+  const int out_width = IntArgument(info, 5, "outWidth");
+  const int out_height = IntArgument(info, 6, "outHeight");
+  const auto tables =
+      ArrayArgument(info, 7, napi_float32_array, "tables must be a Float32Array.").As<Napi::Float32Array>();
+  if (tables.ElementLength() != kOutChannels * kByteValues) throw Invalid("tables must have 256 values per channel.");
+  if (picture.channels != 3 && picture.channels != 4) {
+    throw Invalid("channels must be 3 (RGB) or 4 (RGBA), not " + std::to_string(picture.channels) + ".");
   }
-
-  void OnError(const Napi::Error& error) override {
-    deferred_.Reject(ToJsError(Env(), code_, error.Message()).Value());
-  }
-
- private:
-  void Fail(const char* code, const std::string& message) {
-    code_ = code;
-    SetError(message);
-  }
-
-  Napi::Promise::Deferred deferred_;
-  ResizeTask task_;
-  std::vector<uint8_t> copy_;
-  Napi::ObjectReference borrowed_;
-  std::vector<uint8_t> result_;
-  std::string code_;
-};
-
-/// resizeBicubic(pixels, width, height, channels, outWidth, outHeight, borrow): Promise<Uint8Array>
-Napi::Value ResizeBicubicEntry(const Napi::CallbackInfo& info) {
-  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    throw Invalid("pixels must be a Uint8Array.");
-  }
-  const auto pixels = info[0].As<Napi::Uint8Array>();
-  ResizeTask task{};
-  task.pixels = pixels.Data();
-  task.width = SizeArgument(info, 1, "width");
-  task.height = SizeArgument(info, 2, "height");
-  task.channels = SizeArgument(info, 3, "channels");
-  task.out_width = SizeArgument(info, 4, "outWidth");
-  task.out_height = SizeArgument(info, 5, "outHeight");
-  if (task.channels != 3 && task.channels != 4) {
-    throw Invalid("channels must be 3 (RGB) or 4 (RGBA), not " + std::to_string(task.channels) + ".");
+  if (picture.orientation > 8) {
+    throw Invalid("orientation must be 1 to 8, not " + std::to_string(picture.orientation) + ".");
   }
   // Two sizes of up to 31 bits and a factor of up to 4 fit into 64 bits.
-  const uint64_t expected =
-      static_cast<uint64_t>(task.width) * static_cast<uint64_t>(task.height) * static_cast<uint64_t>(task.channels);
+  const uint64_t expected = static_cast<uint64_t>(picture.width) * static_cast<uint64_t>(picture.height) *
+                            static_cast<uint64_t>(picture.channels);
   if (pixels.ElementLength() != expected) {
-    throw Invalid("a picture of " + std::to_string(task.width) + " x " + std::to_string(task.height) + " with " +
-                  std::to_string(task.channels) + " channels has " + std::to_string(expected) + " bytes, not " +
+    throw Invalid("a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) + " with " +
+                  std::to_string(picture.channels) + " channels has " + std::to_string(expected) + " bytes, not " +
                   std::to_string(pixels.ElementLength()) + ".");
   }
 
-  const bool borrow = info[6].IsBoolean() && info[6].As<Napi::Boolean>();
-  auto worker = std::make_unique<ResizeWorker>(info.Env(), task, pixels, borrow);
-  const Napi::Promise promise = worker->Promise();
-  worker->Queue();
-  static_cast<void>(worker.release());  // deletes itself once it has settled the promise
-  return promise;
+  constexpr const char* kTooLarge = "There is not enough memory to resize the picture.";
+  try {
+    const std::vector<uint8_t> rgb = ResizeBicubic(picture, out_width, out_height);
+    Napi::Float32Array values = Napi::Float32Array::New(info.Env(), rgb.size());
+    Normalize(rgb, tables.Data(), values.Data());
+    return values;
+  } catch (const std::bad_alloc&) {
+    throw CodedError("OUT_OF_MEMORY", kTooLarge);
+  } catch (const std::length_error&) {  // beyond what memory can be addressed
+    throw CodedError("OUT_OF_MEMORY", kTooLarge);
+  }
 }
 
 }  // namespace
 
 void RegisterImageOps(Napi::Env env, Napi::Object exports) {
-  Export<ResizeBicubicEntry>(env, exports, "resizeBicubic");
+  Export<PreparePixelsEntry>(env, exports, "preparePixels");
 }
 
 }  // namespace neuron_blip

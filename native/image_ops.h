@@ -4,7 +4,7 @@
 
 namespace neuron_blip {
 
-/// Adds `resizeBicubic` to the addon's exports.
+/// Adds `preparePixels` to the addon's exports.
 void RegisterImageOps(Napi::Env env, Napi::Object exports);
 
 }  // namespace neuron_blip

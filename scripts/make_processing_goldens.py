@@ -24,7 +24,7 @@ import tifffile
 import tokenizers
 import transformers
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from transformers import BertTokenizerFast
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +52,16 @@ SMALL_RESIZES = [
     ((1, 401), (3, 5)),
     ((3, 290), (4, 6)),
     ((2, 500), (3, 7)),
+    # Rows of about the 16 bytes that are read at a time, and taps of about the four that are added up at a time.
+    ((6, 2), (3, 2)),
+    ((11, 3), (4, 2)),
+    ((16, 3), (15, 2)),
+    ((17, 2), (4, 3)),
+    ((33, 9), (8, 4)),
+    ((64, 5), (63, 3)),
 ]
+# The same, of sizes that are resized in bands, by several threads.
+LARGE_RESIZES = [((1500, 1400), (96, 64)), ((2100, 1000), (2100, 7)), ((40, 60000), (12, 11)), ((5000, 450), (3, 450))]
 
 TEXTS = [
     "how many dogs are in the picture?",
@@ -234,8 +243,6 @@ def make_formats(folder: Path) -> None:
     # Kinds that are refused.
     photograph.convert("CMYK").save(folder / "cmyk.tiff")
     tifffile.imwrite(folder / "planar.tiff", np.moveaxis(pixels, 2, 0), planarconfig="separate", photometric="rgb")
-    photograph.save(folder / "picture.webp", lossless=True)
-
     exif = Image.Exif()
     for orientation in range(1, 9):
         exif[0x0112] = orientation
@@ -245,6 +252,35 @@ def make_formats(folder: Path) -> None:
             stored.save(folder / f"orientation-{orientation}.tiff", exif=exif)
     exif[0x0112] = 6
     photograph.save(folder / "orientation-6.jpg", exif=exif, quality=95, subsampling=0)
+
+    make_jpegs(folder, photograph)
+    photograph.save(folder / "picture.webp", lossless=True)
+    photograph.save(folder / "lossy.webp")
+    rgba.save(folder / "alpha.webp", lossless=True, exact=True)
+    photograph.save(folder / "animated.webp", save_all=True, append_images=[photograph.rotate(180)], duration=100)
+    photograph.save(folder / "orientation-6.webp", exif=exif)
+
+
+def make_jpegs(folder: Path, photograph: Image.Image) -> None:
+    """Kinds of JPEG: samplings of colour, greyscale, CMYK, and a colour profile, which is not to be applied."""
+    photograph.convert("L").save(folder / "gray.jpg")
+    photograph.convert("CMYK").save(folder / "cmyk.jpg")
+    photograph.save(folder / "420.jpg", quality=80)
+    photograph.save(folder / "422-progressive.jpg", subsampling=1, progressive=True)
+    # A profile that takes red for green: that of sRGB with the names of two colours exchanged.
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exchanged = profile.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+    photograph.save(folder / "profile.jpg", icc_profile=exchanged)
+    # Samplings that Pillow does not write, with as many blocks: the pixels are in disorder, but there.
+    square = photograph.resize((128, 128), BICUBIC)
+    for name, subsampling, written, wanted in (("440", 1, 0x21, 0x12), ("411", 2, 0x22, 0x41)):
+        path = folder / f"{name}.jpg"
+        square.save(path, subsampling=subsampling, quality=50)
+        data = bytearray(path.read_bytes())
+        sampling = data.index(b"\xff\xc0") + 11  # the first component's
+        assert data[sampling] == written
+        data[sampling] = wanted
+        path.write_bytes(data)
 
 
 def rgb_of(path: Path) -> NDArray[np.uint8]:
@@ -274,15 +310,19 @@ def image_goldens(folder: Path) -> dict[str, object]:
     for source, target in SMALL_RESIZES:
         pixels = Image.fromarray(computed_pixels(*source)).resize(target, BICUBIC)
         small.append({"source": source, "target": target, "pixels": np.array(pixels).flatten().tolist()})
-    decoded = {}
+    large = []
+    for source, target in LARGE_RESIZES:
+        pixels = Image.fromarray(computed_pixels(*source)).resize(target, BICUBIC)
+        large.append({"source": source, "target": target, "sha256": sha256(np.array(pixels))})
+    decoded, by_sharp = {}, {}
     for path in sorted(folder.iterdir()):
-        lossy = path.suffix == ".jpg"
-        if path.name in PHOTOGRAPHS or path.name in ("cmyk.tiff", "planar.tiff", "picture.webp") or lossy:
+        if path.name in PHOTOGRAPHS or path.name in ("cmyk.tiff", "planar.tiff", "cmyk.jpg"):
             continue
         rgb = rgb_of(path)
-        decoded[path.name] = {"width": rgb.shape[1], "height": rgb.shape[0], "sha256": sha256(rgb)}
+        goldens = by_sharp if path.suffix in (".jpg", ".webp") else decoded
+        goldens[path.name] = {"width": rgb.shape[1], "height": rgb.shape[0], "sha256": sha256(rgb)}
     lossy = {}
-    for name in (JPEG, "orientation-6.jpg"):
+    for name in (JPEG, "orientation-6.jpg", "420.jpg", "422-progressive.jpg", "gray.jpg", "profile.jpg", "cmyk.jpg"):
         rgb = rgb_of(folder / name)
         thumbnail = Image.fromarray(rgb).resize((12, 12), BICUBIC)
         lossy[name] = {
@@ -294,8 +334,10 @@ def image_goldens(folder: Path) -> dict[str, object]:
         "versions": {"pillow": PIL.__version__, "transformers": transformers.__version__, "numpy": np.__version__},
         "resized": resized,
         "small": small,
+        "large": large,
         "pixelValues": pixel_values,
         "decoded": decoded,
+        "decodedBySharp": by_sharp,
         "jpeg": lossy,
     }
 

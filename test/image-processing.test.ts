@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,8 +18,7 @@ import {
 } from "neuron-blip";
 import { makeTokenizerJson } from "./bert-vocabulary.ts";
 import { fails, fixture } from "./helpers.ts";
-
-type Size = [width: number, height: number];
+import { computedPixels, resize, rgbOf, type Size, sha256 } from "./pixels.ts";
 
 interface Goldens {
   resized: { picture: string; size: Size; sha256: string }[];
@@ -30,46 +28,11 @@ interface Goldens {
   jpeg: Record<string, { width: number; height: number; thumbnail: number[] }>;
 }
 
+const DECODERS = ["sharp", "jimp"] as const;
+
 const goldens: Goldens = JSON.parse(readFileSync(fixture("image-goldens.json"), "utf8"));
 const picture = (name: string) => join(fixture("pictures"), name);
 const root = fileURLToPath(new URL("..", import.meta.url));
-
-function sha256(data: NodeJS.TypedArray): string {
-  return createHash("sha256").update(data).digest("hex");
-}
-
-/** A picture's RGB bytes. */
-function rgbOf({ data, width, height, channels }: RawImage): Uint8Array {
-  return Uint8Array.from(
-    { length: width * height * 3 },
-    (_, i) => data[Math.floor(i / 3) * channels + (i % 3)] as number,
-  );
-}
-
-/** A processor that only resizes: its pixel values are bytes. */
-function resizer([width, height]: Size): BlipImageProcessor {
-  return new BlipImageProcessor({ size: { width, height }, doRescale: false, doNormalize: false });
-}
-
-/** A picture resized by the public route, as RGB bytes. */
-async function resize(source: ImageSource, size: Size): Promise<Uint8Array> {
-  const { data, shape } = await resizer(size).preprocess(source);
-  const [, , height, width] = shape as [number, number, number, number];
-  assert.deepEqual([width, height], size);
-  const plane = width * height;
-  return Uint8Array.from({ length: plane * 3 }, (_, i) => data[(i % 3) * plane + Math.floor(i / 3)] as number);
-}
-
-/** The pixels that make_processing_goldens.py computes. */
-function computedPixels([width, height]: Size): RawImage {
-  const data = new Uint8Array(width * height * 3);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) data[i++] = (x * x * 31 + y * y * 17 + x * y * 7 + c * 101) % 256;
-    }
-  }
-  return { data, width, height, channels: 3 };
-}
 
 /** A grayscale PNG of zeros. */
 function blackPng(width: number, height: number, rows = deflateSync(Buffer.alloc((width + 1) * height))): Buffer {
@@ -244,21 +207,23 @@ describe("loadImage", () => {
   it("decodes lossless formats to Pillow's pixels, turned by their EXIF orientation", async () => {
     const names = Object.keys(goldens.decoded);
     assert(names.length >= 35);
-    for (const name of names) {
-      const image = await loadImage(picture(name));
-      const {
-        width,
-        height,
-        sha256: expected,
-      } = goldens.decoded[name] as { width: number; height: number; sha256: string };
-      assert.deepEqual([image.width, image.height], [width, height], name);
-      assert.equal(sha256(rgbOf(image)), expected, name);
+    for (const decoder of DECODERS) {
+      for (const name of names) {
+        const image = await loadImage(picture(name), { decoder });
+        const {
+          width,
+          height,
+          sha256: expected,
+        } = goldens.decoded[name] as { width: number; height: number; sha256: string };
+        assert.deepEqual([image.width, image.height], [width, height], name);
+        assert.equal(sha256(rgbOf(image)), expected, `${name} by ${decoder}`);
+      }
     }
   });
 
-  it("decodes JPEG close to Pillow, turned once", async () => {
+  it("decodes JPEG close to Pillow without sharp, turned once", async () => {
     for (const [name, { width, height, thumbnail }] of Object.entries(goldens.jpeg)) {
-      const image = await loadImage(picture(name));
+      const image = await loadImage(picture(name), { decoder: "jimp" });
       assert.deepEqual([image.width, image.height], [width, height], name);
       const ours = await resize(image, [12, 12]);
       const difference = Math.max(...thumbnail.map((value, i) => Math.abs(value - (ours[i] as number))));
@@ -307,6 +272,19 @@ describe("loadImage", () => {
     }
   });
 
+  it("decodes very large pictures, too, up to the limit that it is given", async () => {
+    const huge = blackPng(6000, 6000);
+    const images = await Promise.all([loadImage(huge), loadImage(huge), loadImage(picture("rgb.png"))]);
+    assert.deepEqual(
+      images.map(({ width, height }) => width * height),
+      [36_000_000, 36_000_000, 45 * 33],
+    );
+    await assert.rejects(
+      loadImage(huge, { maxPixels: 35_000_000 }),
+      fails("IMAGE_TOO_LARGE", /6000 x 6000 = 36000000 pixels, more than the limit of 35000000/),
+    );
+  });
+
   it("leaves the event loop free while it decodes", async () => {
     let turns = 0;
     let loading = true;
@@ -342,7 +320,10 @@ describe("loadImage", () => {
 
     it("names what it got instead of a picture", async () => {
       await rejects(Buffer.alloc(0), "INVALID_IMAGE", /empty \(0 bytes\)/);
-      await rejects(picture("picture.webp"), "INVALID_IMAGE", /picture\.webp.*its format is WebP.*Convert it to PNG/);
+      await assert.rejects(
+        loadImage(picture("picture.webp"), { decoder: "jimp" }),
+        fails("INVALID_IMAGE", /picture\.webp.*its format is WebP.*install sharp.*convert it to PNG/),
+      );
       await rejects(Buffer.from("\0\0\0\x1cftypavif\0\0\0\0", "latin1"), "INVALID_IMAGE", /AVIF/);
       await rejects(Buffer.from("\0\0\0\x18ftypheic\0\0\0\0", "latin1"), "INVALID_IMAGE", /HEIC/);
       await rejects(Buffer.from('<?xml version="1.0"?>\n<svg/>'), "INVALID_IMAGE", /SVG/);
@@ -373,18 +354,23 @@ describe("loadImage", () => {
     it("refuses truncated files of every format", async () => {
       for (const name of readdirSync(fixture("pictures"))) {
         const file = readFileSync(picture(name));
-        if (file.length > 60_000 || ["cmyk.tiff", "planar.tiff", "picture.webp"].includes(name)) continue;
-        const whole = await loadImage(file);
-        for (const part of [0.02, 0.2, 0.5, 0.9]) {
-          const end = Math.floor(file.length * part);
-          let image: RawImage | undefined;
-          try {
-            image = await loadImage(file.subarray(0, end));
-          } catch (error) {
-            fails("INVALID_IMAGE")(error);
+        if (file.length > 60_000 || ["cmyk.tiff", "planar.tiff"].includes(name)) continue;
+        for (const decoder of name.endsWith(".webp") ? ["sharp" as const] : DECODERS) {
+          const whole = await loadImage(file, { decoder });
+          for (const part of [0.02, 0.2, 0.5, 0.9]) {
+            const end = Math.floor(file.length * part);
+            let image: RawImage | undefined;
+            try {
+              image = await loadImage(file.subarray(0, end), { decoder });
+            } catch (error) {
+              fails("INVALID_IMAGE")(error);
+            }
+            // What a file has behind its pixels may be missing.
+            if (image) {
+              const message = `${name}, ${end} of ${file.length} bytes, by ${decoder}`;
+              assert.deepEqual(rgbOf(image), rgbOf(whole), message);
+            }
           }
-          // What a file has behind its pixels may be missing.
-          if (image) assert.deepEqual(rgbOf(image), rgbOf(whole), `${name}, ${end} of ${file.length} bytes`);
         }
       }
       await rejects(readFileSync(picture("chelsea.png")).subarray(0, 100_000), "INVALID_IMAGE");
@@ -415,7 +401,9 @@ describe("loadImage", () => {
       const file = blackPng(8, 8, deflateSync(Buffer.alloc(50_000_000)));
       file[28] = 1; // interlaced
       file.writeUInt32BE(checksum(file.subarray(12, 29)), 29);
-      await rejects(file, "INVALID_IMAGE");
+      await assert.rejects(loadImage(file, { decoder: "jimp" }), fails("INVALID_IMAGE"));
+      // libpng reads the 64 pixels and leaves the rest alone.
+      assert.equal((await loadImage(file, { decoder: "sharp" })).width, 8);
     });
 
     it("stops at an aborted signal", async () => {

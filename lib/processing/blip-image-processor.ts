@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
-import { fromNative, native } from "../native.js";
 import { Tensor } from "../tensor.js";
-import { type ImageSource, type LoadImageOptions, loadPixels, type RawImage } from "./load-image.js";
+import type { PixelTarget } from "./decode-worker.js";
+import { DECODED_AT_A_TIME, type ImageSource, type LoadImageOptions, loadPixelValues } from "./load-image.js";
 
 /** Pillow's number for bicubic resampling, the only one that is implemented. */
 const BICUBIC = 3;
@@ -42,15 +42,17 @@ const DEFAULTS = {
  */
 export class BlipImageProcessor {
   readonly config: Required<BlipImageProcessorConfig>;
-  /** The pixel value of each byte, for each channel. */
-  readonly #tables: readonly Float32Array[];
+  readonly #target: PixelTarget;
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
     const given = Object.entries(config).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);
-    this.#tables = [0, 1, 2].map((channel) => makeTable(this.config, channel));
+    const { size, doResize } = this.config;
+    const tables = new Float32Array(3 * 256);
+    for (const channel of [0, 1, 2]) tables.set(makeTable(this.config, channel), channel * 256);
+    this.#target = { width: size.width, height: size.height, doResize, tables };
   }
 
   /**
@@ -71,9 +73,10 @@ export class BlipImageProcessor {
   }
 
   /**
-   * Loads and prepares one picture or several.
+   * Loads and prepares one picture or several, on worker threads.
    * @returns float32 [n, 3, height, width]
-   * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `ABORTED`
+   * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `ABORTED`; of several pictures that fail, the
+   * first one's
    */
   async preprocess(
     images: ImageSource | readonly ImageSource[],
@@ -83,51 +86,24 @@ export class BlipImageProcessor {
     if (sources.length === 0) throw new NeuronBlipError("INVALID_INPUT", "There is no picture in the list.");
     const { height, width } = this.config.size;
     const pixelValues = Tensor.zeros("float32", [sources.length, 3, height, width]);
-    try {
-      for (const [i, source] of sources.entries()) {
-        const { image, isCallersMemory } = await loadPixels(source, options);
-        const pixels = await this.#resize(image, !isCallersMemory);
-        this.#normalize(pixels, pixelValues.data.subarray(i * 3 * height * width, (i + 1) * 3 * height * width));
+    const failures = new Map<number, unknown>();
+    let next = 0;
+    // One more than are decoded at a time is read meanwhile.
+    const lanes = Array.from({ length: Math.min(sources.length, DECODED_AT_A_TIME + 1) }, async () => {
+      while (next < sources.length && failures.size === 0) {
+        const i = next++;
+        try {
+          const values = await loadPixelValues(sources[i] as ImageSource, this.#target, options);
+          pixelValues.data.set(values, i * 3 * height * width);
+        } catch (error) {
+          failures.set(i, error);
+        }
       }
-      return pixelValues;
-    } catch (error) {
-      pixelValues.dispose();
-      throw error;
-    }
-  }
-
-  /** The picture at the model's size. */
-  async #resize(image: RawImage, borrow: boolean): Promise<RawImage> {
-    const { height, width } = this.config.size;
-    if (image.width === width && image.height === height) return image;
-    if (!this.config.doResize) {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        `The picture is ${image.width} x ${image.height} pixels, not ${width} x ${height}, and doResize is false.`,
-      );
-    }
-    try {
-      const { data, channels } = image;
-      const resized = await native().resizeBicubic(data, image.width, image.height, channels, width, height, borrow);
-      return { data: resized, width, height, channels: 3 };
-    } catch (error) {
-      throw fromNative(error);
-    }
-  }
-
-  #normalize({ data, channels }: RawImage, target: Float32Array): void {
-    const size = target.length / 3;
-    if (data.length !== size * channels) {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        `The picture's pixels are gone: ${data.length} of ${size * channels} bytes are left. ` +
-          "Do not transfer or resize their buffer before the call has ended.",
-      );
-    }
-    for (const [channel, table] of this.#tables.entries()) {
-      const plane = target.subarray(channel * size, (channel + 1) * size);
-      for (let i = 0, from = channel; i < size; i++, from += channels) plane[i] = table[data[from] as number] as number;
-    }
+    });
+    await Promise.all(lanes);
+    if (failures.size === 0) return pixelValues;
+    pixelValues.dispose();
+    throw failures.get(Math.min(...failures.keys()));
   }
 }
 

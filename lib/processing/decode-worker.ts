@@ -1,31 +1,103 @@
-/** The worker thread that decodes pictures; its other side is decoder.ts. */
+/** The worker thread that decodes pictures and prepares them for the model; its other side is decode-thread.ts. */
 import { parentPort } from "node:worker_threads";
 import { messageOf } from "../errors.js";
-import { decodeImage } from "./decode-image.js";
-import type { RawImage } from "./raw-image.js";
+import { native } from "../native.js";
+import { decodeImage, type ImageDecoder } from "./decode-image.js";
+import { applyOrientation } from "./formats/exif.js";
+import { readImageHeader } from "./image-size.js";
+import type { RawImage, StoredImage } from "./raw-image.js";
 
-export interface DecodeRequest {
-  readonly file: Uint8Array;
-  readonly maxPixels: number;
+/** What the model takes. */
+export interface PixelTarget {
+  readonly width: number;
+  readonly height: number;
+  /** Whether a picture of another size is resized; else it is an error. */
+  readonly doResize: boolean;
+  /** The pixel values of each byte: 256 of red, of green and of blue. */
+  readonly tables: Float32Array<ArrayBuffer>;
 }
 
-export type DecodeReply = { readonly image: RawImage } | { readonly reason: string };
+/** An encoded picture. */
+export interface DecodeRequest {
+  readonly file: Uint8Array<ArrayBuffer>;
+  /** A picture that declares more is given back. */
+  readonly maxPixels: number;
+  readonly decoder: ImageDecoder;
+}
+
+/** What to work on, and what to make of it: pixel values, or the picture's pixels where there is no target. */
+export interface WorkRequest {
+  readonly source: DecodeRequest | RawImage;
+  readonly target: PixelTarget | undefined;
+}
+
+export type WorkReply =
+  /** The picture's declared size. Another reply follows. */
+  | { readonly kind: "header"; readonly width: number; readonly height: number }
+  /** Of the thread's installation, for the user. Another reply follows. */
+  | { readonly kind: "warning"; readonly message: string }
+  /** It declares more pixels than it may; here is its file. */
+  | { readonly kind: "large"; readonly width: number; readonly height: number; readonly file: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "image"; readonly image: RawImage }
+  /** [3, height, width] */
+  | { readonly kind: "values"; readonly values: Float32Array<ArrayBuffer> }
+  /** `code` is that of an error which is not the file's. */
+  | { readonly kind: "error"; readonly reason: string; readonly code?: string };
 
 // The TIFF and GIF decoders print to the console about what they find; the process's output is not theirs.
 console.log = () => {};
 
-parentPort?.on("message", async ({ file, maxPixels }: DecodeRequest) => {
+parentPort?.on("message", async ({ source, target }: WorkRequest) => {
   try {
-    const image = await decodeImage(Buffer.from(file.buffer, file.byteOffset, file.byteLength), maxPixels);
-    // Only memory of its own can change threads: a Buffer may share Node's pool.
-    const whole = image.data.byteLength === image.data.buffer.byteLength;
-    const data = whole ? image.data : new Uint8Array(image.data);
-    reply({ image: { ...image, data } }, [data.buffer as ArrayBuffer]);
+    const stored = "file" in source ? await decode(source) : { ...source, orientation: 1 };
+    if (stored === undefined) return;
+    if (target) replyWithValues(stored, target);
+    else replyWithImage(stored);
   } catch (error) {
-    reply({ reason: messageOf(error) });
+    const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+    reply({ kind: "error", reason: messageOf(error), ...(code !== undefined && { code }) });
   }
 });
 
-function reply(message: DecodeReply, transfer: ArrayBuffer[] = []): void {
+/** Undefined where the picture is larger than it may be. */
+async function decode({ file, maxPixels, decoder }: DecodeRequest): Promise<StoredImage | undefined> {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  const header = readImageHeader(bytes);
+  const { width, height } = header;
+  if (width * height > maxPixels) {
+    reply({ kind: "large", width, height, file }, [file.buffer]);
+    return undefined;
+  }
+  reply({ kind: "header", width, height });
+  try {
+    const warn = (message: string) => reply({ kind: "warning", message });
+    return await decodeImage(bytes, header, { maxPixels, decoder, warn });
+  } catch (error) {
+    // Whatever a decoder calls its errors, they are about the file.
+    throw new Error(messageOf(error), { cause: error });
+  }
+}
+
+function replyWithValues({ data, width, height, channels, orientation }: StoredImage, target: PixelTarget): void {
+  const shown = orientation >= 5 ? [height, width] : [width, height];
+  if (!target.doResize && (shown[0] !== target.width || shown[1] !== target.height)) {
+    const reason = `The picture is ${shown.join(" x ")} pixels, not ${target.width} x ${target.height}, and doResize is false.`;
+    reply({ kind: "error", reason, code: "INVALID_INPUT" });
+    return;
+  }
+  const { preparePixels } = native();
+  const size = [target.width, target.height] as const;
+  const values = preparePixels(data, width, height, channels, orientation, ...size, target.tables);
+  reply({ kind: "values", values }, [values.buffer]);
+}
+
+function replyWithImage(stored: StoredImage): void {
+  const { data, ...image } = applyOrientation(stored);
+  // Only memory of its own can change threads: a Buffer may share Node's pool, or belong to a decoder.
+  const own = Buffer.isBuffer(data) ? new Uint8Array(data) : data;
+  reply({ kind: "image", image: { ...image, data: own } }, [own.buffer as ArrayBuffer]);
+}
+
+function reply(message: WorkReply, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);
 }

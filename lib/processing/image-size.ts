@@ -5,12 +5,14 @@ import { gif } from "./formats/gif.js";
 import { jpeg } from "./formats/jpeg.js";
 import { png } from "./formats/png.js";
 import { tiff } from "./formats/tiff.js";
+import { webp } from "./formats/webp.js";
 
 /** The most pixels that are decoded unless the caller says otherwise: Pillow's own limit, a picture of 256 MB at 24 bits. */
 export const DEFAULT_MAX_PIXELS = 89_478_485;
 
-export const codecs: Readonly<Record<ImageFormat, ImageCodec>> = { jpeg, png, gif, bmp, tiff };
+export const codecs: Readonly<Record<ImageFormat, ImageCodec>> = { jpeg, png, gif, bmp, tiff, webp };
 
+const READABLE = "The formats that can be read are JPEG, PNG, GIF, BMP and TIFF, and WebP where sharp is installed.";
 const CURE =
   "Convert it to PNG or JPEG, or decode it yourself and pass its pixels as { data, width, height, channels }.";
 
@@ -29,7 +31,6 @@ const signatures: readonly [ImageFormat, string][] = [
 
 /** Formats that are known by name only, so that the error can name them: where they have which bytes. */
 const unsupported: readonly [name: string, offset: number, bytes: string][] = [
-  ["WebP", 8, "WEBP"],
   ["AVIF", 4, "ftypavif"],
   ["AVIF", 4, "ftypavis"],
   ["HEIC", 4, "ftyphei"],
@@ -61,13 +62,11 @@ function sniffFormat(file: Buffer): ImageFormat {
   const start = file.toString("latin1", 0, 1024);
   const format = signatures.find(([, bytes]) => start.startsWith(bytes))?.[0];
   if (format) return format;
+  if (start.startsWith("RIFF") && start.startsWith("WEBP", 8)) return "webp";
   const name = nameUnsupported(start);
-  if (name)
-    throw new Error(`its format is ${name}. The formats that can be read are JPEG, PNG, GIF, BMP and TIFF. ${CURE}`);
+  if (name) throw new Error(`its format is ${name}. ${READABLE} ${CURE}`);
   const bytes = file.toString("hex", 0, 8).replace(/..(?=.)/g, "$& ");
-  throw new Error(
-    `it is in no known format (${file.length} bytes, the first are ${bytes}). The formats that can be read are JPEG, PNG, GIF, BMP and TIFF.`,
-  );
+  throw new Error(`it is in no known format (${file.length} bytes, the first are ${bytes}). ${READABLE}`);
 }
 
 /**

@@ -1,10 +1,13 @@
-import { readFile, stat } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
-import { Decoder } from "./decoder.js";
-import { checkPixelLimit, DEFAULT_MAX_PIXELS, readImageHeader } from "./image-size.js";
+import type { ImageDecoder } from "./decode-image.js";
+import type { PixelTarget } from "./decode-worker.js";
+import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
+import { DEFAULT_MAX_PIXELS } from "./image-size.js";
+import { type PictureFile, takePictureFile } from "./picture-file.js";
 import type { RawImage } from "./raw-image.js";
 
+export type { ImageDecoder } from "./decode-image.js";
 export type { RawImage } from "./raw-image.js";
 
 /** Pixels in memory. Without `channels` the length says whether they are RGB or RGBA. */
@@ -21,50 +24,125 @@ export interface JimpLike {
 }
 
 /**
- * Where a picture comes from: the path or file: URL of a JPEG, PNG, GIF, BMP or TIFF file, the bytes of one, an image of
- * Jimp's, or pixels.
+ * Where a picture comes from: the path or file: URL of a JPEG, PNG, GIF, BMP or TIFF file (with sharp also WebP), the bytes of
+ * one, an image of Jimp's, or pixels.
  */
 export type ImageSource = string | URL | Uint8Array | ArrayBuffer | JimpLike | PixelSource;
 
 export interface LoadImageOptions {
   /** The most pixels that an encoded picture may declare; default 89,478,485, which is Pillow's limit. */
   readonly maxPixels?: number;
+  /**
+   * "sharp" decodes by sharp where it is installed and gives Pillow's pixels, else by jimp's decoders; "jimp" by these alone.
+   * Default: what the environment variable NEURON_BLIP_DECODER says, else "sharp".
+   */
+  readonly decoder?: ImageDecoder;
   /** Rejects the call with `ABORTED`, also while the picture waits for its turn to be decoded. */
   readonly signal?: AbortSignal;
 }
 
-const decoder = new Decoder();
+/** Bytes of the caller's that are copied in one turn of the event loop: a few milliseconds' work. */
+const COPIED_AT_ONCE = 2 ** 22;
+
+const pool = new DecoderPool();
+
+/** How many pictures are decoded at a time, unless they are very large. */
+export const DECODED_AT_A_TIME = pool.size;
 
 /**
  * Loads a picture as 8-bit RGB or RGBA pixels. Encoded pictures are decoded on a worker thread, after their declared size
- * has been checked, and turned by their EXIF orientation; of several frames or pages the first is taken.
+ * has been checked, and turned by their EXIF orientation; of several frames or pages the first is taken. A colour profile is
+ * not applied.
  *
- * Pixels equal Pillow's for lossless formats, but for 16-bit grayscale, whose high byte is taken where Pillow clips at 255.
- * JPEG is decoded by jimp, which differs from libjpeg-turbo by a few levels (4:2:0 colour by more along edges).
+ * With sharp (an optional package: `npm install sharp`) pixels equal Pillow's for JPEG, PNG and WebP. CMYK JPEG, 16-bit PNG,
+ * GIF, BMP and TIFF, and without sharp all formats, are decoded by jimp's decoders (BMP by our own). These give Pillow's pixels
+ * for lossless formats, but for 16-bit grayscale, whose high byte is taken where Pillow clips at 255; their JPEG differs from
+ * libjpeg-turbo by a few levels (4:2:0 colour by more along edges).
  *
  * @param source pixels and Jimp's images are not copied: leave them as they are until the call that uses them has ended
  * @throws NeuronBlipError `INVALID_IMAGE` (no such file, unknown format, damaged or truncated), `IMAGE_TOO_LARGE`,
  * `INVALID_INPUT` (not a source of pictures), `ABORTED`
  */
 export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<RawImage> {
-  return (await loadPixels(source, options)).image;
+  const decodeOptions = checkOptions(options);
+  const given = readGivenPixels(source);
+  if (given !== undefined) return given;
+  return afterLoading(source, decodeOptions, (file) => pool.decode(file, decodeOptions));
 }
 
 /**
- * As loadImage, and says whether the pixels are the caller's own memory or were decoded into memory that only the result
- * refers to.
+ * Loads a picture and makes the model's pixel values of it, both on a worker thread.
+ * @returns [3, height, width]
+ * @throws as loadImage; `INVALID_INPUT` for a picture of another size where it is not to be resized
  */
-export async function loadPixels(
+export async function loadPixelValues(
   source: ImageSource,
+  target: PixelTarget,
   options: LoadImageOptions = {},
-): Promise<{ image: RawImage; isCallersMemory: boolean }> {
-  const { maxPixels = DEFAULT_MAX_PIXELS, signal } = options;
-  if (!(maxPixels > 0)) throw invalid(`maxPixels must be a number above 0, not ${String(maxPixels)}.`);
-  throwIfAborted(signal);
+): Promise<Float32Array> {
+  const decodeOptions = checkOptions(options);
   const given = readGivenPixels(source);
-  const image = given ?? (await readFileOrBytes(source, maxPixels, signal));
+  if (given === undefined) {
+    return afterLoading(source, decodeOptions, (file) => pool.decodeToValues(file, target, decodeOptions));
+  }
+  const { signal } = options;
+  const image = await copyPixels(given);
   throwIfAborted(signal);
-  return { image, isCallersMemory: given !== undefined };
+  return pool.toValues(image, target, signal);
+}
+
+function checkOptions({ maxPixels = DEFAULT_MAX_PIXELS, decoder, signal }: LoadImageOptions): DecodeOptions {
+  if (!(maxPixels > 0)) throw invalid(`maxPixels must be a number above 0, not ${String(maxPixels)}.`);
+  const chosen = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");
+  if (chosen !== "sharp" && chosen !== "jimp") {
+    const name = decoder === undefined ? "NEURON_BLIP_DECODER" : "decoder";
+    throw invalid(`${name} must be "sharp" (used where it is installed) or "jimp", not ${JSON.stringify(chosen)}.`);
+  }
+  throwIfAborted(signal);
+  return { maxPixels, decoder: chosen, signal };
+}
+
+/** Reads a file, or takes its bytes, and works on it. */
+async function afterLoading<T>(
+  source: ImageSource,
+  { signal }: DecodeOptions,
+  work: (file: PictureFile) => Promise<T>,
+): Promise<T> {
+  const file = await takePictureFile(source);
+  if (file === undefined) {
+    throw invalid(
+      "A picture is a path, a file: URL, a Buffer or Uint8Array of an encoded picture, a Jimp image, or pixels as " +
+        `{ data, width, height, channels }, not ${source === null ? "null" : `a value of type ${typeof source}`}.`,
+    );
+  }
+  throwIfAborted(signal);
+  try {
+    const result = await work(file);
+    throwIfAborted(signal);
+    return result;
+  } catch (error) {
+    if (error instanceof NeuronBlipError) throw error;
+    const reason = messageOf(error);
+    const end = reason.endsWith(".") ? "" : ".";
+    throw new NeuronBlipError("INVALID_IMAGE", `${file.name} cannot be decoded: ${reason}${end}`, { cause: error });
+  }
+}
+
+/** The caller's pixels in memory of our own, a slice in each turn of the event loop. */
+async function copyPixels(image: RawImage): Promise<RawImage> {
+  const { width, height, channels } = image;
+  const data = new Uint8Array(width * height * channels);
+  for (let at = 0; at < data.length; at += COPIED_AT_ONCE) {
+    await nextTurn();
+    if (image.data.length !== data.length) {
+      throw invalid(
+        `The picture's pixels are gone: ${image.data.length} of ${data.length} bytes are left. ` +
+          "Do not transfer or resize their buffer before the call has ended.",
+      );
+    }
+    data.set(image.data.subarray(at, at + COPIED_AT_ONCE), at);
+  }
+  return { data, width, height, channels };
 }
 
 /** The pixels of a source that is pixels. */
@@ -73,58 +151,6 @@ function readGivenPixels(source: ImageSource): RawImage | undefined {
   if ("bitmap" in source) return checkPixels({ ...source.bitmap, channels: 4 }, "The Jimp image's bitmap");
   if ("data" in source && "width" in source && "height" in source) return checkPixels(source, "The picture");
   return undefined;
-}
-
-async function readFileOrBytes(source: ImageSource, maxPixels: number, signal?: AbortSignal): Promise<RawImage> {
-  if (typeof source === "string") {
-    if (/^https?:\/\//i.test(source)) throw notAFile(source);
-    return decode(await readPicture(source), `The picture "${source}"`, maxPixels, signal);
-  }
-  if (source instanceof URL) {
-    if (source.protocol !== "file:") throw notAFile(source.href);
-    const path = fileURLToPath(source);
-    return decode(await readPicture(path), `The picture "${path}"`, maxPixels, signal);
-  }
-  if (source instanceof Uint8Array || source instanceof ArrayBuffer) {
-    // A copy, so that the caller's buffer may change or go away, and the decoder may have this one.
-    const bytes = source instanceof ArrayBuffer ? new Uint8Array(source) : source;
-    return decode(new Uint8Array(bytes), "The picture in the buffer", maxPixels, signal);
-  }
-  throw invalid(
-    `A picture is a path, a file: URL, a Buffer or Uint8Array of an encoded picture, a Jimp image, or pixels as ` +
-      `{ data, width, height, channels }, not ${source === null ? "null" : `a value of type ${typeof source}`}.`,
-  );
-}
-
-async function readPicture(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    // Reading a device or a pipe might never end.
-    if (!(await stat(path)).isFile()) throw new Error("it is not a file");
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
-    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    const reason = missing ? "there is no such file" : messageOf(error);
-    throw new NeuronBlipError("INVALID_IMAGE", `The picture "${path}" cannot be read: ${reason}.`, { cause: error });
-  }
-}
-
-async function decode(
-  file: Uint8Array<ArrayBuffer>,
-  name: string,
-  maxPixels: number,
-  signal: AbortSignal | undefined,
-): Promise<RawImage> {
-  throwIfAborted(signal);
-  try {
-    const { width, height } = readImageHeader(Buffer.from(file.buffer));
-    checkPixelLimit(width, height, maxPixels, name);
-    return await decoder.decode(file, width * height, maxPixels, signal);
-  } catch (error) {
-    if (error instanceof NeuronBlipError) throw error;
-    const reason = messageOf(error);
-    const end = reason.endsWith(".") ? "" : ".";
-    throw new NeuronBlipError("INVALID_IMAGE", `${name} cannot be decoded: ${reason}${end}`, { cause: error });
-  }
 }
 
 function checkPixels(source: PixelSource, name: string): RawImage {
@@ -142,12 +168,6 @@ function checkPixels(source: PixelSource, name: string): RawImage {
     );
   }
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels };
-}
-
-function notAFile(address: string): NeuronBlipError {
-  return invalid(
-    `"${address}" is not a file. Fetch it yourself and pass its bytes: Buffer.from(await (await fetch(url)).arrayBuffer()).`,
-  );
 }
 
 function invalid(message: string): NeuronBlipError {

@@ -6,3 +6,9 @@ export interface RawImage {
   /** With 4, the fourth is alpha, which the model does not see: it is dropped, not blended. */
   readonly channels: 3 | 4;
 }
+
+/** A picture as its file stores it. */
+export interface StoredImage extends RawImage {
+  /** EXIF's, 1 to 8: how it is to be turned; 1 means that it is stored as it is shown. */
+  readonly orientation: number;
+}

@@ -1,5 +1,5 @@
 /** The formats that can be decoded. */
-export type ImageFormat = "jpeg" | "png" | "gif" | "bmp" | "tiff";
+export type ImageFormat = "jpeg" | "png" | "gif" | "bmp" | "tiff" | "webp";
 
 /** What a file declares about its picture. */
 export interface ImageHeader {

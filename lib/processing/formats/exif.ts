@@ -1,3 +1,5 @@
+import type { RawImage, StoredImage } from "../raw-image.js";
+
 const ORIENTATION_TAG = 0x0112;
 const SHORT = 3;
 const LONG = 4;
@@ -50,18 +52,9 @@ export function validOrientation(value: number): number {
   return value >= 1 && value <= 8 ? value : 1;
 }
 
-/**
- * Turns and mirrors RGBA pixels as an EXIF orientation asks (as PIL.ImageOps.exif_transpose does).
- * @param width stored columns
- * @param height stored rows
- */
-export function applyOrientation(
-  pixels: Uint8Array,
-  width: number,
-  height: number,
-  orientation: number,
-): { data: Uint8Array; width: number; height: number } {
-  if (orientation === 1) return { data: pixels, width, height };
+/** Turns and mirrors a picture's pixels as its orientation asks (as PIL.ImageOps.exif_transpose does). */
+export function applyOrientation({ data: pixels, width, height, channels, orientation }: StoredImage): RawImage {
+  if (orientation === 1) return { data: pixels, width, height, channels };
   const swapped = orientation >= 5;
   const outWidth = swapped ? height : width;
   const outHeight = swapped ? width : height;
@@ -77,11 +70,11 @@ export function applyOrientation(
     8: [width - 1, width, -1],
   };
   const [start, right, down] = walks[orientation] as [number, number, number];
-  const aligned = pixels.byteOffset % 4 === 0 ? pixels : pixels.slice();
-  const source = new Uint32Array(aligned.buffer, aligned.byteOffset, width * height);
-  const target = new Uint32Array(width * height);
+  const data = new Uint8Array(pixels.length);
   for (let y = 0, to = 0; y < outHeight; y++) {
-    for (let x = 0, from = start + y * down; x < outWidth; x++, from += right) target[to++] = source[from] as number;
+    for (let x = 0, from = (start + y * down) * channels; x < outWidth; x++, from += right * channels) {
+      for (let c = 0; c < channels; c++) data[to++] = pixels[from + c] as number;
+    }
   }
-  return { data: new Uint8Array(target.buffer), width: outWidth, height: outHeight };
+  return { data, width: outWidth, height: outHeight, channels };
 }
