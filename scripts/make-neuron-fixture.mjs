@@ -11,6 +11,12 @@ import { run, runMain, SetupError } from "./host.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODEL = "--seed 1 --width 16 --feed-forward 32 --vision-layers 1 --text-layers 1".split(" ");
+/** Each with its target and further options. */
+const MODELS = [
+  ["cpu", "cpu"],
+  ["inf2", "inf2"],
+  ["inf2-greedy", "inf2", "--greedy-tokens", "4"],
+];
 const LENGTHS = "--question-length 12 --answer-length 12".split(" ");
 
 /**
@@ -37,8 +43,8 @@ export async function makeNeuronFixture(python, directory = join(root, "test", "
   try {
     await step("make_fixtures.py", scratch, "--shapes", "small", ...MODEL);
     rmSync(directory, { recursive: true, force: true });
-    for (const target of ["cpu", "inf2"]) {
-      const out = join(directory, target);
+    for (const [name = "", target = "", ...options] of MODELS) {
+      const out = join(directory, name);
       await step(
         "trace.py",
         join(scratch, "small"),
@@ -46,6 +52,7 @@ export async function makeNeuronFixture(python, directory = join(root, "test", "
         "--target",
         target,
         ...LENGTHS,
+        ...options,
         "--log-dir",
         join(scratch, "logs"),
       );

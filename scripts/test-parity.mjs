@@ -7,17 +7,16 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } fro
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory, PINNED_VERSION, PYTORCH_CPU_INDEX, REQUIREMENT } from "./fetch-libtorch.mjs";
-import { pythons, run, runMain, SetupError } from "./host.mjs";
+import { run, runMain, SetupError } from "./host.mjs";
 import { makeNeuronFixture } from "./make-neuron-fixture.mjs";
+import { pythonEnvironment } from "./python-environment.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
 const fixtures = join(root, "test", "fixtures");
 
 const TRANSFORMERS = process.env.NEURON_BLIP_TRANSFORMERS ?? "5.18.0";
-const OTHERS = [`transformers==${TRANSFORMERS}`, "safetensors", "numpy", "pillow"];
-const PACKAGES = [REQUIREMENT, ...OTHERS];
+const PACKAGES = [`transformers==${TRANSFORMERS}`, "safetensors", "numpy", "pillow"];
 
 const PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png"].map((name) => join(fixtures, "pictures", name));
 const QUESTIONS = [
@@ -42,8 +41,9 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {string} name
  * @property {"question_answering" | "captioning" | "retrieval"} [head] default: the first
  * @property {string[]} [fixture] further arguments of make_fixtures.py: the shape, --seed and the seed, others; without, the demo model
- * @property {number} [batchSize]
+ * @property {number | number[]} [batchSize]
  * @property {boolean} [rank] compile with --rank
+ * @property {number} [greedyTokens] compile with --greedy-tokens, and without the parts for the CPU, which would be used in its place
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
  */
@@ -63,6 +63,13 @@ const LIVE = [
     rank: true,
   },
   { name: "wide-seed-10-flat", fixture: ["wide", "--seed", "10", "--logit-scale", "0.3"], runs: RUNS },
+  {
+    name: "deep-seed-6-greedy-part",
+    fixture: ["deep", "--seed", "6"],
+    batchSize: [1, 3],
+    greedyTokens: 4,
+    runs: RUNS,
+  },
   { name: "captions-seed-1-batch-2", head: "captioning", fixture: ["small", "--seed", "1"], batchSize: 2 },
   {
     name: "captions-seed-2-two-widths",
@@ -87,6 +94,7 @@ const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "
 /** @type {Case[]} */
 const COMMITTED = [
   { name: "small-batch-2", fixture: ["small", "--seed", "0"], batchSize: 2, runs: 60, rank: true },
+  { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
   { name: "captions", head: "captioning", fixture: ["small", "--seed", "1", ...TINY], batchSize: 2 },
   { name: "retrieval", head: "retrieval", fixture: ["small", "--seed", "1", ...TINY], batchSize: 2 },
   {
@@ -104,31 +112,7 @@ const AT_ONCE = 2;
  */
 async function findPython() {
   if (process.env.NEURON_BLIP_PYTHON) return process.env.NEURON_BLIP_PYTHON;
-  const environment = join(cacheDirectory(), `venv-transformers-${TRANSFORMERS}`);
-  const python = join(environment, "bin", "python");
-  const done = join(environment, "complete");
-  if (existsSync(done)) return python;
-  console.log(`neuron-blip: installing ${PACKAGES.join(", ")} into ${environment} (about 1.5 GB)`);
-  rmSync(environment, { recursive: true, force: true });
-  const [base] = pythons();
-  if (base === undefined || (await run(base, ["-m", "venv", environment])) !== 0) {
-    throw new SetupError("the comparison needs Python 3.10 or later with venv: apt-get install python3-venv");
-  }
-  const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--prefer-binary"];
-  // The CPU build as pip is set up here (without retries: where a network does not answer, each costs seconds), then from
-  // PyTorch's own index; last, whatever build of that version there is.
-  const attempts = [
-    ["--retries", "0", ...PACKAGES],
-    ["--extra-index-url", PYTORCH_CPU_INDEX, ...PACKAGES],
-    [`torch==${PINNED_VERSION}`, ...OTHERS],
-  ];
-  for (const attempt of attempts) {
-    if ((await run(python, [...install, ...attempt])) === 0) {
-      writeFileSync(done, "");
-      return python;
-    }
-  }
-  throw new SetupError(`pip could not install ${PACKAGES.join(", ")}; its own words are above.`);
+  return pythonEnvironment(`transformers-${TRANSFORMERS}`, PACKAGES, "1.5 GB");
 }
 
 /**
@@ -166,12 +150,20 @@ async function makeCase(python, wanted, directory) {
         cpSync(join(source, name), join(directory, "tokenizer", name));
       }
     } else {
-      const options = ["--target", "cpu", "--batch-size", String(batchSize), "--log-dir", join(scratch, "logs")];
+      const options = [
+        "--target",
+        "cpu",
+        "--batch-size",
+        ...[batchSize].flat().map(String),
+        "--log-dir",
+        join(scratch, "logs"),
+      ];
       if (head !== "captioning") options.push("--question-length", String(LENGTHS.question));
       if (head !== "retrieval") {
         options.push("--answer-length", String(head === "captioning" ? LENGTHS.caption : LENGTHS.answer));
       }
       if (wanted.rank) options.push("--rank");
+      if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens), "--tutorial-parts-only");
       await step("trace.py", source, model, ...options);
     }
   }

@@ -68,6 +68,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="question answering: also make text_decoder_all_positions, with which ranking given answers takes fewer runs",
     )
     parser.add_argument(
+        "--greedy-tokens",
+        metavar="K",
+        type=int,
+        default=0,
+        help="question answering: also make text_decoder_greedy, which gives the first K tokens of plain greedy answers in "
+        "one call, for NeuronCores, where each call costs (default 0: none)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("fp32", "bf16", "int8"),
+        help="cpu: the numbers of the faster parts that are made beside the tutorial's three (default fp32, which gives "
+        "transformers' tokens; bf16 for CPUs with AVX512-BF16 or AMX; int8: weights of the text parts, the vision part bf16)",
+    )
+    parser.add_argument(
+        "--tutorial-parts-only", action="store_true", help="cpu: make only the tutorial's three parts, not the faster ones"
+    )
+    parser.add_argument(
         "--compiler-args",
         metavar="ARGS",
         help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16 "
@@ -101,6 +118,22 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--force", action="store_true", help="trace again what is up to date")
     return parser.parse_args(arguments)
+
+
+def cpu_dtype_of(options: argparse.Namespace) -> str | None:
+    """The number type of the faster parts for the CPU; None for no such parts. Raises CompileError."""
+    from neuron_blip_compile.errors import CompileError
+
+    given = "--dtype" if options.dtype else "--tutorial-parts-only" if options.tutorial_parts_only else None
+    if options.target != "cpu":
+        if given:
+            raise CompileError(f"{given} has no meaning with --target {options.target}: leave it out.")
+        return None
+    if options.tutorial_parts_only:
+        if options.dtype:
+            raise CompileError("--dtype is of the faster parts, which --tutorial-parts-only leaves out: give one of them.")
+        return None
+    return options.dtype or "fp32"
 
 
 def check_packages() -> str | None:
@@ -157,7 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
             target=options.target,
             compiler_args=targets.compiler_args_of(options.compiler_args, options.target),
             rank=options.rank,
+            greedy_tokens=options.greedy_tokens,
             neuron=NeuronOptions(options.separate_weights, options.async_load, options.lazy_load),
+            cpu_dtype=cpu_dtype_of(options),
         )
         compile_model(
             Request(

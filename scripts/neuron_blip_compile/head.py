@@ -30,7 +30,7 @@ class Head(ABC):
     task: what it does, for messages. example_model: a checkpoint of that kind, for messages.
     default_question_length, default_answer_length: in tokens; None where the head has no such length.
     generates: whether it makes text, so that it has a generation_config.json.
-    can_rank: whether it knows `--rank`.
+    can_rank: whether it knows `--rank`. can_emit: whether it knows `--greedy-tokens`.
     """
 
     architecture: ClassVar[str]
@@ -40,6 +40,7 @@ class Head(ABC):
     default_answer_length: ClassVar[int | None] = None
     generates: ClassVar[bool] = False
     can_rank: ClassVar[bool] = False
+    can_emit: ClassVar[bool] = False
 
     def complete(self, asked: Settings) -> Settings:
         """The settings with this head's defaults. Raises CompileError for options that it has no use for."""
@@ -52,8 +53,12 @@ class Head(ABC):
             if value is not None and default is None:
                 raise CompileError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
             lengths[field] = default if value is None else value
-        if asked.rank and not self.can_rank:
-            raise CompileError(f"--rank has no meaning for {self.architecture}, {self.task}: leave it out.")
+        for option, given, known in (
+            ("--rank", asked.rank, self.can_rank),
+            ("--greedy-tokens", asked.greedy_tokens, self.can_emit),
+        ):
+            if given and not known:
+                raise CompileError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
         return replace(asked, **lengths)
 
     def check_model(self, model: nn.Module) -> None:
@@ -84,7 +89,7 @@ class Head(ABC):
         return self.text_pairs(part, output, model, example)
 
     @abstractmethod
-    def text_pairs(self, part: str, output: Tensor, model: nn.Module, example: Example) -> Pairs:
+    def text_pairs(self, part: str, output: Any, model: nn.Module, example: Example) -> Pairs:
         """`pairs` of the parts after the vision model; `output` is what the compiled one gives."""
 
     @abstractmethod

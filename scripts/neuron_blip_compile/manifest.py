@@ -40,21 +40,19 @@ def made_from(part: str, module: nn.Module, source: Source, settings: Settings, 
 
     `module` is the part's wrapper. The head needs no place of its own in it: another head has other weights.
     """
+    own = {"tracing_version": TRACING_VERSION, "part": part, "settings": settings.of_part(module.lengths)}
+    return digest_of(own, source, used)
+
+
+def digest_of(own: Mapping[str, Any], source: Source, used: Mapping[str, str | None]) -> str:
+    """Digest of what a part alone is made from, `own`, and of what all parts of a model are."""
     config = source.model.config.to_dict()
     # A copy of the model elsewhere is the same model.
     for key in ("_name_or_path", "_attn_implementation_internal"):
         config.pop(key, None)
-    return sha256_of_json(
-        {
-            "tracing_version": TRACING_VERSION,
-            "part": part,
-            "weights": source.weights_sha256,
-            "config": config,
-            "settings": settings.of_part(module.lengths),
-            # A trace does not depend on Python's patch level.
-            "versions": {name: value for name, value in used.items() if name != "python"},
-        }
-    )
+    # A trace does not depend on Python's patch level.
+    versions = {name: value for name, value in used.items() if name != "python"}
+    return sha256_of_json({**own, "weights": source.weights_sha256, "config": config, "versions": versions})
 
 
 def specs(named: Mapping[str, Tensor]) -> list[dict[str, Any]]:
@@ -85,14 +83,23 @@ def read_parts(directory: Path) -> dict[str, Any]:
     return parts if isinstance(parts, dict) else {}
 
 
+def read_cpu_parts(directory: Path) -> dict[str, Any]:
+    """The further parts for the CPU that a directory's manifest describes."""
+    record = (read_json(directory / FILE) or {}).get("cpu_parts")
+    parts = record.get("parts") if isinstance(record, dict) else None
+    return parts if isinstance(parts, dict) else {}
+
+
 def build(
     source: Source,
     settings: Settings,
     used: Mapping[str, str | None],
     parts: Mapping[str, dict[str, Any]],
+    cpu_parts: dict[str, Any] | None,
     reference: dict[str, Any],
 ) -> dict[str, Any]:
-    """The manifest of a whole directory."""
+    """The manifest of a whole directory; `cpu_parts`: see cpu_maker.py."""
+    further = {} if cpu_parts is None else {"cpu_parts": cpu_parts}
     return {
         "format_version": FORMAT_VERSION,
         "target": settings.target,
@@ -103,6 +110,7 @@ def build(
         "batch_sizes": list(settings.batch_sizes),
         "image_size": source.image_size,
         "parts": dict(parts),
+        **further,
         "reference": reference,
         "versions": dict(used),
         "compiler_args": list(settings.compiler_args),

@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from . import manifest, targets
-from .check import count_equal, largest_difference, part_difference
+from .batches import Examples
+from .check import part_difference
+from .compare import compare_results
 from .errors import CompileError
 from .examples import Example
 from .files import read_json, sha256_of_file, write_atomically, write_json
 from .judge import Judge
+from .place import Place
 from .plan import Piece
 from .progress import step
 from .source import Source
-
-logger = logging.getLogger(__name__)
-
-CHECKS = 4
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where files are: the model directory, the staging directory in it, and the logs."""
-
-    directory: Path
-    staging: Path
-    log_directory: Path
-
-    def relative_log(self, path: Path) -> str | None:
-        """A log's path relative to the model directory; None for one elsewhere, which is this machine's affair."""
-        directory, path = self.directory.resolve(), path.resolve()
-        return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else None
-
-
-class Examples:
-    """Batches of one size to trace and check with, made when first asked for."""
-
-    def __init__(self, source: Source, parts: Mapping[str, nn.Module], pieces: Sequence[Piece]) -> None:
-        self._source, self._parts = source, parts
-        self._settings = pieces[0].settings
-
-    @cached_property
-    def batches(self) -> list[Example]:
-        """CHECKS of them; tracing uses the first."""
-        make, model = self._source.head.make_example, self._source.model
-        return [make(model, self._parts, self._settings, self._source.image_size, seed) for seed in range(CHECKS)]
-
-    @cached_property
-    def results(self) -> dict[str, Tensor]:
-        """What transformers' model makes of the first."""
-        with step("Running transformers' whole model"):
-            return self._source.head.eager_results(self._source.model, self.batches[0], self._settings)
 
 
 class PieceMaker:
@@ -84,21 +45,22 @@ class PieceMaker:
         staged = [piece for piece in pieces if piece.name in self.files and not self._is_in_place(piece)]
         compiled: dict[str, Any] = {}
         # Where anything is new, the whole model is compared too, for which every piece is loaded.
-        load = self._judge is not None and bool(unchecked or staged)
+        load = bool(unchecked or staged)
         for piece in pieces:
             if piece.name in self.entries:
                 _say(piece, "up to date", self.entries[piece.name])
             else:
                 self._trace(piece, examples.batches[0])
-            if not load:
+            if not load or self._judge is None:
                 continue
             check = piece in unchecked
             with step(f"{'Checking' if check else 'Loading'} {piece.name}"), self._running(piece.name):
                 compiled[piece.part] = torch.jit.load(str(self.files[piece.name]), map_location="cpu")
                 if check:
                     self._check(piece, compiled[piece.part], examples.batches)
-        if load:
-            self._compare(pieces[0], compiled, examples)
+        if load and self._judge is not None:
+            with self._running("model"):
+                compare_results(compiled, self._source, pieces[0].settings, examples, self._judge)
 
     def _find(self, piece: Piece) -> bool:
         """Takes up a piece that is there, in place or from a run that stopped early. False where there is none."""
@@ -161,23 +123,6 @@ class PieceMaker:
         entry |= {"checked": True, "checked_on": self._judge.device, "max_abs_difference": difference}
         if not self._is_in_place(piece):
             write_json(self._record_of(piece), entry)
-
-    def _compare(self, first: Piece, compiled: Mapping[str, Any], examples: Examples) -> None:
-        """Compares what the whole model gives for the first two batches."""
-        assert self._judge is not None
-        head, model, settings = self._source.head, self._source.model, first.settings
-        batches = examples.batches[:2]
-        wanted = [examples.results, head.eager_results(model, batches[1], settings)]
-        with step("Comparing results"), self._running("model"):
-            found = [head.compiled_results(compiled, model, example, settings) for example in batches]
-        for name in wanted[0]:
-            pairs = [(ours[name], theirs[name]) for ours, theirs in zip(found, wanted, strict=True)]
-            if wanted[0][name].is_floating_point():
-                self._judge.difference(name, *largest_difference(f"The compiled model's {name}", pairs))
-                continue
-            logger.debug("%s found and wanted: %s", name, pairs)
-            equal, count = sum(count_equal(*pair) for pair in pairs), sum(len(theirs) for _, theirs in pairs)
-            self._judge.rows(name, equal, count, settings.batch_size)
 
     @contextmanager
     def _running(self, what: str) -> Iterator[None]:

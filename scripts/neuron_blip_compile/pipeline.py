@@ -16,13 +16,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from . import manifest, targets
+from .batches import Examples
+from .cpu_maker import make_cpu_parts
 from .errors import CompileError
 from .examples import Example
 from .files import read_json, remove_left_overs, sha256_of_file, sha256_of_json, write_atomically, write_json
 from .generation import generation_config
 from .head import Head
 from .judge import PLACES, Judge
-from .piece_maker import Examples, PieceMaker, Place
+from .piece_maker import PieceMaker
+from .place import Place
 from .plan import make_plan
 from .progress import step
 from .settings import Settings
@@ -65,7 +68,7 @@ def compile_model(request: Request) -> None:
             shutil.rmtree(small, ignore_errors=True)
             small.mkdir()
             _write_small_files(request, source, small)
-        before = manifest.read_parts(directory)
+        before = manifest.read_parts(directory) | manifest.read_cpu_parts(directory)
         record, files = _compile_parts(request, source, staging, manifest.versions(neuron))
         for path in files:
             os.replace(path, directory / path.name)
@@ -98,7 +101,8 @@ def _remove_stale(directory: Path, before: Mapping[str, Any], record: Mapping[st
 
     before: the parts of the manifest that was there; where there was none, nothing is known to be ours.
     """
-    stale = [f"{part}.pt" for part in before if part.isidentifier() and part not in record["parts"]]
+    described = record["parts"] | record.get("cpu_parts", {}).get("parts", {})
+    stale = [f"{part}.pt" for part in before if part.isidentifier() and part not in described]
     if before and not head.generates:
         stale.append("generation_config.json")
     for name in stale:
@@ -120,8 +124,9 @@ def _compile_parts(
     if judge and device != "cpu":
         print(f"compiled parts are checked on {PLACES[judge.device]}", flush=True)
     recorded = manifest.read_parts(directory)
-    maker = PieceMaker(source, Place(directory, staging, request.log_directory), recorded, judge, request.force)
-    examples = {size: Examples(source, parts, pieces) for size, pieces in plan.items()}
+    place = Place(directory, staging, request.log_directory)
+    maker = PieceMaker(source, place, recorded, judge, request.force)
+    examples = {size: Examples(source, parts, pieces[0].settings) for size, pieces in plan.items()}
     for size, pieces in plan.items():
         maker.make(pieces, examples[size])
     entries = {piece.name: maker.entries[piece.name] for pieces in plan.values() for piece in pieces}
@@ -137,6 +142,11 @@ def _compile_parts(
     before = read_json(directory / manifest.FILE) or {}
     reference = before.get("reference")
     files = [path for path in maker.files.values() if path.parent == staging]
+    cpu_parts: dict[str, Any] | None = None
+    if settings.target == "cpu" and judge:
+        alone, batches = primary[0].settings, examples[settings.batch_size]
+        cpu_parts, more = make_cpu_parts(source, alone, parts, used, place, batches, judge, request.force)
+        files += more
     if not manifest.is_up_to_date(reference, directory / manifest.REFERENCE, made_from):
         first = examples[settings.batch_size]
         path = _write_reference(staging, source, parts, primary[0].settings, first.batches[0], first.results)
@@ -147,9 +157,10 @@ def _compile_parts(
             "made_from": made_from,
         }
         files.append(path)
-    if not files and entries == recorded and reference == before.get("reference"):
+    same = reference == before.get("reference") and cpu_parts == before.get("cpu_parts")
+    if not files and entries == recorded and same:
         return None, []
-    return manifest.build(source, settings, used, entries, reference), files
+    return manifest.build(source, settings, used, entries, cpu_parts, reference), files
 
 
 def _write_reference(

@@ -26,7 +26,11 @@ const main = join(root, "dist", "cli", "main.js");
 const standIns = join(root, "test", "stand-ins", "python");
 const python = process.env.NEURON_BLIP_PYTHON ?? "python3";
 const PARTS = ["vision_model", "text_encoder", "text_decoder"];
+const CPU_PARTS = ["vision_model_fused", "text_encoder_cached", "text_decoder_cached"];
+/** All that is made of a model for question answering on the CPU, one batch size. */
+const ALL = [...PARTS, ...CPU_PARTS];
 const RANK_PART = "text_decoder_all_positions";
+const GREEDY_PART = "text_decoder_greedy";
 
 /** A tensor of a part. */
 interface TensorSpec {
@@ -61,6 +65,7 @@ interface Manifest {
   checked_on: string | null;
   reference: { sha256: string };
   parts: Record<string, Part>;
+  cpu_parts?: { linears: string; dtype: string; parts: Record<string, Part> };
   versions: Record<string, string | null>;
 }
 
@@ -118,9 +123,24 @@ function assertSizes(directory: string, parts: string[], sizes: [number, ...numb
   assertWhole(directory);
 }
 
+/** Asserts that a directory has these further parts for the CPU, each checked, with linears and keys and values of these types. */
+function assertCpuParts(directory: string, parts: string[], linears: string, dtype: string): void {
+  const { cpu_parts: further } = manifestOf(directory);
+  assert.deepEqual([further?.linears, further?.dtype, Object.keys(further?.parts ?? {})], [linears, dtype, parts]);
+  for (const [name, part] of Object.entries(further?.parts ?? {})) {
+    const { file, checked, checked_on: on, log, max_abs_difference: difference } = part;
+    assert.deepEqual([file, checked, on, log], [`${name}.pt`, true, "cpu", "logs/trace.log"], name);
+    // Of values up to 100 in the decoder: what is wrong differs by as much.
+    assert(typeof difference === "number" && difference < (linears === "fp32" ? 1e-3 : 5), `${name}: ${difference}`);
+    assert.equal(part.inputs[0]?.shape[0], -1, name);
+  }
+  assertWhole(directory);
+}
+
 /** Asserts that each part's file is what the manifest says. */
 function assertWhole(directory: string): void {
-  for (const { file, sha256 } of Object.values(manifestOf(directory).parts)) {
+  const { parts, cpu_parts: further } = manifestOf(directory);
+  for (const { file, sha256 } of Object.values({ ...parts, ...further?.parts })) {
     const digest = createHash("sha256")
       .update(readFileSync(join(directory, file)))
       .digest("hex");
@@ -221,7 +241,7 @@ describe("neuron-blip compile, with torch", function () {
   after(() => rmSync(work, { recursive: true, force: true }));
 
   it("traces every part, compares each with transformers, and records what it wrote", () => {
-    assert.deepEqual(outcomes(firstRun), allTraced(PARTS));
+    assert.deepEqual(outcomes(firstRun), allTraced(ALL));
     const manifest = manifestOf(compiled);
     assert.equal(manifest.target, "cpu");
     assert.equal(manifest.architecture, "BlipForQuestionAnswering");
@@ -232,7 +252,7 @@ describe("neuron-blip compile, with torch", function () {
       assert.equal(statSync(join(compiled, `${part}.pt`)).size, size);
       assert(typeof difference === "number" && difference < 1e-3, `${part}: ${difference}`);
     }
-    assert.match(firstRun, /answers +(\d+) of \1 equal/);
+    assert.match(firstRun, /^answers +(\d+) of \1 equal/m);
     assert(!existsSync(join(compiled, ".compiling")), "left-overs");
   });
 
@@ -240,43 +260,110 @@ describe("neuron-blip compile, with torch", function () {
     const directory = copy("again");
     const before = writtenTimes(directory);
     const stdout = succeed(directory);
-    assert.deepEqual(outcomes(stdout), allUpToDate(PARTS));
+    assert.deepEqual(outcomes(stdout), allUpToDate(ALL));
     assert.deepEqual(writtenTimes(directory), before);
   });
 
   it("traces only the decoder again for another answer length", () => {
     const directory = copy("longer");
     const stdout = succeed(directory, "--answer-length", "10");
-    assert.deepEqual(outcomes(stdout), {
-      vision_model: "up to date",
-      text_encoder: "up to date",
-      text_decoder: "traced",
-    });
+    assert.deepEqual(outcomes(stdout), { ...allUpToDate(ALL), text_decoder: "traced" });
     assert.equal(manifestOf(directory).answer_length, 10);
     assert.equal(manifestOf(directory).parts.text_encoder?.sha256, manifestOf(compiled).parts.text_encoder?.sha256);
   });
 
-  it("traces a part again that is not what was written", () => {
-    const directory = copy("tampered");
-    const file = join(directory, "text_encoder.pt");
-    const bytes = readFileSync(file);
-    const tampered = Buffer.from(bytes);
-    const middle = tampered.length >> 1;
-    tampered.writeUInt8(tampered.readUInt8(middle) ^ 1, middle);
-    writeFileSync(file, tampered);
-    const stdout = succeed(directory);
-    assert.deepEqual(outcomes(stdout), {
-      vision_model: "up to date",
-      text_encoder: "traced",
-      text_decoder: "up to date",
+  for (const part of ["text_encoder", "text_decoder_cached"]) {
+    it(`traces a part again that is not what was written: ${part}`, () => {
+      const directory = copy(`tampered-${part}`);
+      const file = join(directory, `${part}.pt`);
+      const bytes = readFileSync(file);
+      const tampered = Buffer.from(bytes);
+      const middle = tampered.length >> 1;
+      tampered.writeUInt8(tampered.readUInt8(middle) ^ 1, middle);
+      writeFileSync(file, tampered);
+      const stdout = succeed(directory);
+      assert.deepEqual(outcomes(stdout), { ...allUpToDate(ALL), [part]: "traced" });
+      assert.notDeepEqual(readFileSync(file), tampered);
+      assertWhole(directory);
     });
-    assert.notDeepEqual(readFileSync(file), tampered);
-    assert.equal(statSync(file).size, manifestOf(directory).parts.text_encoder?.size);
+  }
+
+  it("makes parts for the CPU that take any number of rows, and compares them with transformers too", () => {
+    assertCpuParts(compiled, CPU_PARTS, "fp32", "float32");
+    assert.match(firstRun, /^answers in fp32 +(\d+) of \1 equal to transformers' generate/m);
+    const parts = manifestOf(compiled).cpu_parts?.parts ?? {};
+    assert.deepEqual(
+      [...described(parts.vision_model_fused?.inputs), ...described(parts.vision_model_fused?.outputs)],
+      ["pixel_values float32 -1x3x32x32", "last_hidden_state float32 -1x17x32", "pooler_output float32 -1x32"],
+    );
+    assert.deepEqual(
+      [...described(parts.text_encoder_cached?.inputs), ...described(parts.text_encoder_cached?.outputs)],
+      [
+        "input_ids int64 -1x-1",
+        "attention_mask int64 -1x-1",
+        "image_embeds float32 1x17x32",
+        "question_embeds float32 -1x-1x32",
+      ],
+    );
+    const vocabulary = manifestOf(compiled).parts.text_decoder?.outputs[0]?.shape[2];
+    assert.deepEqual(
+      [...described(parts.text_decoder_cached?.inputs), ...described(parts.text_decoder_cached?.outputs)],
+      [
+        "input_ids int64 -1x-1",
+        "past_keys_values float32 2x2x-1x4x-1x8",
+        "parents int64 -1",
+        "encoder_keys_values float32 2x2x-1x4x-1x8",
+        "encoder_rows int64 -1",
+        "encoder_attention_mask int64 -1x-1",
+        `logits float32 -1x${vocabulary}`,
+        "present_keys_values float32 2x2x-1x4x-1x8",
+      ],
+    );
+  });
+
+  it("makes the parts for the CPU anew in the number type of --dtype, and says how many answers agree", () => {
+    const directory = copy("dtype");
+    const bf16 = succeed(directory, "--dtype", "bf16");
+    assert.deepEqual(outcomes(bf16), { ...allUpToDate(PARTS), ...allTraced(CPU_PARTS) });
+    assert.match(bf16, /^answers in bf16 \d+ of 2 equal to transformers' generate/m);
+    assertCpuParts(directory, CPU_PARTS, "bf16", "bfloat16");
+    const { parts = {} } = manifestOf(directory).cpu_parts ?? {};
+    assert.equal(parts.text_decoder_cached?.inputs[1]?.dtype, "bfloat16");
+    for (const part of CPU_PARTS) {
+      const exact = manifestOf(compiled).cpu_parts?.parts[part]?.size ?? 0;
+      assert((parts[part]?.size ?? exact) < 0.8 * exact, `${part} is no smaller`);
+    }
+
+    // The vision part is bf16 with both.
+    const int8 = succeed(directory, "--dtype", "int8");
+    const traced = allTraced(["text_encoder_cached", "text_decoder_cached"]);
+    assert.deepEqual(outcomes(int8), { ...allUpToDate(ALL), ...traced });
+    assert.match(int8, /^answers in int8 \d+ of 2 equal/m);
+    assertCpuParts(directory, CPU_PARTS, "int8", "float32");
+  });
+
+  it("leaves the parts for the CPU out with --tutorial-parts-only, and makes them again without", () => {
+    const directory = copy("tutorial-parts");
+    assert.deepEqual(outcomes(succeed(directory, "--tutorial-parts-only")), allUpToDate(PARTS));
+    assert.equal(manifestOf(directory).cpu_parts, undefined);
+    for (const part of CPU_PARTS) assert(!existsSync(join(directory, `${part}.pt`)), part);
+    assert.deepEqual(outcomes(succeed(directory)), { ...allUpToDate(PARTS), ...allTraced(CPU_PARTS) });
+    assertCpuParts(directory, CPU_PARTS, "fp32", "float32");
+  });
+
+  it("refuses a part for the CPU that is further from transformers than --tolerance, and leaves the directory as it was", () => {
+    const directory = copy("intolerant");
+    const before = writtenTimes(directory);
+    const args = [directory, "--target", "cpu", "--question-length", "12", "--dtype", "bf16", "--tolerance", "1e-3"];
+    const { status, stderr } = compile(args);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /error: vision_model_fused differs from transformers by \d\S*, more than 0\.001 times /);
+    assert.deepEqual(writtenTimes(directory), before);
   });
 
   it("adds the part that ranks answers with --rank, and takes it away again without", () => {
     const directory = copy("rank");
-    const upToDate = allUpToDate(PARTS);
+    const upToDate = allUpToDate(ALL);
     assert.deepEqual(outcomes(succeed(directory, "--rank")), { ...upToDate, [RANK_PART]: "traced" });
     const manifest = manifestOf(directory);
     assert.deepEqual(Object.keys(manifest.parts), [...PARTS, RANK_PART]);
@@ -298,30 +385,73 @@ describe("neuron-blip compile, with torch", function () {
     assert(!readSafetensors(join(directory, "reference.safetensors")).has(`${RANK_PART}.output.logits`));
   });
 
+  it("adds the part that begins answers with --greedy-tokens, as transformers begins them, and makes it again for another number", () => {
+    const directory = copy("greedy");
+    const upToDate = allUpToDate(ALL);
+    const stdout = succeed(directory, "--greedy-tokens", "3");
+    assert.deepEqual(outcomes(stdout), { ...upToDate, [GREEDY_PART]: "traced" });
+    assert.match(stdout, /answers_begun +(\d+) of \1 equal to transformers' generate/);
+    const part = manifestOf(directory).parts[GREEDY_PART];
+    assert.deepEqual(described(part?.inputs), [
+      "input_ids int64 1x1",
+      "question_embeds float32 1x12x32",
+      "question_attention_mask int64 1x12",
+    ]);
+    assert.deepEqual(described(part?.outputs), ["tokens int64 1x3", "log_probabilities float32 1x3"]);
+    assert(typeof part?.max_abs_difference === "number" && part.max_abs_difference < 1e-4);
+    const tokens = readSafetensors(join(directory, "reference.safetensors")).get(`${GREEDY_PART}.output.tokens`);
+    assert.deepEqual(tokens?.shape, [1, 3]);
+
+    const more = succeed(directory, "--greedy-tokens", "20");
+    assert.deepEqual(outcomes(more), { ...upToDate, [GREEDY_PART]: "traced" });
+    assert.match(more, /answers_begun +(\d+) of \1 equal/);
+    assert.deepEqual(outcomes(succeed(directory)), upToDate);
+    assert(!existsSync(join(directory, `${GREEDY_PART}.pt`)));
+  });
+
+  it("refuses --greedy-tokens beyond the length of answers", () => {
+    const none = join(work, "greedy-refused");
+    for (const [tokens, length] of [
+      ["21", "20"],
+      ["-1", "20"],
+    ] as const) {
+      assert.match(
+        refuse(model, none, `--greedy-tokens=${tokens}`),
+        new RegExp(`--greedy-tokens must be from 0 to the length of answers, ${length}, not ${tokens}`),
+      );
+    }
+  });
+
   it("adds further batch sizes beside the primary, and takes them away again", () => {
     const directory = copy("batches");
     const stdout = succeed(directory, "--batch-size", "1", "4");
-    assert.deepEqual(outcomes(stdout), { ...allUpToDate(PARTS), ...allTraced(ofBatch(PARTS, 4)) });
+    assert.deepEqual(outcomes(stdout), { ...allUpToDate(ALL), ...allTraced(ofBatch(PARTS, 4)) });
     assert.match(stdout, /answers +8 of 8 equal to transformers' generate, batch size 4/);
     assertSizes(directory, PARTS, [1, 4], "cpu");
     assert.equal(manifestOf(directory).reference.sha256, manifestOf(compiled).reference.sha256);
 
     const longer = succeed(directory, "--batch-size", "1", "4", "--answer-length", "10");
     const decoders = ["text_decoder", "text_decoder_batch_4"];
-    const all = [...PARTS, ...ofBatch(PARTS, 4)];
+    const all = [...ALL, ...ofBatch(PARTS, 4)];
     assert.deepEqual(outcomes(longer), { ...allUpToDate(all), ...allTraced(decoders) });
 
-    assert.deepEqual(outcomes(succeed(directory, "--answer-length", "10")), allUpToDate(PARTS));
+    assert.deepEqual(outcomes(succeed(directory, "--answer-length", "10")), allUpToDate(ALL));
     assert.deepEqual(Object.keys(manifestOf(directory).parts), PARTS);
     assert.deepEqual(manifestOf(directory).batch_sizes, [1]);
     assert(!readdirSync(directory).some((name) => name.includes("_batch_")));
   });
 
-  it("refuses batch sizes that do not increase, and Neuron's options for the CPU", () => {
+  it("refuses batch sizes that do not increase, Neuron's options for the CPU, and the CPU's for Neuron", () => {
     const none = join(work, "refused");
     assert.match(refuse(model, none, "--batch-size", "4", "1", "4"), /4 1 4 does not increase.*: --batch-size 1 4\./);
     assert.match(refuse(model, none, "--batch-size", "0", "1"), /--batch-size must be at least 1, not 0/);
     assert.match(refuse(model, none, "--lazy-load"), /--lazy-load has no meaning with --target cpu/);
+    assert.match(refuse(model, none, "--dtype", "bf16", "--tutorial-parts-only"), /--dtype is of the faster parts/);
+    for (const option of [["--dtype", "fp32"], ["--tutorial-parts-only"]]) {
+      const { status, stderr } = compile([none, "--target", "inf2", ...option]);
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, new RegExp(`^error: ${option[0]} has no meaning with --target inf2: leave it out\\.$`, "m"));
+    }
   });
 
   it("leaves nothing half done when it is killed, and goes on from there", () => {
@@ -336,17 +466,28 @@ describe("neuron-blip compile, with torch", function () {
     );
     // Its record is written after it.
     assert.deepEqual(outcomes(interrupted("text_encoder.json").stdout), { vision_model: "traced" });
+    // While the further ones are made: a record says that the part was checked too.
+    assert.deepEqual(outcomes(interrupted("vision_model_fused.json").stdout), {
+      vision_model: "up to date",
+      text_encoder: "up to date",
+      text_decoder: "traced",
+      vision_model_fused: "traced",
+    });
     // While all are put in place, after which the manifest would follow.
     const again = interrupted("reference.safetensors");
     assert.deepEqual(outcomes(again.stdout), {
       vision_model: "up to date",
       text_encoder: "up to date",
-      text_decoder: "traced",
+      vision_model_fused: "up to date",
+      text_decoder: "up to date",
+      text_encoder_cached: "traced",
+      text_decoder_cached: "traced",
     });
     const last = compile([directory, "--target", "cpu"]);
     assert.equal(last.status, 0, last.stderr);
-    assert.deepEqual(outcomes(last.stdout), allUpToDate(PARTS));
+    assert.deepEqual(outcomes(last.stdout), allUpToDate(ALL));
     assertSizes(directory, PARTS, [1], "cpu");
+    assertCpuParts(directory, CPU_PARTS, "fp32", "float32");
     const left = readdirSync(directory).filter((name) => name.startsWith(".") && name !== ".compiling.lock");
     assert.deepEqual(left, []);
   });
@@ -459,12 +600,14 @@ describe("neuron-blip compile, with torch", function () {
     it("compiles and checks every part for each batch size, with the options of torch_neuronx", () => {
       const directory = join(work, "inf2-batches");
       const options = ["--separate-weights", "--async-load", "--lazy-load", "--compiler-args=--optlevel=1"];
-      const args = [directory, "--target", "inf2", "--batch-size", "1", "3", "--rank", ...options];
+      const further = ["--rank", "--greedy-tokens", "4"];
+      const args = [directory, "--target", "inf2", "--batch-size", "1", "3", ...further, ...options];
       const { status, stdout, stderr } = compile(args, host("batches-host"));
       assert.equal(status, 0, stderr);
-      const parts = [...PARTS, RANK_PART];
+      const parts = [...PARTS, RANK_PART, GREEDY_PART];
       assert.deepEqual(outcomes(stdout), allTraced([...parts, ...ofBatch(parts, 3)]));
       assert.match(stdout, /answers +6 of 6 equal to transformers' generate, batch size 3/);
+      assert.match(stdout, /answers_begun +6 of 6 equal to transformers' generate, batch size 3/);
       assert.match(stderr, /warning: --separate-weights: /);
       assertSizes(directory, parts, [1, 3], "stand-in");
       assert.deepEqual(manifestOf(directory).neuron_options, {
@@ -568,6 +711,7 @@ describe("neuron-blip compile of captions, with torch", function () {
   let work = "";
   let model = "";
   const parts = ["vision_model", "text_decoder"];
+  const cpuParts = ["vision_model_fused", "text_decoder_cached"];
 
   before(() => {
     work = mkdtempSync(join(tmpdir(), "neuron-blip-compile-"));
@@ -579,11 +723,13 @@ describe("neuron-blip compile of captions, with torch", function () {
   it("traces its parts, and captions as transformers does, with and without a prompt", () => {
     const directory = join(work, "compiled");
     const stdout = compileForCpu(model, directory, "--batch-size", "3", "4");
-    const all = [...parts, ...ofBatch(parts, 4)];
+    const all = [...parts, ...ofBatch(parts, 4), ...cpuParts];
     assert.deepEqual(outcomes(stdout), allTraced(all));
     assert.match(stdout, /captions +6 of 6 equal.*, batch size 3\n/);
     assert.match(stdout, /captions +8 of 8 equal.*, batch size 4\n/);
     assertSizes(directory, parts, [3, 4], "cpu");
+    assert.match(stdout, /captions in fp32 6 of 6 equal/);
+    assertCpuParts(directory, cpuParts, "fp32", "float32");
     const manifest = manifestOf(directory);
     assert.equal(manifest.architecture, "BlipForConditionalGeneration");
     assert.deepEqual([manifest.question_length, manifest.answer_length], [null, 40]);
@@ -623,6 +769,7 @@ describe("neuron-blip compile of captions, with torch", function () {
     const none = join(work, "none");
     assert.match(refuse(model, none, "--question-length", "8"), /--question-length has no meaning for BlipForCond/);
     assert.match(refuse(model, none, "--rank"), /--rank has no meaning for BlipForConditionalGeneration/);
+    assert.match(refuse(model, none, "--greedy-tokens", "2"), /--greedy-tokens has no meaning for BlipForConditional/);
   });
 });
 
@@ -643,10 +790,11 @@ describe("neuron-blip compile of image-text retrieval, with torch", function () 
     const directory = join(work, "compiled");
     const args = ["--batch-size", "3", "4", "--question-length", "12"];
     const stdout = compileForCpu(model, directory, ...args);
-    const all = [...parts, ...ofBatch(parts, 4)];
+    const all = [...parts, ...ofBatch(parts, 4), "vision_model_fused"];
     assert.deepEqual(outcomes(stdout), allTraced(all));
     assertSizes(directory, parts, [3, 4], "cpu");
-    for (const score of ["match", "similarity"]) {
+    assertCpuParts(directory, ["vision_model_fused"], "fp32", "float32");
+    for (const score of ["match", "similarity", "match in fp32", "similarity in fp32"]) {
       const difference = new RegExp(`^${score} +largest difference from transformers (\\S+)`, "m").exec(stdout)?.[1];
       assert(Number(difference) < 1e-4, stdout);
     }
