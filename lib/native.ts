@@ -31,7 +31,7 @@ export type NativeOutput =
   | { kind: "dict"; keys: string[]; items: NativeOutput[] }
   | { kind: "value"; value: number | boolean | string | null };
 
-/** What a module's `forward` takes and returns, as TorchScript declares it. */
+/** What a module's method takes and returns, as TorchScript declares it. */
 export interface ModuleSignature {
   /** `type` is TorchScript's, such as "Tensor". */
   readonly inputs: readonly { readonly name: string; readonly type: string; readonly optional: boolean }[];
@@ -53,12 +53,21 @@ export interface Native {
   createExecutor(threads: number): ExecutorHandle;
   closeExecutor(executor: ExecutorHandle): Promise<void>;
 
-  loadModule(executor: ExecutorHandle, path: string): Promise<{ handle: ModuleHandle; signature: ModuleSignature }>;
+  /** Resolves to the module and what each of its methods takes and returns; `forward` is always one. */
+  loadModule(
+    executor: ExecutorHandle,
+    path: string,
+  ): Promise<{ handle: ModuleHandle; methods: Readonly<Record<string, ModuleSignature>> }>;
   /** Whether a TorchScript file's code names AWS Neuron's classes or ops. */
   inspectModule(executor: ExecutorHandle, path: string): Promise<boolean>;
   /** Puts a module's Neuron graphs on `count` of the visible cores; resolves to how many could be put anywhere. */
   placeModule(module: ModuleHandle, start: number, count: number): Promise<number>;
-  forwardModule(executor: ExecutorHandle, module: ModuleHandle, inputs: readonly TensorHandle[]): Promise<NativeOutput>;
+  callModule(
+    executor: ExecutorHandle,
+    module: ModuleHandle,
+    method: string,
+    inputs: readonly TensorHandle[],
+  ): Promise<NativeOutput>;
   releaseModule(module: ModuleHandle): Promise<void>;
 
   /**

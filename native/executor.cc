@@ -1,6 +1,7 @@
 #include "executor.h"
 
 #include <ATen/Parallel.h>
+#include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
 #include <memory>
 #include <utility>
@@ -57,6 +58,9 @@ void Executor::Stop() {
 void Executor::Run(int threads) {
   // Must come first on the thread: libtorch's setting does not reach threads that have already done parallel work.
   if (threads > 0) at::set_num_threads(threads);
+  // Otherwise a module's first two calls take up to three times as long, for profiling and rewriting its graph, and
+  // later ones no less than without (full-size parts on a CPU).
+  torch::jit::setGraphExecutorOptimize(false);
   for (;;) {
     std::function<void()> task;
     {

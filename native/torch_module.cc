@@ -23,18 +23,43 @@ size_t WeightBytes(const torch::jit::Module& module) {
   return bytes;
 }
 
+std::vector<c10::FunctionSchema> SchemasOf(const torch::jit::Module& module) {
+  std::vector<c10::FunctionSchema> schemas;
+  for (const torch::jit::Method& method : module.get_methods()) schemas.push_back(method.function().getSchema());
+  return schemas;
+}
+
+/// Lets submodules that can lay out their weights for this CPU do so: those with the method `neuron_blip_pack_weights`,
+/// which scripts/neuron_blip_compile/cpu_linear.py makes. Where the CPU has no such layout they stay as they are.
+void PackWeights(const torch::jit::Module& module) {
+  const c10::InferenceMode inference;
+  for (torch::jit::Module part : module.modules()) {
+    const auto pack = part.find_method("neuron_blip_pack_weights");
+    if (!pack) continue;
+    try {
+      (*pack)({});
+    } catch (const c10::Error&) {
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 TorchModule::TorchModule(torch::jit::Module module, std::shared_ptr<Executor> executor)
     : module_(std::move(module)),
       executor_(std::move(executor)),
-      schema_(module_->get_method("forward").function().getSchema()),
-      bytes_(WeightBytes(*module_)) {}
+      schemas_(SchemasOf(*module_)),
+      bytes_(WeightBytes(*module_)) {
+  PackWeights(*module_);
+}
 
-c10::IValue TorchModule::Forward(std::vector<c10::IValue> inputs) {
+c10::IValue TorchModule::Call(const std::string& method, std::vector<c10::IValue> inputs) {
   if (!module_) throw CodedError("DISPOSED", "This module has been disposed. Load it again.");
+  const auto found = module_->find_method(method);
+  if (!found) throw CodedError("INVALID_INPUT", "The module has no method `" + method + "`.");
   const c10::InferenceMode inference;
-  return module_->forward(std::move(inputs));
+  return (*found)(std::move(inputs));
 }
 
 size_t TorchModule::SetNeuronDevices(int64_t start, int64_t count) {
@@ -68,7 +93,7 @@ bool UsesNeuron(const std::string& path) {
   return false;
 }
 
-/// What `forward` returned, taken apart on the executor's thread, so that the JavaScript thread only wraps.
+/// What a method returned, taken apart on the executor's thread, so that the JavaScript thread only wraps.
 struct Output {
   enum class Kind { kTensor, kList, kDict, kNumber, kBool, kString, kNull };
   Kind kind = Kind::kNull;
@@ -210,6 +235,24 @@ class InspectJob : public Job {
   bool uses_neuron_ = false;
 };
 
+Napi::Object SignatureOf(Napi::Env env, const c10::FunctionSchema& schema) {
+  Napi::Array inputs = Napi::Array::New(env);
+  for (size_t i = 1; i < schema.arguments().size(); i++) {  // the first is `self`
+    const c10::Argument& argument = schema.arguments()[i];
+    Napi::Object input = Napi::Object::New(env);
+    input.Set("name", argument.name());
+    input.Set("type", argument.type()->annotation_str());
+    input.Set("optional", argument.default_value().has_value());
+    inputs.Set(inputs.Length(), input);
+  }
+  Napi::Array outputs = Napi::Array::New(env);
+  for (const c10::Argument& result : schema.returns()) outputs.Set(outputs.Length(), result.type()->annotation_str());
+  Napi::Object signature = Napi::Object::New(env);
+  signature.Set("inputs", inputs);
+  signature.Set("outputs", outputs);
+  return signature;
+}
+
 class LoadJob : public Job {
  public:
   LoadJob(std::shared_ptr<Executor> executor, std::string path)
@@ -233,26 +276,11 @@ class LoadJob : public Job {
   }
 
   Napi::Value Result(Napi::Env env) override {
-    const c10::FunctionSchema& schema = module_->schema();
-    Napi::Array inputs = Napi::Array::New(env);
-    for (size_t i = 1; i < schema.arguments().size(); i++) {  // the first is `self`
-      const c10::Argument& argument = schema.arguments()[i];
-      Napi::Object input = Napi::Object::New(env);
-      input.Set("name", argument.name());
-      input.Set("type", argument.type()->annotation_str());
-      input.Set("optional", argument.default_value().has_value());
-      inputs.Set(inputs.Length(), input);
-    }
-    Napi::Array outputs = Napi::Array::New(env);
-    for (const c10::Argument& result : schema.returns()) {
-      outputs.Set(outputs.Length(), result.type()->annotation_str());
-    }
-    Napi::Object signature = Napi::Object::New(env);
-    signature.Set("inputs", inputs);
-    signature.Set("outputs", outputs);
+    Napi::Object methods = Napi::Object::New(env);
+    for (const c10::FunctionSchema& schema : module_->schemas()) methods.Set(schema.name(), SignatureOf(env, schema));
     Napi::Object loaded = Napi::Object::New(env);
     loaded.Set("handle", Handle<TorchModule>::Wrap(env, module_, module_->bytes()));
-    loaded.Set("signature", signature);
+    loaded.Set("methods", methods);
     return loaded;
   }
 
@@ -262,15 +290,19 @@ class LoadJob : public Job {
   std::shared_ptr<TorchModule> module_;
 };
 
-class ForwardJob : public Job {
+class CallJob : public Job {
  public:
-  ForwardJob(std::shared_ptr<Executor> executor, std::shared_ptr<TorchModule> module, std::vector<c10::IValue> inputs)
-      : executor_(std::move(executor)), module_(std::move(module)), inputs_(std::move(inputs)) {}
+  CallJob(std::shared_ptr<Executor> executor, std::shared_ptr<TorchModule> module, std::string method,
+          std::vector<c10::IValue> inputs)
+      : executor_(std::move(executor)),
+        module_(std::move(module)),
+        method_(std::move(method)),
+        inputs_(std::move(inputs)) {}
 
   void Run() override {
-    // OwnMemory counts who else holds the memory: the inputs must still be held here, and what forward returned no
-    // more.
-    output_ = TakeApart(module_->Forward(inputs_));
+    // OwnMemory counts who else holds the memory: the inputs must still be held here, and what the method returned
+    // no more.
+    output_ = TakeApart(module_->Call(method_, inputs_));
     OwnMemory(output_);
     inputs_.clear();
   }
@@ -279,6 +311,7 @@ class ForwardJob : public Job {
  private:
   std::shared_ptr<Executor> executor_;  // until it has run: a promise must not be left unsettled
   std::shared_ptr<TorchModule> module_;
+  std::string method_;
   std::vector<c10::IValue> inputs_;
   Output output_;
 };
@@ -307,7 +340,7 @@ class ReleaseJob : public Job {
   std::shared_ptr<TorchModule> module_;
 };
 
-/// loadModule(executor, path): Promise<{handle, signature}>
+/// loadModule(executor, path): Promise<{handle, methods}>, a signature by each method's name
 Napi::Value LoadModule(const Napi::CallbackInfo& info) {
   auto executor = Handle<Executor>::Unwrap(info[0]);
   Executor& runner = *executor;
@@ -330,17 +363,19 @@ Napi::Value PlaceModule(const Napi::CallbackInfo& info) {
   return Instance::Of(info.Env()).Submit(runner, std::make_unique<PlaceJob>(std::move(module), start, count));
 }
 
-/// forwardModule(executor, module, tensors): Promise<output>
-Napi::Value ForwardModule(const Napi::CallbackInfo& info) {
+/// callModule(executor, module, method, tensors): Promise<output>
+Napi::Value CallModule(const Napi::CallbackInfo& info) {
   auto executor = Handle<Executor>::Unwrap(info[0]);
   auto module = Handle<TorchModule>::Unwrap(info[1]);
-  const auto handles = info[2].As<Napi::Array>();
+  std::string method = info[2].As<Napi::String>();
+  const auto handles = info[3].As<Napi::Array>();
   std::vector<c10::IValue> inputs;
   inputs.reserve(handles.Length());
   for (uint32_t i = 0; i < handles.Length(); i++) inputs.emplace_back(Handle<Tensor>::Unwrap(handles.Get(i))->value());
   Executor& runner = *executor;
   return Instance::Of(info.Env())
-      .Submit(runner, std::make_unique<ForwardJob>(std::move(executor), std::move(module), std::move(inputs)));
+      .Submit(runner,
+              std::make_unique<CallJob>(std::move(executor), std::move(module), std::move(method), std::move(inputs)));
 }
 
 /// releaseModule(module): Promise<void>, after the calls that were queued before.
@@ -363,7 +398,7 @@ void RegisterTorchModule(Napi::Env env, Napi::Object exports) {
   Export<InspectModule>(env, exports, "inspectModule");
   Export<LoadModule>(env, exports, "loadModule");
   Export<PlaceModule>(env, exports, "placeModule");
-  Export<ForwardModule>(env, exports, "forwardModule");
+  Export<CallModule>(env, exports, "callModule");
   Export<ReleaseModule>(env, exports, "releaseModule");
 }
 

@@ -20,9 +20,9 @@ class TorchModule {
 
   TorchModule(torch::jit::Module module, std::shared_ptr<Executor> executor);
 
-  /// Runs the module's `forward`. On any executor's thread; several may at once.
-  /// @throws CodedError DISPOSED after Release.
-  c10::IValue Forward(std::vector<c10::IValue> inputs);
+  /// Runs one of the module's methods. On any executor's thread; several may at once.
+  /// @throws CodedError DISPOSED after Release; INVALID_INPUT where there is no such method.
+  c10::IValue Call(const std::string& method, std::vector<c10::IValue> inputs);
   /// Places the module's Neuron graphs on `count` cores from `start` on, indices among the visible ones. Returns how
   /// many graphs could be placed: those whose class has the method `set_neuron_devices`.
   size_t SetNeuronDevices(int64_t start, int64_t count);
@@ -30,14 +30,15 @@ class TorchModule {
   void Release() { module_.reset(); }
 
   Executor& executor() const { return *executor_; }
-  const c10::FunctionSchema& schema() const { return schema_; }
+  /// What each method takes and returns.
+  const std::vector<c10::FunctionSchema>& schemas() const { return schemas_; }
   /// Bytes of parameters and buffers.
   size_t bytes() const { return bytes_; }
 
  private:
   std::optional<torch::jit::Module> module_;
   std::shared_ptr<Executor> executor_;
-  c10::FunctionSchema schema_;
+  std::vector<c10::FunctionSchema> schemas_;
   size_t bytes_;
 };
 

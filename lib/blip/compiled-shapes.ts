@@ -8,6 +8,8 @@ import { batchSizesOf, type Manifest } from "./manifest.js";
 export interface ImageShapes {
   /** The batch sizes, increasing: more rows are run in several batches, fewer are filled up. */
   readonly batchSizes: readonly number[];
+  /** Whether `generateRows` runs any number of rows in one batch, whatever batchSizes says: with the parts for the CPU. */
+  readonly anyBatch: boolean;
   /** Height and width of a picture, in pixels. */
   readonly imageSize: number;
   /** Patches of a picture, and the class token. */
@@ -39,6 +41,7 @@ export function imageShapes(config: BlipConfig, manifest: Manifest | undefined):
   }
   return {
     batchSizes: batchSizesOf(manifest),
+    anyBatch: false,
     imageSize: config.imageSize,
     imageTokens: imageTokensOf(config),
     visionHiddenSize: config.visionHiddenSize,

@@ -5,7 +5,8 @@ import { tensorFrom } from "../runtime/check.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
 import type { BlipConfig } from "./blip-config.js";
-import { type EncoderRow, StackedRows } from "./decoding.js";
+import { StackedRows } from "./decoding.js";
+import type { EncoderRow } from "./encoder-row.js";
 
 /** The compiled decoder that gives the logits of every position at once, `text_decoder_all_positions.pt`: for ranking. */
 export class DecoderAllPositions {

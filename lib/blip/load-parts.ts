@@ -4,10 +4,13 @@ import { NeuronBlipError } from "../errors.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
 import { checkCount, Executor } from "../runtime/executor.js";
+import { LazyModule } from "../runtime/lazy-module.js";
+import { SharedFile } from "../runtime/shared-file.js";
 import { TorchModule } from "../runtime/torch-module.js";
 import { type BlipConfig, readBlipConfig } from "./blip-config.js";
-import { type Architecture, HEADS, inputCountOf, type PartName } from "./heads.js";
-import { batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
+import { type CpuParts, loadCpuParts } from "./cpu-parts.js";
+import { type Architecture, HEADS, inputCountOf, type PartName, STANDS_IN_FOR } from "./heads.js";
+import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
 
 export interface ReplicaOptions extends NeuronRuntimeOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
@@ -23,6 +26,11 @@ export interface ReplicaOptions extends NeuronRuntimeOptions {
    * on the CPU always 1.
    */
   callsInFlight?: number;
+  /**
+   * Whether to run the parts for the CPU once while they are loaded, so that the first calls are as fast as later ones. Default
+   * true; loading takes about as long as one answer more.
+   */
+  warmUp?: boolean;
 }
 
 /** A model directory's parts, loaded on one thread. */
@@ -31,7 +39,10 @@ export interface LoadedParts {
   readonly config: BlipConfig;
   readonly manifest: Manifest | undefined;
   readonly executor: Executor;
+  /** Those that `cpuParts` stand in for are loaded when they are first used. */
   readonly parts: ReadonlyMap<PartName, CompiledPart>;
+  /** The further parts for the CPU, where there are any and libtorch runs them. */
+  readonly cpuParts: CpuParts | undefined;
 }
 
 /**
@@ -58,31 +69,59 @@ export async function loadReplicas(
   }
   const manifest = await readManifest(directory, architecture);
   if (manifest && options.verify !== false) {
-    await Promise.all(Object.values(manifest.parts).map((part) => verifyPart(directory, part)));
+    await Promise.all(Object.values(allPartsOf(manifest)).map((part) => verifyPart(directory, part)));
   }
-  const { parts: required, optionalParts } = HEADS[architecture];
+  const { parts: required, optionalParts, cpuParts: cpuPartNames } = HEADS[architecture];
   const names = [...required, ...optionalParts.filter((name) => manifest?.parts[name] !== undefined)];
-  const loaded = replicas.map(() => {
-    const executor = new Executor(threads === undefined ? {} : { threads });
-    return { directory, config, manifest, executor, parts: new Map<PartName, CompiledPart>() };
-  });
+  const executors = replicas.map(() => new Executor(threads === undefined ? {} : { threads }));
+  let loaded: LoadedParts[] = [];
   try {
+    const cpuParts =
+      manifest?.cpu_parts &&
+      (await loadCpuParts(directory, manifest.cpu_parts, executors, {
+        architecture,
+        config,
+        warmUp: options.warmUp !== false,
+      }));
+    const superseded = new Set(cpuParts && cpuPartNames.flatMap((name) => STANDS_IN_FOR[name]));
+    const maps = executors.map(() => new Map<PartName, CompiledPart>());
+    loaded = executors.map((executor, i) => {
+      return {
+        directory,
+        config,
+        manifest,
+        executor,
+        parts: maps[i] as Map<PartName, CompiledPart>,
+        cpuParts: cpuParts?.[i],
+      };
+    });
     // The tutorial's order: every replica's first part, then every second. The runtime puts each load on the core that
     // holds least, so that a replica's parts come together even where they cannot be placed.
     for (const name of names) {
-      for (const { executor, parts } of loaded) {
-        const modules = new Map<number, TorchModule>();
-        parts.set(name, new CompiledPart(modules));
-        for (const batchSize of batchSizesOf(manifest)) {
-          const file = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
-          const first = loaded[0]?.parts.get(name)?.moduleFor(batchSize);
-          // On the CPU replicas share the first one's weights; each NeuronCore holds its own.
-          const shared = first && !first.usesNeuron ? first.shareOn(executor) : undefined;
-          const module = shared ?? (await TorchModule.load(file, { ...options, executor }));
+      const files = batchSizesOf(manifest).map((batchSize) => {
+        const path = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
+        const file = new SharedFile(path, async (path, executor) => {
+          const module = await TorchModule.load(path, { ...options, executor });
+          try {
+            checkInputCount(name, module, names);
+          } catch (error) {
+            await module.dispose();
+            throw error;
+          }
+          return module;
+        });
+        return [batchSize, file] as const;
+      });
+      for (const [i, executor] of executors.entries()) {
+        const modules = new Map<number, TorchModule | LazyModule>();
+        maps[i]?.set(name, new CompiledPart(modules));
+        for (const [batchSize, file] of files) {
+          const module = superseded.has(name)
+            ? new LazyModule(file.path, () => file.on(executor))
+            : await file.on(executor);
           modules.set(batchSize, module);
-          checkInputCount(name, module, names);
         }
-        parts.set(name, new CompiledPart(modules));
+        maps[i]?.set(name, new CompiledPart(modules));
       }
     }
     for (const [i, { executor, parts }] of loaded.entries()) {
@@ -93,6 +132,7 @@ export async function loadReplicas(
     return loaded;
   } catch (error) {
     await Promise.all(loaded.map(releaseParts));
+    await Promise.all(executors.map((executor) => executor.close()));
     throw error;
   }
 }
@@ -108,9 +148,8 @@ export async function loadParts(
 }
 
 /** Frees the parts and ends their thread. */
-export async function releaseParts({ executor, parts }: Pick<LoadedParts, "executor" | "parts">): Promise<void> {
-  const modules = [...parts.values()].flatMap((part) => part.modules);
-  await Promise.all(modules.map((module) => module.dispose()));
+export async function releaseParts({ executor, parts, cpuParts }: LoadedParts): Promise<void> {
+  await Promise.all([...parts.values(), ...(cpuParts ? [cpuParts] : [])].map((part) => part.dispose()));
   await executor.close();
 }
 

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import type { Dtype } from "../tensor.js";
-import { type Architecture, HEADS, isArchitecture, type PartName } from "./heads.js";
+import { type Architecture, type CpuPartName, HEADS, isArchitecture, type PartName } from "./heads.js";
 
 /** The version of `neuron_blip.json` that this package reads. */
 const FORMAT_VERSION = 1;
@@ -41,6 +41,15 @@ export interface Manifest {
   readonly batch_sizes?: readonly number[];
   readonly image_size: number;
   readonly parts: Readonly<Record<string, PartSpec>>;
+  /** The further parts for the CPU, where they were made. */
+  readonly cpu_parts?: CpuPartsSpec;
+}
+
+export interface CpuPartsSpec {
+  /** Of the text parts' keys and values. */
+  readonly dtype: "float32" | "bfloat16";
+  /** In their shapes, -1 is any size. */
+  readonly parts: Readonly<Record<CpuPartName, PartSpec>>;
 }
 
 /** The batch sizes of a directory, increasing: 1 for one without a manifest, as the tutorial's. */
@@ -71,11 +80,15 @@ export async function readManifest(directory: string, architecture: Architecture
     );
   }
   const { batch_size: batch, question_length: question, answer_length: answer, image_size: size, parts } = manifest;
-  const { parts: required, optionalParts } =
-    HEADS[isArchitecture(manifest.architecture) ? manifest.architecture : architecture];
+  const {
+    parts: required,
+    optionalParts,
+    cpuParts,
+  } = HEADS[isArchitecture(manifest.architecture) ? manifest.architecture : architecture];
   const there = isObject(parts) ? optionalParts.filter((name) => parts[name] !== undefined) : [];
   const named = [...required, ...there];
   const sizes = batchSizesOf(manifest);
+  const further = manifest.cpu_parts as unknown;
   const whole =
     isArchitecture(manifest.architecture) &&
     [batch, size].every(isCount) &&
@@ -86,7 +99,8 @@ export async function readManifest(directory: string, architecture: Architecture
     sizes[0] === batch &&
     named.every((name) =>
       sizes.every((size) => isPart(parts[partKey(name, size, manifest)], partKey(name, size, manifest))),
-    );
+    ) &&
+    (further === undefined || isCpuParts(further, cpuParts));
   if (!whole) {
     throw new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}" lacks fields. Compile the model again.`);
   }
@@ -99,15 +113,30 @@ export async function readManifest(directory: string, architecture: Architecture
   for (const name of named) {
     if (name === "image_projection") continue; // takes what the vision model gives
     for (const rows of sizes) {
-      const shape =
-        name === "vision_model" ? [rows, 3, size, size] : [rows, READS_ANSWERS.has(name) ? answer : question];
+      const length = name === "text_decoder_greedy" ? 1 : READS_ANSWERS.has(name) ? answer : question;
+      const shape = name === "vision_model" ? [rows, 3, size, size] : [rows, length];
       checkShape(path, parts[partKey(name, rows, manifest)] as PartSpec, shape);
     }
+  }
+  if (manifest.cpu_parts) {
+    const { vision_model_fused: vision } = manifest.cpu_parts.parts;
+    checkShape(path, vision, [-1, 3, size, size]);
   }
   return manifest;
 }
 
-/** The parts whose first input is an answer; the others' is a question or another text. */
+/** Every part that the manifest describes, by the name of its file without the ending. */
+export function allPartsOf({ parts, cpu_parts: cpuParts }: Manifest): Readonly<Record<string, PartSpec>> {
+  return { ...parts, ...cpuParts?.parts };
+}
+
+function isCpuParts(value: unknown, names: readonly CpuPartName[]): boolean {
+  if (!isObject(value) || !isObject(value.parts)) return false;
+  const { dtype, parts } = value;
+  return (dtype === "float32" || dtype === "bfloat16") && names.every((name) => isPart(parts[name], name));
+}
+
+/** The parts whose first input is an answer; the others' is a question or another text, or, to begin an answer, one token. */
 const READS_ANSWERS: ReadonlySet<PartName> = new Set(["text_decoder", "text_decoder_all_positions"]);
 
 function isIncreasing(sizes: unknown): boolean {

@@ -10,8 +10,9 @@ import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../tensor.js";
 import { checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
+import type { CpuParts } from "./cpu-parts.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import { nextTokenLogitsOf } from "./decoding.js";
+import { decodingOf } from "./decoding.js";
 import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { type ImageTensors, imageRows, onesThenZeros, type TextTensors, textRows } from "./text-rows.js";
@@ -36,12 +37,14 @@ export interface CaptionGenerateOptions extends GenerationConfig {
  */
 export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedModel<CaptionShapes> {
   readonly textDecoder: DecoderPaddedGenerator;
+  readonly #cpuParts: CpuParts | undefined;
   readonly #generationDefaults: GenerationConfig;
 
   private constructor(loaded: LoadedParts, shapes: CaptionShapes, generationDefaults: GenerationConfig) {
     super(loaded, shapes);
     const imageShape = [shapes.imageTokens, shapes.visionHiddenSize];
     this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, imageShape, this.config);
+    this.#cpuParts = loaded.cpuParts;
     this.#generationDefaults = generationDefaults;
   }
 
@@ -71,7 +74,11 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
         );
       }
       checkLengths(options, { answerLength });
-      const shapes = { ...imageShapes(loaded.config, loaded.manifest), answerLength };
+      const shapes = {
+        ...imageShapes(loaded.config, loaded.manifest),
+        answerLength,
+        anyBatch: loaded.cpuParts !== undefined,
+      };
       const defaults = await readGenerationDefaults(join(loaded.directory, "generation_config.json"));
       return new NeuronBlipForConditionalGeneration(loaded, shapes, defaults);
     } catch (error) {
@@ -117,11 +124,9 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       });
       const images = await imageRows(inputs, count, (pixelValues) => this.encodeImages(pixelValues, signal));
       const attentionMask = onesThenZeros(this.shapes.imageTokens, this.shapes.imageTokens);
-      const nextTokenLogits = nextTokenLogitsOf(
-        this.textDecoder,
-        images.map((hiddenStates) => ({ hiddenStates, attentionMask })),
-      );
-      return generate(rows, nextTokenLogits, { signal, streamer: generation.streamer });
+      const encoded = images.map((hiddenStates) => ({ hiddenStates, attentionMask }));
+      using decoding = decodingOf(this.#cpuParts?.textDecoder, this.textDecoder, encoded);
+      return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
     });
   }
 

@@ -89,6 +89,11 @@ export interface ImageTensors {
   pixelValues?: Tensor;
   /** float32 [n, image tokens, vision hidden size]: from `encodeImages`, to look at a picture only once. */
   imageEmbeds?: Tensor | readonly Tensor[];
+  /**
+   * Beside a list of imageEmbeds of [1, image tokens, vision hidden size] each: what `imageKeysValues` made of them, where it
+   * is at hand; used where the model has parts for the CPU, and passed over elsewhere.
+   */
+  imageKeysValues?: readonly (Tensor | undefined)[];
 }
 
 /**
@@ -114,4 +119,20 @@ export async function imageRows(
   }
   const images = pixelValues ? await encode(pixelValues) : (given as Tensor<"float32">[]).flatMap(rowsOf);
   return Array.from({ length: count }, (_, i) => (images.length === 1 ? images[0] : images[i]) as Tensor<"float32">);
+}
+
+/**
+ * The keys and values of each text's picture, where they were given.
+ * @throws NeuronBlipError `INVALID_INPUT` where they do not go with the embeddings.
+ */
+export function keysValuesOf({ imageEmbeds, imageKeysValues }: ImageTensors, count: number): (Tensor | undefined)[] {
+  if (imageKeysValues === undefined) return [];
+  const isList = Array.isArray(imageEmbeds) && Array.isArray(imageKeysValues);
+  if (!isList || imageEmbeds.length !== imageKeysValues.length || imageEmbeds.some(({ shape }) => shape[0] !== 1)) {
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      "imageKeysValues must be a list beside a list of imageEmbeds of one picture each, and as long.",
+    );
+  }
+  return Array.from({ length: count }, (_, i) => imageKeysValues[imageKeysValues.length === 1 ? 0 : i]);
 }

@@ -1,5 +1,6 @@
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
+import type { TorchModule } from "../runtime/torch-module.js";
 import type { Tensor } from "../tensor.js";
 
 export interface VisionModelOutput {
@@ -9,13 +10,13 @@ export interface VisionModelOutput {
   poolerOutput: Tensor<"float32">;
 }
 
-/** The compiled vision model: `vision_model.pt`. */
+/** The compiled vision model: `vision_model.pt`, or for the CPU `vision_model_fused.pt`, which takes any batch. */
 export class VisionModelWrapper {
-  readonly #module: CompiledPart;
+  readonly #module: CompiledPart | TorchModule;
   /** The compiled input: [a compiled batch size, 3, height, width]. */
   readonly inputShape: ShapePattern;
 
-  constructor(module: CompiledPart, shapes: { imageSize: number }) {
+  constructor(module: CompiledPart | TorchModule, shapes: { imageSize: number }) {
     this.#module = module;
     this.inputShape = ["any", 3, shapes.imageSize, shapes.imageSize];
   }

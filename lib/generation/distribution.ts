@@ -7,14 +7,16 @@ export function logSumExp(scores: Float32Array): number {
   let sum = 0;
   for (let i = 0; i < scores.length; i++) sum += Math.exp((scores[i] as number) - highest);
   if (highest === Number.NEGATIVE_INFINITY && scores.every((score) => score === highest)) throw noTokenLeft();
-  if (!Number.isFinite(sum)) {
-    throw new NeuronBlipError(
-      "EXECUTION_FAILED",
-      "The decoder's logits are not numbers (NaN or infinite): its weights are damaged, or a cast to a small type overflowed. " +
-        "Compile again, for inf2 with --auto-cast=none.",
-    );
-  }
+  if (!Number.isFinite(sum)) throw notNumbers();
   return highest + Math.log(sum);
+}
+
+export function notNumbers(): NeuronBlipError {
+  return new NeuronBlipError(
+    "EXECUTION_FAILED",
+    "The decoder's logits are not numbers (NaN or infinite): its weights are damaged, or a cast to a small type overflowed. " +
+      "Compile again, for inf2 with --auto-cast=none.",
+  );
 }
 
 export function noTokenLeft(): NeuronBlipError {

@@ -28,10 +28,18 @@ export interface RowSequence {
 /** The logits of the next token after each sequence, in order, in memory that the caller may overwrite. */
 export type NextTokenLogits = (sequences: readonly RowSequence[]) => Promise<Float32Array[]>;
 
+/** Generated tokens that need no choosing, each with the natural logarithm of its probability. */
+export interface BegunSequence {
+  tokenIds: readonly number[];
+  tokenLogProbabilities: readonly number[];
+}
+
 /** What to generate for one row. */
 export interface GenerationRow {
   prompt: readonly number[];
   config: ResolvedGenerationConfig;
+  /** What follows the prompt already, where the model chose it greedily by itself. */
+  begun?: BegunSequence | undefined;
   /** Its place in the list that it belongs to, by which it draws from a stream of its own. Default: its place here. */
   place?: number | undefined;
 }
@@ -53,6 +61,10 @@ export async function generate(
   }
   streamer?.put(rows[0]?.prompt ?? []);
   const searches = rows.map(searchesOf);
+  for (const [row, { begun }] of rows.entries()) {
+    const [search] = searches[row] ?? [];
+    if (begun && search instanceof TokenSearch) goOn(search, begun, streamer);
+  }
   const all = searches.flatMap((ofRow, row) => ofRow.map((search) => ({ row, search })));
   for (;;) {
     throwIfAborted(signal);
@@ -75,6 +87,15 @@ export async function generate(
   }
   streamer?.end();
   return searches.map((ofRow) => ofRow.flatMap((search) => search.results()));
+}
+
+/** Takes up tokens that were chosen already, as many as the search has room for. */
+function goOn(search: TokenSearch, { tokenIds, tokenLogProbabilities }: BegunSequence, streamer?: Streamer): void {
+  for (const [i, token] of tokenIds.entries()) {
+    if (search.live.length === 0) return;
+    search.accept(token, tokenLogProbabilities[i] as number);
+    streamer?.put([token]);
+  }
 }
 
 /** One beam search, or a search of its own for each sequence to return. */

@@ -43,8 +43,13 @@ export class TokenSearch implements Search {
   advance([scores]: readonly [Float32Array]): void {
     for (const process of this.#processors) process(this.#tokenIds, scores);
     const token = this.#random ? draw(scores, uniformFloat64(this.#random)) : mostLikely(scores);
-    this.#logProbabilities.push(logProbabilityOf(scores, token));
     if (this.#config.outputScores) this.#scores.push(Float32Array.from(scores));
+    this.accept(token, logProbabilityOf(scores, token));
+  }
+
+  /** Takes the next token as chosen. @param logProbability its natural logarithm. */
+  accept(token: number, logProbability: number): void {
+    this.#logProbabilities.push(logProbability);
     this.#tokenIds.push(token);
     this.#ended = hasEnded(this.#tokenIds, this.#config);
   }
@@ -53,6 +58,16 @@ export class TokenSearch implements Search {
     const scores = this.#config.outputScores ? this.#scores : undefined;
     return [generatedSequence(this.#tokenIds, this.#logProbabilities, undefined, scores)];
   }
+}
+
+/**
+ * Whether a configuration asks for no more than the most likely token at every step, so that a model can choose it by itself:
+ * no draws, beams, processors, criteria of the user's, or scores of all tokens.
+ */
+export function isPlainGreedy(config: ResolvedGenerationConfig): boolean {
+  const { numBeams, doSample, outputScores, stoppingCriteria } = config;
+  const choosesAlone = numBeams === 1 && !doSample && !outputScores && stoppingCriteria.length === 0;
+  return choosesAlone && logitsProcessors(config).length === 0;
 }
 
 /** The beginning of the stream that was asked for last: a list's rows ask in order, and each is one jump further. */

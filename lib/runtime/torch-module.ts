@@ -27,7 +27,8 @@ export interface TorchModuleOptions extends NeuronRuntimeOptions {
  */
 export class TorchModule implements AsyncDisposable {
   readonly path: string;
-  readonly signature: ModuleSignature;
+  /** What each of its methods takes and returns: `forward`, and those that `torch.jit.export` or `trace_module` made. */
+  readonly methods: Readonly<Record<string, ModuleSignature>>;
   /** Whether it was compiled for AWS Neuron. */
   readonly usesNeuron: boolean;
   readonly #handle: ModuleHandle;
@@ -40,7 +41,7 @@ export class TorchModule implements AsyncDisposable {
 
   private constructor(
     path: string,
-    loaded: { handle: ModuleHandle; signature: ModuleSignature },
+    loaded: { handle: ModuleHandle; methods: Readonly<Record<string, ModuleSignature>> },
     usesNeuron: boolean,
     executor: Executor,
     ownsExecutor: boolean,
@@ -49,7 +50,7 @@ export class TorchModule implements AsyncDisposable {
     this.#users = users;
     this.#users.count++;
     this.path = path;
-    this.signature = loaded.signature;
+    this.methods = loaded.methods;
     this.usesNeuron = usesNeuron;
     this.#handle = loaded.handle;
     this.#executor = executor;
@@ -96,23 +97,35 @@ export class TorchModule implements AsyncDisposable {
     }
   }
 
+  /** What `forward` takes and returns. */
+  get signature(): ModuleSignature {
+    return this.methods.forward as ModuleSignature;
+  }
+
+  /** Runs the module's `forward`: see `call`. */
+  forward<Output extends TorchOutput = TorchOutput>(inputs: readonly Tensor[]): Promise<Output> {
+    return this.call<Output>("forward", inputs);
+  }
+
   /**
-   * Runs the module's `forward` on its executor's thread; calls run in order.
+   * Runs one of the module's methods on its executor's thread; calls run in order.
+   * @param method a name in `methods`.
    * @param inputs the positional inputs.
-   * @typeParam Output what the module returns, where that is known: `forward<Tensor>(…)`.
+   * @typeParam Output what the method returns, where that is known: `call<Tensor>(…)`.
    * @returns tensors over the memory that libtorch made, not copied.
-   * @throws NeuronBlipError `INVALID_INPUT` where the number of inputs does not fit the signature; `EXECUTION_FAILED` with
-   * libtorch's reason where the module throws, as it does for wrong shapes and dtypes; `DISPOSED`.
+   * @throws NeuronBlipError `INVALID_INPUT` for a method that the module does not have, and where the number of inputs does
+   * not fit its signature; `EXECUTION_FAILED` with libtorch's reason where the module throws, as it does for wrong shapes and
+   * dtypes; `DISPOSED`.
    */
-  async forward<Output extends TorchOutput = TorchOutput>(inputs: readonly Tensor[]): Promise<Output> {
+  async call<Output extends TorchOutput = TorchOutput>(method: string, inputs: readonly Tensor[]): Promise<Output> {
     if (this.#disposed) throw disposedError(this.path);
-    this.#checkInputs(inputs);
+    this.#checkInputs(method, inputs);
     const handles = inputs.map(handleOf);
     try {
-      const running = this.#executor.run((executor) => native().forwardModule(executor, this.#handle, handles));
+      const running = this.#executor.run((executor) => native().callModule(executor, this.#handle, method, handles));
       return fromOutput(await this.#track(running)) as Output;
     } catch (error) {
-      throw forwardError(this.path, fromNative(error), this.usesNeuron);
+      throw callError(this.path, fromNative(error), this.usesNeuron);
     }
   }
 
@@ -148,8 +161,13 @@ export class TorchModule implements AsyncDisposable {
    */
   shareOn(executor: Executor): TorchModule {
     if (this.#disposed) throw disposedError(this.path);
-    const loaded = { handle: this.#handle, signature: this.signature };
+    const loaded = { handle: this.#handle, methods: this.methods };
     return new TorchModule(this.path, loaded, this.usesNeuron, executor, false, this.#users);
+  }
+
+  /** Whether `dispose` was called. */
+  get isDisposed(): boolean {
+    return this.#disposed !== undefined;
   }
 
   /** Frees the module when the calls made before are done; later calls get `DISPOSED`. May be called twice. */
@@ -175,16 +193,23 @@ export class TorchModule implements AsyncDisposable {
     if (this.#ownsExecutor) await this.#executor.close();
   }
 
-  #checkInputs(inputs: readonly Tensor[]): void {
-    if (!Array.isArray(inputs) || !inputs.every((input) => input instanceof Tensor)) {
-      throw new NeuronBlipError("INVALID_INPUT", "forward takes an array of Tensor objects.");
+  #checkInputs(method: string, inputs: readonly Tensor[]): void {
+    if (!Object.hasOwn(this.methods, method)) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `"${this.path}" has no method ${JSON.stringify(method)}. It has ${Object.keys(this.methods).join(", ")}.`,
+      );
     }
-    const declared = this.signature.inputs;
+    if (!Array.isArray(inputs) || !inputs.every((input) => input instanceof Tensor)) {
+      throw new NeuronBlipError("INVALID_INPUT", `${method} takes an array of Tensor objects.`);
+    }
+    const declared = (this.methods[method] as ModuleSignature).inputs;
     const required = declared.filter((input) => !input.optional).length;
     if (inputs.length < required || inputs.length > declared.length) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
-        `"${this.path}" takes ${declared.length} inputs (${declared.map(({ name }) => name).join(", ")}), not ${inputs.length}.`,
+        `${method === "forward" ? "" : `${method} of `}"${this.path}" takes ${declared.length} inputs ` +
+          `(${declared.map(({ name }) => name).join(", ")}), not ${inputs.length}.`,
       );
     }
   }
@@ -204,7 +229,7 @@ function disposedError(path: string): NeuronBlipError {
 }
 
 /** libtorch's message ends with the reason; before it comes a trace through the module's code, which stays in the cause. */
-function forwardError(path: string, error: NeuronBlipError, usesNeuron: boolean): NeuronBlipError {
+function callError(path: string, error: NeuronBlipError, usesNeuron: boolean): NeuronBlipError {
   if (error.code !== "EXECUTION_FAILED") return error;
   if (usesNeuron && isNeuronFailure(error.message)) return neuronError(path, error);
   const reason = error.message.trimEnd().split("\n").at(-1) ?? "";

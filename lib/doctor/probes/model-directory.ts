@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { HEADS } from "../../blip/heads.js";
-import { type PartSpec, verifyPart } from "../../blip/manifest.js";
+import { allPartsOf, type PartSpec, verifyPart } from "../../blip/manifest.js";
 import { messageOf } from "../../errors.js";
 import { readGenerationDefaults } from "../../generation/generation-defaults.js";
 import { isObject } from "../../json-file.js";
@@ -80,7 +80,7 @@ export const modelFiles: Probe = {
     }
     const findings: Finding[] = [];
     const { reference } = model.json;
-    const files: PartSpec[] = Object.values(manifest.parts);
+    const files: PartSpec[] = Object.values(allPartsOf(manifest));
     for (const file of files) findings.push(...(await verify(id, model.directory, file)));
     if (isObject(reference)) findings.push(...(await verify(id, model.directory, reference as unknown as PartSpec)));
     if (findings.length > 0) return findings;

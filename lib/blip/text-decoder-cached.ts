@@ -1,0 +1,131 @@
+import { NeuronBlipError } from "../errors.js";
+import { checkInput, tensorFrom } from "../runtime/check.js";
+import type { TorchModule } from "../runtime/torch-module.js";
+import { Tensor } from "../tensor.js";
+import { anyTensorFrom } from "./cpu-output.js";
+import type { PartSpec } from "./manifest.js";
+
+/** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */
+export interface CachedDecoderInputs {
+  /** int64 [N, T]: the new tokens. */
+  inputIds: Tensor<"int64">;
+  /** [layers, 2, P, heads, T0, head size]: what the step before returned; `emptyPast` at first. */
+  pastKeysValues: Tensor;
+  /** int64 [N]: which of the P rows of the past each text continues. */
+  parents: Tensor<"int64">;
+  /** [layers, 2, Q, heads, length, head size]: from `encoderKeysValues`. */
+  encoderKeysValues: Tensor;
+  /** int64 [N]: which of the Q rows each text attends to. */
+  encoderRows: Tensor<"int64">;
+  /** int64 [Q, length]: which positions of them count. */
+  encoderAttentionMask: Tensor<"int64">;
+}
+
+export interface CachedDecoderOutput {
+  /** float32 [N, vocabulary size]: of the token after each text. */
+  logits: Tensor<"float32">;
+  /** [layers, 2, N, heads, T0 + T, head size] */
+  presentKeysValues: Tensor;
+}
+
+/**
+ * The text decoder for the CPU, `text_decoder_cached.pt`: any number of texts, of any length. It reads each token once, and
+ * keeps its keys and values for the steps after.
+ */
+export class TextDecoderCached {
+  readonly #module: TorchModule;
+  readonly #vocabSize: number;
+  readonly #dtype: "float32" | "bfloat16";
+  /** No past: [layers, 2, 1, heads, 0, head size]. */
+  readonly emptyPast: Tensor;
+
+  /**
+   * @param dtype of the keys and values.
+   * @param spec as the manifest describes the part.
+   * @throws NeuronBlipError `ARTIFACT_CORRUPT` for a manifest that does not say the shape of the past.
+   */
+  constructor(
+    module: TorchModule,
+    dtype: "float32" | "bfloat16",
+    spec: PartSpec,
+    { vocabSize }: { vocabSize: number },
+  ) {
+    this.#module = module;
+    this.#vocabSize = vocabSize;
+    this.#dtype = dtype;
+    const [layers = 0, , , heads = 0, , headSize = 0] = spec.inputs[1]?.shape ?? [];
+    if (![layers, heads, headSize].every((size) => Number.isSafeInteger(size) && size > 0)) {
+      throw new NeuronBlipError(
+        "ARTIFACT_CORRUPT",
+        `neuron_blip.json does not say the shape of ${spec.file}'s keys and values. Compile the model again.`,
+      );
+    }
+    this.emptyPast = Tensor.zeros(dtype, [layers, 2, 1, heads, 0, headSize]);
+  }
+
+  /**
+   * What each step attends to, computed once.
+   * @param hiddenStates float32 [Q, length, hidden size]: questions' embeddings, or for captions pictures'.
+   * @returns [layers, 2, Q, heads, length, head size], float32 or bfloat16 as the part was compiled.
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
+   */
+  async encoderKeysValues(hiddenStates: Tensor): Promise<Tensor> {
+    checkInput("hiddenStates", hiddenStates, "float32", ["any", "any", "any"]);
+    const output = await this.#module.call("encoder_keys_values", [hiddenStates]);
+    return anyTensorFrom(output, 0, "encoder_keys_values", this.#dtype, this.#module.path);
+  }
+
+  /** One step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
+  async forward(inputs: CachedDecoderInputs): Promise<CachedDecoderOutput> {
+    checkInput("inputIds", inputs.inputIds, "int64", ["any", "any"]);
+    checkInput("parents", inputs.parents, "int64", [inputs.inputIds.shape[0] as number]);
+    checkInput("encoderRows", inputs.encoderRows, "int64", [inputs.inputIds.shape[0] as number]);
+    const { path } = this.#module;
+    const output = await this.#module.forward([
+      inputs.inputIds,
+      inputs.pastKeysValues,
+      inputs.parents,
+      inputs.encoderKeysValues,
+      inputs.encoderRows,
+      inputs.encoderAttentionMask,
+    ]);
+    const logits = tensorFrom(output, "logits", 0, path);
+    const expected = [inputs.inputIds.shape[0], this.#vocabSize];
+    if (JSON.stringify(logits.shape) !== JSON.stringify(expected)) {
+      throw new NeuronBlipError(
+        "ARTIFACT_MISMATCH",
+        `"${path}" returned logits of [${logits.shape.join(", ")}], not [${expected.join(", ")}]: it does not belong to this ` +
+          "config.json. Compile the model again.",
+      );
+    }
+    const presentKeysValues = anyTensorFrom(output, 1, "present_keys_values", this.#dtype, path);
+    return { logits, presentKeysValues };
+  }
+
+  /**
+   * Runs its first steps, so that the first answer does not wait for what libtorch prepares at a first call.
+   * @param encoded [length, hidden size] of what it attends to.
+   */
+  async warmUp(encoded: readonly [number, number]): Promise<void> {
+    using hiddenStates = Tensor.zeros("float32", [1, ...encoded]);
+    using encoderAttentionMask = Tensor.zeros("int64", [1, encoded[0]]);
+    encoderAttentionMask.data.fill(1n);
+    using encoderKeysValues = await this.encoderKeysValues(hiddenStates);
+    using inputIds = Tensor.zeros("int64", [1, 1]);
+    using zero = Tensor.zeros("int64", [1]);
+    const fixed = { inputIds, parents: zero, encoderKeysValues, encoderRows: zero, encoderAttentionMask };
+    let pastKeysValues = this.emptyPast;
+    for (let step = 0; step < 3; step++) {
+      const { logits, presentKeysValues } = await this.forward({ ...fixed, pastKeysValues });
+      logits.dispose();
+      if (step > 0) pastKeysValues.dispose();
+      pastKeysValues = presentKeysValues;
+    }
+    pastKeysValues.dispose();
+  }
+
+  /** Frees the part after the calls made before. */
+  dispose(): Promise<void> {
+    return this.#module.dispose();
+  }
+}

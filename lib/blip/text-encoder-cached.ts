@@ -1,0 +1,83 @@
+import { checkInput, tensorFrom } from "../runtime/check.js";
+import type { TorchModule } from "../runtime/torch-module.js";
+import { Tensor } from "../tensor.js";
+import type { BlipConfig } from "./blip-config.js";
+import { imageTokensOf } from "./blip-config.js";
+import { anyTensorFrom } from "./cpu-output.js";
+
+/** Questions about one picture, padded to the longest. */
+export interface PaddedTexts {
+  /** int64 [questions, length] */
+  inputIds: Tensor<"int64">;
+  /** int64 [questions, length]: 1 for the question's tokens, 0 for padding. */
+  attentionMask: Tensor<"int64">;
+}
+
+/**
+ * The text encoder for the CPU, `text_encoder_cached.pt`: any number of questions about one picture, of any length. What its
+ * attention to the picture computes of the picture alone can be computed once (`imageKeysValues`), or not at all (`forward`).
+ */
+export class TextEncoderCached {
+  readonly #module: TorchModule;
+  readonly #dtype: "float32" | "bfloat16";
+  readonly #imageShape: readonly [number, number, number];
+
+  /** @param dtype of the keys and values. */
+  constructor(
+    module: TorchModule,
+    dtype: "float32" | "bfloat16",
+    config: Pick<BlipConfig, "imageSize" | "patchSize" | "visionHiddenSize">,
+  ) {
+    this.#module = module;
+    this.#dtype = dtype;
+    this.#imageShape = [1, imageTokensOf(config as BlipConfig), config.visionHiddenSize];
+  }
+
+  /**
+   * Reads questions without the picture's keys and values: the faster way for a few tokens.
+   * @param imageEmbeds float32 [1, image tokens, vision hidden size].
+   * @returns question embeddings, float32 [questions, length, text hidden size].
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
+   */
+  async forward({ inputIds, attentionMask }: PaddedTexts, imageEmbeds: Tensor): Promise<Tensor<"float32">> {
+    checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
+    const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds]);
+    return tensorFrom(output, "question_embeds", 0, this.#module.path);
+  }
+
+  /**
+   * What `forwardCached` needs of a picture.
+   * @param imageEmbeds float32 [1, image tokens, vision hidden size].
+   * @returns [layers, 2, heads, image tokens, head size], float32 or bfloat16 as the part was compiled.
+   * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
+   */
+  async imageKeysValues(imageEmbeds: Tensor): Promise<Tensor> {
+    checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
+    const output = await this.#module.call("image_keys_values", [imageEmbeds]);
+    return anyTensorFrom(output, 0, "image_keys_values", this.#dtype, this.#module.path);
+  }
+
+  /** As `forward`, from what `imageKeysValues` made of the picture. */
+  async forwardCached({ inputIds, attentionMask }: PaddedTexts, keysValues: Tensor): Promise<Tensor<"float32">> {
+    checkInput("imageKeysValues", keysValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
+    const output = await this.#module.call("forward_cached", [inputIds, attentionMask, keysValues]);
+    return tensorFrom(output, "question_embeds", 0, this.#module.path);
+  }
+
+  /** Runs each of its ways once, so that the first question does not wait for what libtorch prepares at a first call. */
+  async warmUp(): Promise<void> {
+    using image = Tensor.zeros("float32", this.#imageShape);
+    using inputIds = Tensor.zeros("int64", [1, 8]);
+    using attentionMask = Tensor.zeros("int64", [1, 8]);
+    attentionMask.data.fill(1n);
+    const texts = { inputIds, attentionMask };
+    (await this.forward(texts, image)).dispose();
+    using keysValues = await this.imageKeysValues(image);
+    (await this.forwardCached(texts, keysValues)).dispose();
+  }
+
+  /** Frees the part after the calls made before. */
+  dispose(): Promise<void> {
+    return this.#module.dispose();
+  }
+}
