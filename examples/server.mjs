@@ -9,7 +9,9 @@ const MOST_BYTES = 20e6;
 /** What the caller got wrong; everything else is this side's. */
 const CALLERS = new Set(["INVALID_INPUT", "INVALID_IMAGE", "IMAGE_TOO_LARGE", "INPUT_TOO_LONG"]);
 
-const blip = await NeuronBlip.fromPretrained(directory, { numModels: "all" });
+// Questions that wait run together, and a picture that is asked about again is not looked at again, so that each request can have
+// its own call. More than so many that wait would only wait too long.
+const blip = await NeuronBlip.fromPretrained(directory, { numModels: "all", maxQueueLength: 64 });
 blip.on("replicaFailed", ({ replica, error }) => console.error(`replica ${replica} failed: ${error.message}`));
 blip.on("replicaReady", ({ replica }) => console.error(`replica ${replica} is back`));
 
@@ -39,7 +41,8 @@ const server = createServer(async (request, response) => {
     );
   } catch (error) {
     const code = error instanceof NeuronBlipError ? error.code : undefined;
-    if (code !== "ABORTED") reply(CALLERS.has(code) ? 400 : 500, { code, error: error.message });
+    if (code === "ABORTED") return;
+    reply(code === "QUEUE_FULL" ? 503 : CALLERS.has(code) ? 400 : 500, { code, error: error.message });
   }
 });
 server.listen(Number(port), () => console.log(`listening on ${server.address().port}`));

@@ -34,6 +34,8 @@ export type NeuronBlipErrorCode =
   | "DISPOSED"
   /** The call's `AbortSignal` was aborted. */
   | "ABORTED"
+  /** As many calls as `maxQueueLength` allows are waiting already. */
+  | "QUEUE_FULL"
   /** `neuron-blip compile` could not start Python. */
   | "COMPILE_FAILED";
 

@@ -1,10 +1,11 @@
 export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./answers.js";
 export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
+export type { CpuParts } from "./blip/cpu-parts.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
-export type { Architecture, PartName } from "./blip/heads.js";
+export type { Architecture, CpuPartName, PartName } from "./blip/heads.js";
 export type { LoadedParts, ReplicaOptions } from "./blip/load-parts.js";
-export type { Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
+export type { CpuPartsSpec, Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
 export {
   type CaptionGenerateOptions,
   type CaptionInputs,
@@ -20,6 +21,8 @@ export {
   type RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
 export { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
+export { type CachedDecoderInputs, type CachedDecoderOutput, TextDecoderCached } from "./blip/text-decoder-cached.js";
+export { type PaddedTexts, TextEncoderCached } from "./blip/text-encoder-cached.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
 export type { ImageTensors, TextTensors } from "./blip/text-rows.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
@@ -31,17 +34,18 @@ export type { LogitsProcessor } from "./generation/logits-processors.js";
 export type { RankedSequence, RankingConfig } from "./generation/ranking.js";
 export type { StoppingCriterion } from "./generation/stopping-criteria.js";
 export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
+export type { NeuronBlipOptions } from "./loading-options.js";
 export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
 export {
   type AnswerOptions,
   type CaptionOptions,
   type MatchOptions,
   NeuronBlip,
-  type NeuronBlipOptions,
   type RankAnswerOptions,
   type SettledOption,
   type TextOptions,
 } from "./neuron-blip.js";
+export type { PictureCacheOptions } from "./picture-cache.js";
 export {
   type EitherCase,
   type GeneratedCaption,
@@ -70,6 +74,7 @@ export {
   type TextInputs,
 } from "./processing/blip-processor.js";
 export {
+  type ImageDecoder,
   type ImageSource,
   type JimpLike,
   type LoadImageOptions,

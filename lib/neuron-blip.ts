@@ -2,37 +2,40 @@ import { EventEmitter } from "node:events";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { type Answer, bestOf, type Caption, type Match, type RankedAnswer, toMatch } from "./answers.js";
+import {
+  type Answer,
+  bestOf,
+  type Caption,
+  type GeneratedText,
+  type Match,
+  type RankedAnswer,
+  toMatch,
+} from "./answers.js";
 import { readBlipConfig } from "./blip/blip-config.js";
 import { type Architecture, HEADS } from "./blip/heads.js";
-import {
-  checkModelDirectory,
-  type LoadedParts,
-  loadReplicas,
-  type ReplicaOptions,
-  releaseParts,
-} from "./blip/load-parts.js";
-import {
-  type CaptionGenerateOptions,
+import { checkModelDirectory } from "./blip/load-parts.js";
+import type {
+  CaptionGenerateOptions,
   NeuronBlipForConditionalGeneration,
 } from "./blip/neuron-blip-for-conditional-generation.js";
-import { NeuronBlipForImageTextRetrieval } from "./blip/neuron-blip-for-image-text-retrieval.js";
-import {
-  type GenerateOptions,
+import type { NeuronBlipForImageTextRetrieval } from "./blip/neuron-blip-for-image-text-retrieval.js";
+import type {
+  GenerateOptions,
   NeuronBlipForQuestionAnswering,
-  type RankingPart,
-  type RankOptions,
+  RankingPart,
+  RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
 import { checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
+import type { GeneratedSequence } from "./generation/generated-sequence.js";
+import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
-import { parseCores } from "./neuron/cores.js";
+import { loadModels, replicaCount } from "./load-models.js";
+import { checkLoadingOptions, type NeuronBlipOptions } from "./loading-options.js";
 import { isCoreFailure } from "./neuron/neuron-error.js";
-import { loadNeuronRuntime, visibleCores } from "./neuron/neuron-runtime.js";
 import {
-  encodeImages,
   fulfilled,
   type PairLists,
   type PairOptions,
@@ -41,31 +44,16 @@ import {
   stackTexts,
   textRowsOf,
 } from "./pairs.js";
+import { Pictures } from "./pictures.js";
 import { BlipProcessor, type TextInputs } from "./processing/blip-processor.js";
 import type { ImageSource } from "./processing/load-image.js";
+import { BatchQueue, type Job, type RunOptions } from "./runtime/batch-queue.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { type Recovery, type ReplicaEvents, Replicas } from "./runtime/replicas.js";
 import { TorchModule } from "./runtime/torch-module.js";
+import { WaitingLine } from "./runtime/waiting-line.js";
 import type { Tensor } from "./tensor.js";
-
-export interface NeuronBlipOptions extends ReplicaOptions {
-  /** How many cores of the CPU each replica may use. Default: an equal share. */
-  threads?: number;
-  /**
-   * How many replicas to load; requests go to the least busy one. "all": one for each NeuronCore that this process may use,
-   * and 1 on the CPU. Default 1.
-   */
-  numModels?: number | "all";
-  /**
-   * Where a NeuronCore fails, its replica is taken out and loaded again after this pause, in ms, which doubles with each
-   * attempt that fails, up to a minute. Default 1000.
-   */
-  reloadDelayMs?: number;
-  /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
-  tokenizer?: string;
-  /** The most pixels that a picture may declare before it is decoded. Default 89,478,485, as Pillow. */
-  maxPixels?: number;
-}
+import { type Together, together } from "./together.js";
 
 export interface TextOptions {
   /** Cut a text that is longer than the compiled length, instead of throwing `INPUT_TOO_LONG`. Default false. */
@@ -94,38 +82,28 @@ export interface MatchOptions extends TextOptions, SettledOption {
   signal?: AbortSignal;
 }
 
-const LOADING_OPTIONS: readonly (keyof NeuronBlipOptions)[] = [
-  "numModels",
-  "threads",
-  "verify",
-  "questionLength",
-  "answerLength",
-  "tokenizer",
-  "maxPixels",
-  "libtorchneuron",
-  "cores",
-  "callsInFlight",
-  "reloadDelayMs",
-];
-
-/** What timers can wait: a day, amply. */
-const LONGEST_RELOAD_DELAY_MS = 24 * 60 * 60 * 1000;
-
 type AnyModel = NeuronBlipPreTrainedModel;
-
-const MODELS: Readonly<
-  Record<Architecture, { fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<AnyModel> }>
-> = {
-  BlipForQuestionAnswering: NeuronBlipForQuestionAnswering,
-  BlipForConditionalGeneration: NeuronBlipForConditionalGeneration,
-  BlipForImageTextRetrieval: NeuronBlipForImageTextRetrieval,
-};
 
 interface ModelOf {
   BlipForQuestionAnswering: NeuronBlipForQuestionAnswering;
   BlipForConditionalGeneration: NeuronBlipForConditionalGeneration;
   BlipForImageTextRetrieval: NeuronBlipForImageTextRetrieval;
 }
+
+/** What fromPretrained has made. */
+interface Loaded {
+  processor: BlipProcessor;
+  architecture: Architecture;
+  models: readonly AnyModel[];
+  recovery: Pick<Recovery<AnyModel>, "reload" | "delayMs">;
+  /** Whether the parts run on NeuronCores. */
+  onNeuron: boolean;
+  samples: boolean;
+  options: NeuronBlipOptions;
+}
+
+/** Rows of a batch, where the parts take any number. */
+const DEFAULT_BATCH_SIZE = 16;
 
 /**
  * BLIP: pictures and questions in, answers out; or captions, or how well texts match, by what the model was trained for.
@@ -140,19 +118,41 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   /** transformers' class of the model. */
   readonly architecture: Architecture;
   readonly #replicas: Replicas<AnyModel>;
+  readonly #queue: BatchQueue<AnyModel>;
+  readonly #pictures: Pictures;
+  readonly #line: WaitingLine;
+  /** The most rows of a batch, and whether idle replicas share them. */
+  readonly #batch: Pick<Job<AnyModel, unknown, unknown>, "limit" | "splits">;
+  /** Whether the model draws tokens where a call does not say. */
+  readonly #samples: boolean;
   readonly #inFlight = new InFlight("model");
 
-  private constructor(
-    processor: BlipProcessor,
-    architecture: Architecture,
-    models: readonly AnyModel[],
-    recovery: Pick<Recovery<AnyModel>, "reload" | "delayMs">,
-  ) {
+  private constructor({ processor, architecture, models, recovery, onNeuron, samples, options }: Loaded) {
     super();
     this.processor = processor;
     this.architecture = architecture;
+    this.#samples = samples;
     const emit: Recovery<AnyModel>["emit"] = (name, ...event) => void (this as EventEmitter).emit(name, ...event);
     this.#replicas = new Replicas(models, { ...recovery, emit, isFailure: isCoreFailure });
+
+    const { callsInFlight = 2, maxBatchSize, maxBatchDelayMs, maxQueueLength = 1000, pictureCache = true } = options;
+    const { shapes } = this.#replicas.one;
+    const { batchSizes, imageTokens, visionHiddenSize } = shapes;
+    const anyBatch = "anyBatch" in shapes && shapes.anyBatch === true;
+    const largest = anyBatch ? (maxBatchSize ?? DEFAULT_BATCH_SIZE) : (batchSizes.at(-1) as number);
+    this.#batch = { limit: Math.min(largest, maxBatchSize ?? largest), splits: anyBatch };
+    this.#line = new WaitingLine(maxQueueLength);
+    this.#queue = new BatchQueue(this.#replicas, {
+      // On a NeuronCore the tokens of one batch are chosen while others run; the cores of a CPU would only be divided.
+      batchesInHand: onNeuron ? callsInFlight + 1 : 1,
+      ...(maxBatchDelayMs !== undefined && { maxDelayMs: maxBatchDelayMs }),
+    });
+    this.#pictures = new Pictures(processor, this.#queue, {
+      // A CPU looks at one picture as fast as at each of several.
+      batchSize: onNeuron ? this.#batch.limit : anyBatch ? 1 : (batchSizes[0] as number),
+      shape: [1, imageTokens, visionHiddenSize],
+      cache: pictureCache === true ? {} : pictureCache,
+    });
   }
 
   /**
@@ -162,18 +162,8 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
    * `INVALID_INPUT`, or why the addon does not load.
    */
   static async fromPretrained(directory: string, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
-    checkOptions(options, LOADING_OPTIONS, "fromPretrained");
+    checkLoadingOptions(options);
     const { numModels = 1, tokenizer, maxPixels, reloadDelayMs = 1000, ...replicaOptions } = options;
-    if (options.cores !== undefined) parseCores(options.cores);
-    if (numModels !== "all" && !(Number.isSafeInteger(numModels) && numModels >= 1)) {
-      throw new NeuronBlipError("INVALID_INPUT", `numModels must be a whole number >= 1 or "all", not ${numModels}.`);
-    }
-    if (typeof reloadDelayMs !== "number" || !(reloadDelayMs >= 0 && reloadDelayMs <= LONGEST_RELOAD_DELAY_MS)) {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        `reloadDelayMs must be a number of ms from 0 to ${LONGEST_RELOAD_DELAY_MS}, not ${reloadDelayMs}.`,
-      );
-    }
     await checkModelDirectory(directory);
     // Before the models, because they are quick to fail.
     const { architecture } = await readBlipConfig(directory);
@@ -186,14 +176,16 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / count));
     const load = (replicas: readonly number[], verify: boolean) =>
       loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify });
+    // Where it cannot be read, loading it says why.
+    const onNeuron = await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false);
+    const { doSample: samples = false } = await readGenerationDefaults(join(directory, "generation_config.json"));
     const models = await load(
       Array.from({ length: count }, (_, i) => i),
       options.verify !== false,
     );
-    return new NeuronBlip(processor, architecture, models, {
-      reload: async (replica) => (await load([replica], false))[0] as AnyModel,
-      delayMs: reloadDelayMs,
-    });
+    const reload = async (replica: number) => (await load([replica], false))[0] as AnyModel;
+    const recovery = { reload, delayMs: reloadDelayMs };
+    return new NeuronBlip({ processor, architecture, models, recovery, onNeuron, samples, options });
   }
 
   /** How many replicas there are. */
@@ -208,9 +200,11 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
 
   /**
    * Answers a question about a picture; several about the same, looking at it once; or one about each of several pictures.
+   * Calls that wait at the same time run together where their options are equal and have no functions: see `maxBatchSize`.
    * @returns an answer for a question; answers in order for a list; with `settled`, each with its own result or error.
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`,
-   * `ARTIFACT_MISMATCH` for a model that does not answer questions, `DISPOSED`, `ABORTED`. After each, the next call works.
+   * `ARTIFACT_MISMATCH` for a model that does not answer questions, `DISPOSED`, `ABORTED`, `QUEUE_FULL`. After each, the next
+   * call works.
    */
   answer(image: Picture, question: string, options?: AnswerOptions): Promise<Answer>;
   answer(
@@ -226,21 +220,20 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   async answer(
     images: Picture | readonly Picture[],
     questions: string | readonly string[],
-    { settled, truncation = false, ...options }: AnswerOptions = {},
+    { settled, truncation = false, signal, ...options }: AnswerOptions = {},
   ): Promise<Answer | Answer[] | PromiseSettledResult<Answer>[]> {
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "answer");
-    const { questionLength: maxLength, batchSizes } = replicas.one.shapes;
-    const pairOptions = { settled, signal: options.signal, text: { maxLength, truncation } };
-    return this.#forEach({ images, texts: questions }, pairOptions, async (pairs) => {
-      const generated = await replicas.share(
-        pairs,
-        batchSizes,
-        (model, share) => model.generateRows(withTexts(share), options, placesOf(share)),
-        { retry: options.streamer === undefined, signal: options.signal }, // a streamer has had tokens already
-      );
-      return generated.map((sequences) =>
-        bestOf(sequences, (text): Answer => ({ answer: this.processor.decode(text.tokenIds), ...text })),
-      );
+    const { questionLength: maxLength } = replicas.one.shapes;
+    const pairOptions = { settled, signal, text: { maxLength, truncation } };
+    const plan = together(options, this.#samples);
+    return this.#forEach({ images, texts: questions }, pairOptions, (pairs, run) => {
+      const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, GeneratedSequence[]> = {
+        ...this.#generation(plan, pairs),
+        work: (model, share, batchSignal) =>
+          model.generateRows(this.#withTexts(share), { ...plan.options, signal: batchSignal }, placesOf(share)),
+      };
+      const toAnswer = (text: GeneratedText): Answer => ({ answer: this.processor.decode(text.tokenIds), ...text });
+      return mapped(this.#queueOf(replicas).run(pairs, job, run), (sequences) => bestOf(sequences, toAnswer));
     });
   }
 
@@ -256,31 +249,23 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   caption(images: readonly Picture[], options?: CaptionOptions): Promise<Caption[]>;
   async caption(
     images: Picture | readonly Picture[],
-    { settled, prompt, ...options }: CaptionOptions = {},
+    { settled, prompt, signal, ...options }: CaptionOptions = {},
   ): Promise<Caption | Caption[] | PromiseSettledResult<Caption>[]> {
     const replicas = this.#replicasOf("BlipForConditionalGeneration", "caption");
-    const { batchSizes } = replicas.one.shapes;
     const texts = prompt === "" ? undefined : prompt;
-    return this.#forEach(
-      { images, texts },
-      { settled, signal: options.signal, text: texts === undefined ? undefined : {} },
-      async (pairs) => {
-        const generated = await replicas.share(
-          pairs,
-          batchSizes,
-          (model, share) =>
-            model.generateRows(
-              { ...embedsOf(share), ...(texts !== undefined && textsOf(share)) },
-              options,
-              placesOf(share),
-            ),
-          { retry: options.streamer === undefined, signal: options.signal },
-        );
-        return generated.map((sequences) =>
-          bestOf(sequences, (text): Caption => ({ caption: this.processor.decode(text.tokenIds), ...text })),
-        );
-      },
-    );
+    const pairOptions = { settled, signal, text: texts === undefined ? undefined : {} };
+    const plan = together(options, this.#samples);
+    return this.#forEach({ images, texts }, pairOptions, (pairs, run) => {
+      const job: Job<NeuronBlipForConditionalGeneration, PreparedPair, GeneratedSequence[]> = {
+        ...this.#generation(plan, pairs),
+        work: (model, share, batchSignal) => {
+          const inputs = texts === undefined ? embedsOf(share) : this.#withTexts(share);
+          return model.generateRows(inputs, { ...plan.options, signal: batchSignal }, placesOf(share));
+        },
+      };
+      const toCaption = (text: GeneratedText): Caption => ({ caption: this.processor.decode(text.tokenIds), ...text });
+      return mapped(this.#queueOf(replicas).run(pairs, job, run), (sequences) => bestOf(sequences, toCaption));
+    });
   }
 
   /**
@@ -335,7 +320,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     image: Picture,
     question: string,
     candidates: readonly string[],
-    { truncation = false, ...options }: RankAnswerOptions = {},
+    { truncation = false, signal, ...options }: RankAnswerOptions = {},
   ): Promise<RankedAnswer[]> {
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "rank");
     const { questionLength: maxLength } = replicas.one.shapes;
@@ -343,12 +328,18 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       throw new NeuronBlipError("INVALID_INPUT", "Give the candidates as an array of one or more strings.");
     }
     const tokenIds = candidates.map((candidate) => this.#candidateIds(candidate));
-    const pairOptions = { signal: options.signal, text: { maxLength, truncation } };
-    const ranked = await this.#forEach({ images: image, texts: question }, pairOptions, async (pairs) => [
-      await replicas.onLeastBusy((model) => model.rank(withTexts(pairs), tokenIds, options), {
-        signal: options.signal,
-      }),
-    ]);
+    const pairOptions = { signal, text: { maxLength, truncation } };
+    const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedSequence[]> = {
+      key: undefined,
+      limit: 1,
+      work: async (model, pairs, jobSignal) => [
+        await model.rank(this.#withTexts(pairs), tokenIds, { ...options, signal: jobSignal }),
+      ],
+      hold: holdPicture,
+    };
+    const ranked = await this.#forEach({ images: image, texts: question }, pairOptions, (pairs, run) =>
+      this.#queueOf(replicas).run(pairs, job, run),
+    );
     return (ranked as RankedSequence[]).map((sequence) => {
       return { answer: candidates[sequence.index] as string, ...sequence };
     });
@@ -378,17 +369,17 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     checkOptions(options, ["settled", "truncation", "signal"], "match");
     const { settled, truncation = false, signal } = options;
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "match");
-    const { questionLength: maxLength, batchSizes } = replicas.one.shapes;
+    const { questionLength: maxLength } = replicas.one.shapes;
     const pairOptions = { settled, signal, text: { maxLength, truncation } };
-    return this.#forEach({ images, texts }, pairOptions, async (pairs) => {
-      const logits = await replicas.share(
-        pairs,
-        batchSizes,
-        (model, share) => model.matchLogits(withTexts(share), signal),
-        { signal },
-      );
-      return logits.map(({ data }) => toMatch(data));
-    });
+    const job: Job<NeuronBlipForImageTextRetrieval, PreparedPair, Tensor<"float32">> = {
+      ...this.#batch,
+      key: "match",
+      work: (model, share, batchSignal) => model.matchLogits(this.#withTexts(share), batchSignal),
+      hold: holdPicture,
+    };
+    return this.#forEach({ images, texts }, pairOptions, (pairs, run) =>
+      mapped(this.#queueOf(replicas).run(pairs, job, run), ({ data }) => toMatch(data)),
+    );
   }
 
   /**
@@ -405,50 +396,62 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     checkOptions(options, ["truncation", "signal"], "similarity");
     const { truncation = false, signal } = options;
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "similarity");
-    const { questionLength: maxLength, batchSizes } = replicas.one.shapes;
+    const { questionLength: maxLength } = replicas.one.shapes;
     if (!Array.isArray(images) || !Array.isArray(texts)) {
       throw new NeuronBlipError("INVALID_INPUT", "similarity takes an array of pictures and an array of texts.");
     }
-    return this.#inFlight.run(async () => {
+    const queue = this.#queueOf(replicas);
+    const imageJob: Job<NeuronBlipForImageTextRetrieval, PreparedPair, Tensor<"float32">> = {
+      ...this.#batch,
+      key: "image features",
+      work: (model, share, batchSignal) => model.getImageFeatures(embedsOf(share).imageEmbeds, batchSignal),
+      hold: holdPicture,
+    };
+    const textJob: Job<NeuronBlipForImageTextRetrieval, TextInputs, Tensor<"float32">> = {
+      ...this.#batch,
+      key: "text features",
+      work: (model, share, batchSignal) => model.getTextFeatures(this.#stack(share), batchSignal),
+    };
+    return this.#begin(async (onBegin) => {
       throwIfAborted(signal);
       if (texts.length === 0) return images.map(() => []);
       const inputs = textRowsOf(this.processor.processText(texts, { maxLength, truncation }));
+      const run = { signal, onBegin };
       const pairs: PairLists = { images, texts: undefined };
-      const imageFeatures = await runPairs(pairs, this.processor, replicas, { signal, text: undefined }, (portion) =>
-        replicas.share(
-          portion,
-          batchSizes,
-          (model, share) => model.getImageFeatures(embedsOf(share).imageEmbeds, signal),
-          { signal },
-        ),
+      const imageFeatures = await runPairs(
+        pairs,
+        this.processor,
+        this.#pictures,
+        { ...run, text: undefined },
+        (portion) => queue.run(portion, imageJob, run),
       );
-      const textFeatures = await replicas.share(
-        inputs,
-        batchSizes,
-        (model, share) => model.getTextFeatures(stackTexts(share), signal),
-        { signal },
-      );
+      const textFeatures = await queue.runAll(inputs, textJob, run);
       return imageFeatures.map((image) => textFeatures.map((text) => dot(fulfilled(image).data, text.data)));
     });
   }
 
   /**
-   * Looks at a picture once, to ask about it often.
-   * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
+   * Looks at a picture once, to ask about it often. Where the model was compiled with parts for the CPU, what its text encoder
+   * needs of the picture is computed now, too, and kept with it: 42 MB for 384 x 384 pixels, 21 MB with `--dtype bf16`.
+   * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`,
+   * `QUEUE_FULL`.
    */
   encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
-    return this.#inFlight.run(async () => {
+    return this.#begin(async (onBegin) => {
       checkOptions(options, ["signal"], "encodeImage");
       const { signal } = options;
       throwIfAborted(signal);
-      const [outcome] = await encodeImages([image], this.processor, this.#replicas, signal);
-      return fulfilled(outcome);
+      return this.#pictures.encode(image, { signal, onBegin });
     });
   }
 
   /** Frees every replica after the work under way; later calls get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    return this.#inFlight.close(() => this.#replicas.dispose());
+    return this.#inFlight.close(async () => {
+      this.#queue.close();
+      await this.#replicas.dispose();
+      this.#pictures.dispose();
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -459,15 +462,50 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   async #forEach<T>(
     lists: PairLists,
     options: PairOptions,
-    run: (pairs: readonly PreparedPair[]) => Promise<readonly T[]>,
+    run: (pairs: readonly PreparedPair[], options: RunOptions) => Promise<PromiseSettledResult<T>[]>,
   ): Promise<T | T[] | PromiseSettledResult<T>[]> {
     const one = !Array.isArray(lists.images) && !Array.isArray(lists.texts);
     const settled = options.settled && !one;
-    const outcomes = await this.#inFlight.run(() =>
-      runPairs(lists, this.processor, this.#replicas, { ...options, settled }, run),
+    const outcomes = await this.#begin((onBegin) =>
+      runPairs(lists, this.processor, this.#pictures, { ...options, settled, onBegin }, (pairs) =>
+        run(pairs, { signal: options.signal, settled, onBegin }),
+      ),
     );
     if (one) return fulfilled(outcomes[0]);
     return settled ? outcomes : outcomes.map(fulfilled);
+  }
+
+  /** A call, which waits in line until a replica begins with it. */
+  #begin<T>(call: (onBegin: () => void) => Promise<T>): Promise<T> {
+    return this.#inFlight.run(() => this.#line.stand(call));
+  }
+
+  /** What jobs that generate have in common. */
+  #generation(
+    { options, key, callsBack }: Together<GenerateOptions>,
+    pairs: readonly PreparedPair[],
+  ): Omit<Job<AnyModel, PreparedPair, GeneratedSequence[]>, "work"> {
+    // With "ones" the decoder sees the padding that the questions of one call have.
+    const padded = options.questionMask === "ones" ? pairs[0]?.text?.inputIds.size : 0;
+    return {
+      ...this.#batch,
+      key: key && `${padded} ${key}`,
+      callsBack,
+      retry: options.streamer === undefined, // it has had tokens already
+      hold: holdPicture,
+    };
+  }
+
+  #withTexts(pairs: readonly PreparedPair[]): TextInputs & ReturnType<typeof embedsOf> {
+    return { ...embedsOf(pairs), ...this.#stack(pairs.map(({ text }) => text as TextInputs)) };
+  }
+
+  #stack(texts: readonly TextInputs[]): TextInputs {
+    return stackTexts(texts, this.processor.tokenizer.padTokenId);
+  }
+
+  #queueOf<Model extends AnyModel>(_replicas: Replicas<Model>): BatchQueue<Model> {
+    return this.#queue as unknown as BatchQueue<Model>;
   }
 
   /** The replicas, where they are of the class that a method needs. */
@@ -489,63 +527,39 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   }
 }
 
-/** Loads replicas of a model; all or none. */
-async function loadModels(
-  directory: string,
-  architecture: Architecture,
-  replicas: readonly number[],
-  options: ReplicaOptions,
-): Promise<AnyModel[]> {
-  const loaded = await loadReplicas(directory, architecture, replicas, options);
-  const models: AnyModel[] = [];
-  try {
-    for (const parts of loaded) models.push(await MODELS[architecture].fromParts(parts, options));
-    return models;
-  } catch (error) {
-    await Promise.all(models.map((model) => model.dispose()));
-    await Promise.all(loaded.slice(models.length).map(releaseParts));
-    throw error;
-  }
+/** The pictures as a model takes them: what is kept of one is the same object in each of its rows. */
+function embedsOf(pairs: readonly PreparedPair[]): {
+  imageEmbeds: Tensor<"float32">[];
+  imageKeysValues: (Tensor | undefined)[];
+} {
+  return {
+    imageEmbeds: pairs.map(({ picture }) => picture.value.imageEmbeds),
+    imageKeysValues: pairs.map(({ keysValues }) => keysValues?.value),
+  };
 }
 
-/** @throws NeuronBlipError `NEURON_CORES_UNAVAILABLE` for more replicas than NeuronCores. */
-async function replicaCount(
-  directory: string,
-  numModels: number | "all",
-  { cores, libtorchneuron }: NeuronBlipOptions,
-): Promise<number> {
-  const path = join(directory, "vision_model.pt");
-  if (numModels === 1 || !(await TorchModule.usesNeuron(path))) return numModels === "all" ? 1 : numModels;
-  await loadNeuronRuntime(
-    { ...(cores !== undefined && { cores }), ...(libtorchneuron !== undefined && { libtorchneuron }) },
-    path,
-  );
-  const visible = visibleCores(cores);
-  if (numModels !== "all" && (visible === undefined || numModels <= visible)) return numModels;
-  if (numModels === "all" && visible !== undefined && visible > 0) return visible;
-  throw new NeuronBlipError(
-    "NEURON_CORES_UNAVAILABLE",
-    visible === undefined
-      ? "How many NeuronCores there are is not known, since libnrt.so.1 was not found: give numModels as a number."
-      : `numModels ${numModels} was asked for, and this process may use ${visible} NeuronCores. Ask for fewer, or choose ` +
-          "others with the option cores.",
-  );
-}
-
-function embedsOf(pairs: readonly PreparedPair[]): { imageEmbeds: Tensor<"float32">[] } {
-  return { imageEmbeds: pairs.map(({ imageEmbeds }) => imageEmbeds) };
+/** Keeps a pair's picture, with what there is of it when its batch begins. */
+function holdPicture(pair: PreparedPair): () => void {
+  const { picture } = pair;
+  picture.retain();
+  pair.keysValues = picture.value.keysValues?.retain();
+  return () => {
+    pair.keysValues?.release();
+    pair.keysValues = undefined;
+    picture.release();
+  };
 }
 
 function placesOf(pairs: readonly PreparedPair[]): number[] {
   return pairs.map(({ place }) => place);
 }
 
-function textsOf(pairs: readonly PreparedPair[]): TextInputs {
-  return stackTexts(pairs.map(({ text }) => text as TextInputs));
-}
-
-function withTexts(pairs: readonly PreparedPair[]): TextInputs & { imageEmbeds: Tensor<"float32">[] } {
-  return { ...embedsOf(pairs), ...textsOf(pairs) };
+/** Results made of others; where that fails, it is that row's error. */
+async function mapped<T, U>(
+  outcomes: Promise<PromiseSettledResult<T>[]>,
+  map: (value: T) => U,
+): Promise<PromiseSettledResult<U>[]> {
+  return Promise.allSettled((await outcomes).map(async (outcome) => map(fulfilled(outcome))));
 }
 
 function dot(one: Float32Array, other: Float32Array): number {

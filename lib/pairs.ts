@@ -1,12 +1,12 @@
 /** A call's pictures and texts, paired, prepared and encoded, so that one that is bad can fail alone. */
-import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
-import { EncodedImage, type Picture } from "./encoded-image.js";
+import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError, throwIfAborted } from "./errors.js";
+import type { LookedAt } from "./looked-at.js";
+import type { LookOptions, Pictures } from "./pictures.js";
 import type { BlipProcessor, ProcessTextOptions, TextInputs } from "./processing/blip-processor.js";
-import { rowsOf, slicesOf, stackRows } from "./runtime/batch.js";
-import { checkInput } from "./runtime/check.js";
-import type { Replicas } from "./runtime/replicas.js";
-import { handleOf, type Tensor } from "./tensor.js";
+import { rowsOf, slicesOf } from "./runtime/batch.js";
+import type { Shared } from "./runtime/shared.js";
+import { Tensor } from "./tensor.js";
 
 /** What is kept in memory at a time: each prepared picture, and each looked at, takes up to 2 MB. */
 const PICTURES_AT_ONCE = 32;
@@ -25,15 +25,16 @@ export interface PairLists {
 export interface PreparedPair {
   /** Its index in the call's list. */
   place: number;
-  imageEmbeds: Tensor<"float32">;
+  picture: Shared<LookedAt>;
+  /** While it runs: the picture's keys and values, where they are there. */
+  keysValues?: Shared<Tensor> | undefined;
   /** int64 [1, length] each, all rows of a call padded to one length. */
   text: TextInputs | undefined;
 }
 
-export interface PairOptions {
+export interface PairOptions extends LookOptions {
   /** Whether a bad pair fails alone. */
   settled?: boolean | undefined;
-  signal?: AbortSignal | undefined;
   /** How to encode the texts; undefined where there are none. */
   text: ProcessTextOptions | undefined;
 }
@@ -46,21 +47,21 @@ interface Pair {
 
 /**
  * Runs every pair.
- * @param run the model, on several pairs.
+ * @param run the model, on several pairs; with `settled` each has its own result or error, otherwise the first error is thrown.
  * @returns each pair's result or error, in order.
  * @throws NeuronBlipError `ABORTED`, `DISPOSED`; and, unless `settled`, the first pair's error.
  */
 export async function runPairs<T>(
   lists: PairLists,
   processor: BlipProcessor,
-  replicas: Replicas<NeuronBlipPreTrainedModel>,
+  pictures: Pictures,
   options: PairOptions,
-  run: (pairs: readonly PreparedPair[]) => Promise<readonly T[]>,
+  run: (pairs: readonly PreparedPair[]) => Promise<readonly PromiseSettledResult<T>[]>,
 ): Promise<PromiseSettledResult<T>[]> {
   throwIfAborted(options.signal);
   const pairs = pairUp(lists);
-  const failed = (error: unknown, ends: readonly string[] = ["ABORTED", "DISPOSED"]): PromiseRejectedResult => {
-    const isEnd = error instanceof NeuronBlipError && ends.includes(error.code);
+  const failed = (error: unknown): PromiseRejectedResult => {
+    const isEnd = error instanceof NeuronBlipError && error.code === "ABORTED";
     if (isEnd || !options.settled) throw error;
     return { status: "rejected", reason: error };
   };
@@ -69,90 +70,36 @@ export async function runPairs<T>(
   const texts = prepareTexts(pairs, processor, options.text, (pair, error) => results.set(pair, failed(error)));
   const readable = pairs.filter((pair) => !results.has(pair));
   for (const portion of portionsOf(readable)) {
-    const images = [...new Set(portion.map(({ image }) => image))];
-    const outcomes = await encodeImages(images, processor, replicas, options.signal).catch((error) =>
-      images.map(() => failed(error)),
-    );
-    const encoded = new Map(images.map((image, i) => [image, outcomes[i] as PromiseSettledResult<EncodedImage>]));
+    const questions = countOf(portion.map(({ image }) => image));
+    const images = [...questions.keys()];
+    const outcomes = await pictures.lookAt(images, options);
+    const found = new Map(images.map((image, i) => [image, outcomes[i] as PromiseSettledResult<Shared<LookedAt>>]));
     try {
-      const ready: Pair[] = [];
+      const ready: PreparedPair[] = [];
+      const readyPairs: Pair[] = [];
       for (const pair of portion) {
-        const outcome = encoded.get(pair.image);
-        // A picture that was disposed is that picture's fault alone.
-        if (outcome?.status === "rejected") results.set(pair, failed(outcome.reason, ["ABORTED"]));
-        else ready.push(pair);
+        const outcome = found.get(pair.image) as PromiseSettledResult<Shared<LookedAt>>;
+        if (outcome.status === "rejected") {
+          results.set(pair, failed(outcome.reason));
+          continue;
+        }
+        ready.push({ place: pair.place, picture: outcome.value, text: texts.get(pair) });
+        readyPairs.push(pair);
       }
-      for (const some of slicesOf(ready, PAIRS_AT_ONCE)) {
-        const prepared = some.map((pair) => {
-          const { value } = encoded.get(pair.image) as PromiseFulfilledResult<EncodedImage>;
-          return { place: pair.place, imageEmbeds: value.imageEmbeds, text: texts.get(pair) };
-        });
-        try {
-          const values = await run(prepared);
-          for (const [i, pair] of some.entries()) results.set(pair, { status: "fulfilled", value: values[i] as T });
-        } catch (error) {
-          for (const pair of some) results.set(pair, failed(error));
+      for (const [image, outcome] of found) {
+        if (outcome.status === "rejected" || options.text === undefined) continue;
+        await pictures.prepareFor(questions.get(image) as number, outcome.value, options.signal);
+      }
+      for (const [i, some] of slicesOf(ready, PAIRS_AT_ONCE).entries()) {
+        for (const [j, outcome] of (await run(some)).entries()) {
+          results.set(readyPairs[i * PAIRS_AT_ONCE + j] as Pair, outcome);
         }
       }
     } finally {
-      disposeEncoded(encoded);
+      for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.release();
     }
   }
   return pairs.map((pair) => results.get(pair) as PromiseSettledResult<T>);
-}
-
-/**
- * Looks at pictures, in as few calls as the compiled batch allows; those that have been looked at are taken as they are.
- * @returns each picture's result or error, in order.
- */
-export async function encodeImages(
-  images: readonly Picture[],
-  processor: BlipProcessor,
-  replicas: Replicas<NeuronBlipPreTrainedModel>,
-  signal: AbortSignal | undefined,
-): Promise<PromiseSettledResult<EncodedImage>[]> {
-  const { batchSizes, imageTokens, visionHiddenSize } = replicas.one.shapes;
-  const prepared = await Promise.allSettled(
-    images.map(async (image) =>
-      image instanceof EncodedImage
-        ? checkEncoded(image, [1, imageTokens, visionHiddenSize])
-        : processor.processImages(image, signal ? { signal } : {}),
-    ),
-  );
-  const values = prepared.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
-  const pixels = values.filter((value) => !(value instanceof EncodedImage)) as Tensor<"float32">[];
-  try {
-    const embeds = await replicas.share(
-      pixels,
-      batchSizes,
-      (model, share) => model.encodeImages(stackRows(share, share.length), signal),
-      { signal },
-    );
-    const looked = new Map(pixels.map((tensor, i) => [tensor, new EncodedImage(embeds[i] as Tensor<"float32">)]));
-    return prepared.map((outcome) => {
-      if (outcome.status === "rejected" || outcome.value instanceof EncodedImage) {
-        return outcome as PromiseSettledResult<EncodedImage>;
-      }
-      return { status: "fulfilled", value: looked.get(outcome.value) as EncodedImage };
-    });
-  } finally {
-    for (const tensor of pixels) tensor.dispose();
-  }
-}
-
-/** @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes looked at. */
-function checkEncoded(image: EncodedImage, shape: readonly number[]): EncodedImage {
-  const { imageEmbeds } = image;
-  handleOf(imageEmbeds);
-  checkInput("imageEmbeds", imageEmbeds, "float32", shape);
-  return image;
-}
-
-/** Gives back what encodeImages made; pictures that came encoded are their owner's. */
-export function disposeEncoded(encoded: ReadonlyMap<Picture, PromiseSettledResult<EncodedImage>>): void {
-  for (const [image, outcome] of encoded) {
-    if (outcome.status === "fulfilled" && outcome.value !== image) outcome.value.dispose();
-  }
 }
 
 /** @throws the reason of a rejected result. */
@@ -161,18 +108,19 @@ export function fulfilled<T>(outcome: PromiseSettledResult<T> | undefined): T {
   throw outcome?.reason;
 }
 
-/** Several texts as one batch. */
-export function stackTexts(rows: readonly TextInputs[]): TextInputs {
-  return {
-    inputIds: stackRows(
-      rows.map(({ inputIds }) => inputIds),
-      rows.length,
-    ),
-    attentionMask: stackRows(
-      rows.map(({ attentionMask }) => attentionMask),
-      rows.length,
-    ),
-  };
+/** Several texts as one batch, padded on the right to the longest. */
+export function stackTexts(rows: readonly TextInputs[], padTokenId: number): TextInputs {
+  const [first] = rows as [TextInputs];
+  if (rows.length === 1) return first;
+  const length = Math.max(...rows.map(({ inputIds }) => inputIds.size));
+  const inputIds = Tensor.zeros("int64", [rows.length, length]);
+  const attentionMask = Tensor.zeros("int64", [rows.length, length]);
+  inputIds.data.fill(BigInt(padTokenId));
+  for (const [i, row] of rows.entries()) {
+    inputIds.data.set(row.inputIds.data, i * length);
+    attentionMask.data.set(row.attentionMask.data, i * length);
+  }
+  return { inputIds, attentionMask };
 }
 
 /** The texts of a batch, each by itself. */
@@ -237,4 +185,11 @@ function portionsOf(pairs: readonly Pair[]): Pair[][] {
     (portions.at(-1) as Pair[]).push(pair);
   }
   return portions;
+}
+
+/** How often each item is there, in order of the first. */
+function countOf<T>(items: readonly T[]): Map<T, number> {
+  const counts = new Map<T, number>();
+  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1);
+  return counts;
 }

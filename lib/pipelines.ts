@@ -6,7 +6,8 @@ import type { Architecture } from "./blip/heads.js";
 import { checkModelDirectory } from "./blip/load-parts.js";
 import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError } from "./errors.js";
-import { type AnswerOptions, type CaptionOptions, NeuronBlip, type NeuronBlipOptions } from "./neuron-blip.js";
+import type { NeuronBlipOptions } from "./loading-options.js";
+import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";
 

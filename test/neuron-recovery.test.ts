@@ -64,7 +64,8 @@ describe("a NeuronCore that fails, on a stand-in", () => {
   it("loses no call where every call in flight on it fails", async () => {
     using hardware = new NeuronHardware({ latencyMs: 5 });
     await using host = new NeuronProcess(hardware);
-    await host.load(neuronModel, { ...two, callsInFlight: 4 });
+    // So that there are as many calls at once: pictures that are looked at once for several are few.
+    await host.load(neuronModel, { ...two, callsInFlight: 4, pictureCache: false });
     hardware.fail(1, 1202, 4);
     await answersAll(host);
     await host.until("replicaReady");

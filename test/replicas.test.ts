@@ -92,20 +92,6 @@ describe("replicas", () => {
     assert.equal(await replicas.onLeastBusy(failingOn()), "0");
   });
 
-  it("share rows out in whole batches, in the rows' order", async () => {
-    const { replicas } = setUp(2);
-    const rows = [1, 2, 3, 4, 5, 6, 7];
-    const shares: string[] = [];
-    const doubled = await replicas.share(rows, [1, 2], async (model, share) => {
-      shares.push(`${model.name}: ${share.join(" ")}`);
-      if (model.name === "0") await new Promise((resolve) => setImmediate(resolve));
-      return share.map((row) => 2 * row);
-    });
-    assert.deepEqual(doubled, [2, 4, 6, 8, 10, 12, 14]);
-    assert.deepEqual(shares, ["0: 1 2 3 4", "1: 5 6 7"]);
-    assert.deepEqual(await replicas.share([], [1, 2], async () => [1]), []);
-  });
-
   it("do work once more elsewhere where its replica failed, and tell of it in order", async () => {
     const { models, replicas, events, until } = setUp(2);
     assert.equal(await replicas.onLeastBusy(failingOn("0")), "1");

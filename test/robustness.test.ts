@@ -36,7 +36,7 @@ async function withMethod<T extends object, Name extends keyof T>(
 describe("pictures that were looked at", () => {
   let blip: NeuronBlip;
   before(async () => {
-    blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    blip = await NeuronBlip.fromPretrained(model, { threads: 1, pictureCache: false });
   });
   after(() => blip.dispose());
 

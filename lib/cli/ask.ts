@@ -1,5 +1,6 @@
 import type { Answer } from "../answers.js";
-import { type AnswerOptions, NeuronBlip, type NeuronBlipOptions } from "../neuron-blip.js";
+import type { NeuronBlipOptions } from "../loading-options.js";
+import { type AnswerOptions, NeuronBlip } from "../neuron-blip.js";
 import { checkTogether, defined, parse, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Asks a picture one or more questions.

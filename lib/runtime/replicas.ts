@@ -1,7 +1,6 @@
-import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import { slicesOf } from "./batch.js";
+import { onAbort } from "./abort.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
 export interface ReplicaEvents {
@@ -46,14 +45,15 @@ const LONGEST_DISPOSAL_MS = 10_000;
 const PATIENCE = 4;
 
 /**
- * Spreads work over replicas: each piece goes to the one with the least in hand. A replica that fails is taken out, its work is
- * done once more by another, and it is loaded again in the background.
+ * Spreads work over replicas: each piece goes at once to the one with the least in hand; BatchQueue decides when. A replica that
+ * fails is taken out, its work is done once more by another, and it is loaded again in the background.
  */
 export class Replicas<Model extends AsyncDisposable> {
   readonly #slots: readonly Slot<Model>[];
   readonly #recovery: Recovery<Model> | undefined;
   readonly #recovering = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  readonly #roomListeners: (() => void)[] = [];
   #waiting: (() => void)[] = [];
   #lastFailure: unknown;
 
@@ -93,22 +93,33 @@ export class Replicas<Model extends AsyncDisposable> {
         if (!retry || failures === 2) throw error;
       } finally {
         slot.busy--;
+        this.#tellOfRoom();
       }
     }
   }
 
-  /** Shares rows out in whole batches of the largest compiled size. Results are in the rows' order. */
-  async share<Row, T>(
-    rows: readonly Row[],
-    batchSizes: readonly number[],
-    work: (model: Model, rows: readonly Row[]) => Promise<readonly T[]>,
-    options: WorkOptions = {},
-  ): Promise<T[]> {
-    const largest = batchSizes.at(-1) as number;
-    const batches = Math.ceil(rows.length / largest / this.#slots.length);
-    const shares = slicesOf(rows, Math.max(1, batches) * largest);
-    const results = await Promise.all(shares.map((share) => this.onLeastBusy((model) => work(model, share), options)));
-    return results.flat();
+  /** Whether an error says that a replica is out of use, and nothing of the work that met it. */
+  isFailure(error: unknown): boolean {
+    return this.#recovery?.isFailure(error) ?? false;
+  }
+
+  /**
+   * Whether work can begin now on a replica that has less than `most` pieces in hand. It can, too, where every replica is out:
+   * `onLeastBusy` then waits for one, or says that none comes back.
+   */
+  hasRoom(most: number): boolean {
+    const slot = this.#leastBusy();
+    return slot === undefined || slot.busy < most;
+  }
+
+  /** How many replicas in use have nothing in hand. */
+  get idle(): number {
+    return this.#slots.filter(({ alive, busy }) => alive && busy === 0).length;
+  }
+
+  /** Calls back whenever there may be more room: a piece of work has ended, a replica is in use again or was given up. */
+  onRoom(listener: () => void): void {
+    this.#roomListeners.push(listener);
   }
 
   /** Frees every replica, after what is being loaded again has been. */
@@ -128,10 +139,7 @@ export class Replicas<Model extends AsyncDisposable> {
   async #oneInUse(signal: AbortSignal | undefined): Promise<void> {
     // Attempts to load again do not keep the process alive; a call that waits for them does, as any call.
     const alive = setInterval(() => {}, LONGEST_DELAY_MS);
-    const wake = () => this.#wake();
-    // One signal may be that of many calls, which Node 20 would warn about.
-    if (signal instanceof EventTarget) setMaxListeners(0, signal);
-    signal?.addEventListener("abort", wake);
+    const stopListening = onAbort(signal, () => this.#wake());
     try {
       while (!this.#leastBusy()) {
         throwIfAborted(signal);
@@ -141,7 +149,7 @@ export class Replicas<Model extends AsyncDisposable> {
       }
     } finally {
       clearInterval(alive);
-      signal?.removeEventListener("abort", wake);
+      stopListening();
     }
   }
 
@@ -193,5 +201,10 @@ export class Replicas<Model extends AsyncDisposable> {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resume of waiting) resume();
+    this.#tellOfRoom();
+  }
+
+  #tellOfRoom(): void {
+    for (const listener of this.#roomListeners) listener();
   }
 }

@@ -49,7 +49,9 @@ export function isSame(one: Outcome, other: Outcome): boolean {
 
 /** @param threads cores of the CPU for each replica; null: an equal share. */
 export function loadBlip(directory: string, replicas: number, threads: number | null): Promise<NeuronBlip> {
-  return NeuronBlip.fromPretrained(directory, { numModels: replicas, ...(threads !== null && { threads }) });
+  // Every answer looks at its picture: what is judged is the model's work, not what is kept of it.
+  const options = { numModels: replicas, pictureCache: false, ...(threads !== null && { threads }) };
+  return NeuronBlip.fromPretrained(directory, options);
 }
 
 /** Coloured circles on a slope of colour, others in each picture. */

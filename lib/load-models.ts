@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import type { Architecture } from "./blip/heads.js";
+import { type LoadedParts, loadReplicas, type ReplicaOptions, releaseParts } from "./blip/load-parts.js";
+import { NeuronBlipForConditionalGeneration } from "./blip/neuron-blip-for-conditional-generation.js";
+import { NeuronBlipForImageTextRetrieval } from "./blip/neuron-blip-for-image-text-retrieval.js";
+import { NeuronBlipForQuestionAnswering } from "./blip/neuron-blip-for-question-answering.js";
+import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
+import { NeuronBlipError } from "./errors.js";
+import type { NeuronBlipOptions } from "./loading-options.js";
+import { loadNeuronRuntime, visibleCores } from "./neuron/neuron-runtime.js";
+import { TorchModule } from "./runtime/torch-module.js";
+
+interface ModelClass {
+  fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipPreTrainedModel>;
+}
+
+const MODELS: Readonly<Record<Architecture, ModelClass>> = {
+  BlipForQuestionAnswering: NeuronBlipForQuestionAnswering,
+  BlipForConditionalGeneration: NeuronBlipForConditionalGeneration,
+  BlipForImageTextRetrieval: NeuronBlipForImageTextRetrieval,
+};
+
+/** Loads replicas of a model; all or none. */
+export async function loadModels(
+  directory: string,
+  architecture: Architecture,
+  replicas: readonly number[],
+  options: ReplicaOptions,
+): Promise<NeuronBlipPreTrainedModel[]> {
+  const loaded = await loadReplicas(directory, architecture, replicas, options);
+  const models: NeuronBlipPreTrainedModel[] = [];
+  try {
+    for (const parts of loaded) models.push(await MODELS[architecture].fromParts(parts, options));
+    return models;
+  } catch (error) {
+    await Promise.all(models.map((model) => model.dispose()));
+    await Promise.all(loaded.slice(models.length).map(releaseParts));
+    throw error;
+  }
+}
+
+/** @throws NeuronBlipError `NEURON_CORES_UNAVAILABLE` for more replicas than NeuronCores. */
+export async function replicaCount(
+  directory: string,
+  numModels: number | "all",
+  { cores, libtorchneuron }: NeuronBlipOptions,
+): Promise<number> {
+  const path = join(directory, "vision_model.pt");
+  if (numModels === 1 || !(await TorchModule.usesNeuron(path))) return numModels === "all" ? 1 : numModels;
+  await loadNeuronRuntime(
+    { ...(cores !== undefined && { cores }), ...(libtorchneuron !== undefined && { libtorchneuron }) },
+    path,
+  );
+  const visible = visibleCores(cores);
+  if (numModels !== "all" && (visible === undefined || numModels <= visible)) return numModels;
+  if (numModels === "all" && visible !== undefined && visible > 0) return visible;
+  throw new NeuronBlipError(
+    "NEURON_CORES_UNAVAILABLE",
+    visible === undefined
+      ? "How many NeuronCores there are is not known, since libnrt.so.1 was not found: give numModels as a number."
+      : `numModels ${numModels} was asked for, and this process may use ${visible} NeuronCores. Ask for fewer, or choose ` +
+          "others with the option cores.",
+  );
+}

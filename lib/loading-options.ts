@@ -1,0 +1,102 @@
+import type { ReplicaOptions } from "./blip/load-parts.js";
+import { checkOptions, NeuronBlipError } from "./errors.js";
+import { parseCores } from "./neuron/cores.js";
+import type { PictureCacheOptions } from "./picture-cache.js";
+
+/** How to load a model, and how it serves calls. */
+export interface NeuronBlipOptions extends ReplicaOptions {
+  /** How many cores of the CPU each replica may use. Default: an equal share. */
+  threads?: number;
+  /**
+   * How many replicas to load; requests go to the least busy one. "all": one for each NeuronCore that this process may use,
+   * and 1 on the CPU. Default 1.
+   */
+  numModels?: number | "all";
+  /**
+   * Where a NeuronCore fails, its replica is taken out and loaded again after this pause, in ms, which doubles with each
+   * attempt that fails, up to a minute. Default 1000.
+   */
+  reloadDelayMs?: number;
+  /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
+  tokenizer?: string;
+  /** The most pixels that a picture may declare before it is decoded. Default 89,478,485, as Pillow. */
+  maxPixels?: number;
+  /**
+   * The most rows (questions, captions or texts) of one batch, where the parts take any number: those that are waiting when a
+   * replica is free run together. Default 16. Parts that were compiled for certain batch sizes are filled to the largest; a
+   * smaller number given here holds for them too.
+   */
+  maxBatchSize?: number;
+  /**
+   * How long a row waits for others to fill its batch where a replica is free, in ms. Default 0: only those that are waiting
+   * anyway run together.
+   */
+  maxBatchDelayMs?: number;
+  /**
+   * How many calls may wait for a replica to begin with them, the decoding of their pictures included; those that come later get
+   * `QUEUE_FULL` at once. A call with a long list is one. Default 1000.
+   */
+  maxQueueLength?: number;
+  /**
+   * What is found in a picture is kept for a while, by the picture's content, so that one that is asked about again, or by several
+   * callers at the same time, is looked at once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
+   * 384 x 384 pixels takes 1.8 MB. Where the model was compiled with parts for the CPU, what the text encoder needs of it is kept
+   * from the second call about it on: 42 MB more, or 21 MB with `--dtype bf16`, in at most half of that memory. A picture
+   * that nobody asks about for `maxAgeMs` (default 60,000) is let go of.
+   * false: every call looks at its pictures anew.
+   */
+  pictureCache?: PictureCacheOptions | boolean;
+}
+
+const NAMES: readonly (keyof NeuronBlipOptions)[] = [
+  "numModels",
+  "threads",
+  "verify",
+  "questionLength",
+  "answerLength",
+  "tokenizer",
+  "maxPixels",
+  "libtorchneuron",
+  "cores",
+  "callsInFlight",
+  "warmUp",
+  "reloadDelayMs",
+  "maxBatchSize",
+  "maxBatchDelayMs",
+  "maxQueueLength",
+  "pictureCache",
+];
+
+/** What timers can wait: a day, amply. */
+const A_DAY_MS = 24 * 60 * 60 * 1000;
+
+/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be. */
+export function checkLoadingOptions(options: NeuronBlipOptions): void {
+  checkOptions(options, NAMES, "fromPretrained");
+  const { numModels, cores, reloadDelayMs, maxBatchSize, maxBatchDelayMs, maxQueueLength, pictureCache } = options;
+  if (cores !== undefined) parseCores(cores);
+  check("numModels", numModels, 'a whole number >= 1 or "all"', (value) => value === "all" || isWhole(value, 1));
+  check("reloadDelayMs", reloadDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
+  check("maxBatchSize", maxBatchSize, "a whole number from 1 to 1024", (value) => isWhole(value, 1, 1024));
+  check("maxBatchDelayMs", maxBatchDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
+  check("maxQueueLength", maxQueueLength, "a whole number >= 1", (value) => isWhole(value, 1));
+  if (typeof pictureCache === "boolean" || pictureCache === undefined) return;
+  check("pictureCache", pictureCache, "true, false or { maxBytes, maxAgeMs }", (value) => typeof value === "object");
+  checkOptions(pictureCache ?? {}, ["maxBytes", "maxAgeMs"], "pictureCache");
+  const { maxBytes, maxAgeMs } = pictureCache;
+  check("pictureCache.maxBytes", maxBytes, "a whole number >= 0", (value) => isWhole(value, 0));
+  check("pictureCache.maxAgeMs", maxAgeMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
+}
+
+function check(name: string, value: unknown, must: string, is: (value: unknown) => boolean): void {
+  if (value === undefined || (value !== null && is(value))) return;
+  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${value}.`);
+}
+
+function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+}
+
+function isDelay(value: unknown): boolean {
+  return typeof value === "number" && value >= 0 && value <= A_DAY_MS;
+}
