@@ -13,6 +13,7 @@ Usage: neuron-blip COMMAND [arguments]
   demo                      ask a small bundled model about bundled pictures, and write a page that shows the answers
   doctor [DIR]              check this host, and a model directory against it, and say how to mend what is wrong
   validate DIR              check a model on this host: outputs, speed, memory, a soak, exits; writes a report
+  bench FILE                time a TorchScript file at several batch sizes
   build                     build the native addon, where the package manager did not
 
 \`neuron-blip COMMAND --help\` tells more. Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
@@ -23,6 +24,7 @@ type Command = (args: string[]) => Promise<number>;
 /** Loaded when asked for, so that `build` works where the addon, or a dependency, does not load. */
 const commands: Record<string, () => Promise<{ run: Command }>> = {
   ask: () => import("./ask.js"),
+  bench: () => import("./bench.js"),
   build: () => import("./build.js"),
   caption: () => import("./caption.js"),
   compile: () => import("./compile.js"),

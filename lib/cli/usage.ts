@@ -11,10 +11,11 @@ export function complaint(error: unknown): string {
   return `neuron-blip: ${known ? messageOf(error) : error instanceof Error ? error.stack : error}${code}`;
 }
 
-/** A command's options: which take a text, and which are switches. */
-export type Options = Record<string, "string" | "boolean">;
+/** A command's options: which take a text, which several ("strings", given once for each), and which are switches. */
+export type Options = Record<string, "string" | "strings" | "boolean">;
 
-type Values<O extends Options> = { [K in keyof O]?: O[K] extends "string" ? string : boolean } & { help?: boolean };
+type Value = { string: string; strings: string[]; boolean: boolean };
+type Values<O extends Options> = { [K in keyof O]?: Value[O[K]] } & { help?: boolean };
 
 /** The arguments of a command; every command has `--help`. */
 export function parse<const O extends Options>(
@@ -22,7 +23,9 @@ export function parse<const O extends Options>(
   options: O,
 ): { values: Values<O>; positionals: string[] } {
   const config: NonNullable<ParseArgsConfig["options"]> = { help: { type: "boolean", short: "h" } };
-  for (const [name, type] of Object.entries(options)) config[name] = { type };
+  for (const [name, type] of Object.entries(options)) {
+    config[name] = type === "strings" ? { type: "string", multiple: true } : { type };
+  }
   try {
     const { values, positionals } = parseArgs({ args, allowPositionals: true, options: config });
     return { values: values as Values<O>, positionals };

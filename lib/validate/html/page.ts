@@ -1,6 +1,7 @@
 import type { Check, Report, Status } from "../report.js";
 import type { Summary } from "../statistics.js";
 import { megabytes, milliseconds, percent, perSecond, seconds, small } from "../words.js";
+import { section, table } from "./elements.js";
 import { STYLE } from "./style.js";
 import { barPlot, escapeHtml, histogramPlot, linePlot } from "./svg.js";
 
@@ -37,10 +38,6 @@ ${section("What it ran with", facts(report))}
 function caveat({ ranOn }: Report): string {
   if (ranOn === "stand-in") return "No figure here is one of a device.";
   return ranOn === "cpu" ? "Nothing here is about Neuron hardware." : "";
-}
-
-function section(title: string, content: string): string {
-  return `<section>\n<h2>${title}</h2>\n${content || "<p>Not measured.</p>"}\n</section>`;
 }
 
 /** What needs a reader's eye comes first. */
@@ -198,11 +195,4 @@ function facts({ versions, host, model, settings }: Report): string {
     [],
     rows.map((row) => row.map(escapeHtml)),
   );
-}
-
-/** @param rows of HTML. */
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const head = heads.length > 0 ? `<thead><tr>${heads.map((text) => `<th>${text}</th>`).join("")}</tr></thead>` : "";
-  const body = rows.map((row) => `<tr>${row.map((cell) => `<td>${cell}</td>`).join("")}</tr>`).join("\n");
-  return `<div class="scroll"><table class="${heads.length > 0 ? "figures" : "list"}">${head}<tbody>${body}</tbody></table></div>`;
 }

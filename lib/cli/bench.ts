@@ -1,0 +1,77 @@
+import { writeFile } from "node:fs/promises";
+import { benchModule, fastest } from "../bench/bench-module.js";
+import { parseInput } from "../bench/input-specs.js";
+import { benchPage } from "../bench/page.js";
+import { isMeasured } from "../bench/report.js";
+import { milliseconds, perSecond } from "../validate/words.js";
+import { defined, parse, UsageError, wholeNumber } from "./usage.js";
+
+const HELP = `Times a TorchScript file at several batch sizes, which take turns: latency and rows per second of each.
+
+Usage: neuron-blip bench FILE.pt [options]
+
+  FILE.pt   any TorchScript file; for one that \`neuron-blip compile\` made, what it takes is known. A batch size that has a file
+            of its own beside it, NAME_batch_N.pt, runs on that
+
+  --batch N,N,…    the batch sizes (default: 1,2,4,8): the first dimension of every input that has two or more
+  --input SHAPE    what the file takes, where it is not known: once for each input, such as 1x3x224x224:float32
+  --threads N      cores of the CPU (default: all)
+  --calls N        timed calls of each batch size (default: 50)
+  --json FILE      write the figures
+  --html FILE      write a page with plots
+  --help           print this
+
+A batch size that the module refuses is told with the reason. Exit codes: 0 done, 1 a batch size failed, 2 wrong arguments.`;
+
+/** Of a column. */
+const WIDTH = 14;
+
+/** `neuron-blip bench`. */
+export async function run(args: string[]): Promise<number> {
+  const { values, positionals } = parse(args, {
+    batch: "string",
+    input: "strings",
+    threads: "string",
+    calls: "string",
+    json: "string",
+    html: "string",
+  });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const [path, ...others] = positionals;
+  if (path === undefined || others.length > 0) {
+    throw new UsageError("bench takes one TorchScript file. `neuron-blip bench --help` tells more.");
+  }
+  const batchSizes = [...new Set((values.batch ?? "1,2,4,8").split(",").map((text) => count("batch", text)))];
+  const inputs = values.input?.map(parseInput);
+  const threads = values.threads === undefined ? undefined : count("threads", values.threads);
+  const calls = values.calls === undefined ? undefined : count("calls", values.calls);
+  const report = await benchModule(path, { batchSizes, ...defined({ inputs, threads, calls }) });
+
+  console.log(`${report.file} on ${report.ranOn}, ${report.calls} calls of each batch size`);
+  const columns = ["batch", "median", "p90", "p99", "for each row", "throughput"];
+  console.log(columns.map((name) => name.padStart(WIDTH)).join(""));
+  for (const result of report.results) {
+    if (isMeasured(result)) {
+      const { batchSize, latencyMs, rowsPerSecond } = result;
+      const each = (latencyMs.median ?? 0) / batchSize;
+      const times = [latencyMs.median, latencyMs.p90, latencyMs.p99, each].map(milliseconds);
+      const cells = [String(batchSize), ...times, perSecond(rowsPerSecond, "rows")];
+      console.log(cells.map((cell) => cell.padStart(WIDTH)).join(""));
+    } else {
+      console.log(`${String(result.batchSize).padStart(WIDTH)}    ${result.problem} [${result.code}]`);
+    }
+  }
+  console.log(`Most rows in a second: batches of ${fastest(report)}.`);
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (values.html !== undefined) await writeFile(values.html, benchPage(report));
+  return report.results.every(isMeasured) ? 0 : 1;
+}
+
+function count(name: string, text: string): number {
+  const value = wholeNumber(name, text);
+  if (value === undefined || value === 0) throw new UsageError(`--${name} takes whole numbers from 1, not "${text}".`);
+  return value;
+}
