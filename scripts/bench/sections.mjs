@@ -1,0 +1,336 @@
+// What is measured. Each section asks the competitors the same, in turn; see rounds.mjs.
+import { NAMES } from "./competitors.mjs";
+import { inTurn } from "./rounds.mjs";
+
+/** @typedef {import("./competitors.mjs").Name} Name */
+/** @typedef {import("./rounds.mjs").Result} Result */
+/** @typedef {import("./child.mjs").Outcome} Outcome */
+
+/**
+ * @typedef {object} Bench what sections work with
+ * @property {import("./competitors.mjs").Competitors} competitors
+ * @property {(index: number) => string} small the path of a picture of 640 x 480; those of near indexes are different
+ * @property {(index: number) => string} large of 12 megapixels
+ * @property {(index: number) => string} question of 8 tokens; those of near indexes are different
+ * @property {number} tokens that each answer has
+ * @property {number} rounds
+ * @property {number} loadSeconds how long each number of callers is measured
+ * @property {number} delaySeconds how long the event loop is watched
+ * @property {number} threads
+ * @property {Map<string, Map<string, string>>} answers what the competitors answered, by picture and question
+ */
+
+export const TASKS = /** @type {const} */ ({
+  whole: "a new picture, one question",
+  next: "the next question on the same picture",
+  questions: "8 questions on a new picture",
+  pictures: "8 pictures, one question each",
+  vision: "vision",
+  preprocessSmall: "640 x 480 JPEG",
+  preprocessLarge: "12-megapixel JPEG",
+  load: "from the start of the process to ready",
+  first: "first answer after that",
+  second: "second answer",
+  oneReplica: "1 replica",
+  twoReplicas: "2 replicas",
+  delay: "largest delay",
+});
+
+/** @param {number} callers */
+export const seenTask = (callers) => `${callers} ${callers === 1 ? "caller" : "callers"}, two pictures seen before`;
+/** @param {number} callers */
+export const newTask = (callers) => `${callers} ${callers === 1 ? "caller" : "callers"}, a new picture with every call`;
+
+const CALLERS = [1, 2, 4, 8];
+const BATCHES = [1, 2, 4, 8, 16];
+const FAST = [NAMES.oursFp32, NAMES.oursBf16, NAMES.oursInt8];
+const OURS = [NAMES.oursTutorial, ...FAST];
+const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, NAMES.onnx];
+const ALL = [...PEERS, ...OURS];
+
+/**
+ * One task, by several competitors in turn.
+ * @param {Bench} bench
+ * @param {{section: string, task: string, unit?: string, rounds?: number, warmUp?: number}} what
+ * @param {readonly Name[]} names
+ * @param {(name: Name, round: number) => Promise<number>} run
+ * @returns {Promise<Result[]>}
+ */
+async function measure(bench, { section, task, unit = "ms", rounds = bench.rounds, warmUp = 1 }, names, run) {
+  const samples = await inTurn(
+    names.map((name) => [name, (/** @type {number} */ round) => run(name, round)]),
+    { rounds, warmUp },
+  );
+  return names.map((competitor) => ({ section, task, competitor, unit, samples: samples.get(competitor) ?? [] }));
+}
+
+/** @param {number | undefined} value */
+function number(value) {
+  if (value === undefined) throw new Error("a competitor did not tell what was asked for");
+  return value;
+}
+
+/**
+ * Pictures with questions to one competitor; what it answers is kept, to be compared.
+ * @param {Bench} bench @param {Name} name @param {string[]} pictures @param {string[]} questions
+ */
+async function whole(bench, name, pictures, questions) {
+  const child = await bench.competitors.get(name);
+  const { ms, tokens = [] } = await child.ask("whole", { pictures, questions, tokens: bench.tokens });
+  for (const [i, answer] of tokens.entries()) {
+    const about = `${pictures[i]} ${questions[i]}`;
+    const said = bench.answers.get(about) ?? new Map();
+    bench.answers.set(about, said.set(name, answer.slice(0, bench.tokens + 1).join(" ")));
+  }
+  return number(ms);
+}
+
+/** @type {Record<string, (bench: Bench) => Promise<Result[]>>} */
+export const SECTIONS = {
+  async whole(bench) {
+    return measure(bench, { section: "whole", task: TASKS.whole }, ALL, (name, round) =>
+      whole(bench, name, [bench.small(round)], [bench.question(round)]),
+    );
+  },
+
+  async next(bench) {
+    const names = [NAMES.tutorial, ...OURS];
+    return measure(bench, { section: "next", task: TASKS.next }, names, async (name, round) => {
+      const picture = bench.small(round + 7);
+      const question = bench.question(round + 100);
+      // The tutorial's pipeline does all of it anew.
+      if (name === NAMES.tutorial) return whole(bench, name, [picture], [question]);
+      const child = await bench.competitors.get(name);
+      const warm = [bench.question(round + 101), bench.question(round + 102)];
+      return number((await child.ask("next", { picture, warm, question, tokens: bench.tokens })).ms);
+    });
+  },
+
+  async eight(bench) {
+    const names = [NAMES.tutorial, ...OURS];
+    const eight = [0, 1, 2, 3, 4, 5, 6, 7];
+    const questions = await measure(bench, { section: "eight", task: TASKS.questions }, names, (name, round) =>
+      whole(
+        bench,
+        name,
+        eight.map(() => bench.small(round + 13)),
+        eight.map((i) => bench.question(round * 8 + i)),
+      ),
+    );
+    const pictures = await measure(bench, { section: "eight", task: TASKS.pictures }, names, (name, round) =>
+      whole(
+        bench,
+        name,
+        eight.map((i) => bench.small(round * 8 + i)),
+        eight.map(() => bench.question(round)),
+      ),
+    );
+    return [...questions, ...pictures];
+  },
+
+  async stages(bench) {
+    const results = [];
+    /** @type {[string, readonly Name[]][]} */
+    const stages = [
+      [TASKS.vision, ALL],
+      ["text encoder", ALL],
+      ["a picture's keys and values", FAST],
+      ["text encoder, picture known", FAST],
+      ["decoder step", ALL],
+    ];
+    for (const [name, names] of stages) {
+      results.push(
+        ...(await measure(bench, { section: "stages", task: name }, names, async (competitor) => {
+          const child = await bench.competitors.forStages(competitor);
+          return number((await child.ask("stage", { name, picture: bench.small(0), question: bench.question(0) })).ms);
+        })),
+      );
+    }
+    await bench.competitors.endStages();
+    return results;
+  },
+
+  async batches(bench) {
+    const results = [];
+    // ONNX Runtime's vision part and transformers' take any number of pictures too.
+    const names = [NAMES.transformers, NAMES.onnx, ...FAST];
+    const rounds = Math.min(3, bench.rounds);
+    for (const size of BATCHES) {
+      const picture = bench.small(0);
+      const vision = { section: "batches", task: `vision, ${size} at once, for each`, rounds };
+      results.push(
+        ...(await measure(bench, vision, names, async (name) => {
+          const child = await bench.competitors.forStages(name);
+          return number((await child.ask("vision_batch", { size, picture })).ms) / size;
+        })),
+      );
+    }
+    await bench.competitors.endStages();
+    for (const size of BATCHES) {
+      const batch = { section: "batches", task: `next questions, ${size} at once, for each`, rounds };
+      results.push(
+        ...(await measure(bench, batch, FAST, async (name, round) => {
+          const child = await bench.competitors.get(name);
+          const warm = [bench.question(0), bench.question(1)];
+          const questions = Array.from({ length: size }, (_, i) => bench.question(round * size + i));
+          const details = { picture: bench.small(round), warm, questions, tokens: bench.tokens };
+          return number((await child.ask("next_batch", details)).ms) / size;
+        })),
+      );
+    }
+    return results;
+  },
+
+  async preprocessing(bench) {
+    const results = [];
+    /** @type {[string, (index: number) => string][]} */
+    const sizes = [
+      [TASKS.preprocessSmall, bench.small],
+      [TASKS.preprocessLarge, bench.large],
+    ];
+    const tutorial = await bench.competitors.get(NAMES.tutorial);
+    const ours = await bench.competitors.get(NAMES.oursFp32);
+    for (const [task, pictureOf] of sizes) {
+      /** @type {[string, (round: number) => Promise<Outcome>][]} */
+      const runs = [
+        ["Pillow + transformers", (round) => tutorial.ask("preprocess", { picture: pictureOf(round) })],
+        ["ours, sharp", (round) => ours.ask("preprocess", { picture: pictureOf(round), decoder: "sharp" })],
+        ["ours, jimp", (round) => ours.ask("preprocess", { picture: pictureOf(round), decoder: "jimp" })],
+      ];
+      const samples = await inTurn(
+        runs.map(([name, run]) => [name, async (/** @type {number} */ round) => number((await run(round)).ms)]),
+        { rounds: bench.rounds, warmUp: 1 },
+      );
+      for (const [competitor, values] of samples) {
+        results.push({ section: "preprocessing", task, competitor, unit: "ms", samples: values });
+      }
+    }
+    return results;
+  },
+
+  async callers(bench) {
+    const results = [];
+    const rounds = Math.min(3, bench.rounds);
+    const unit = "answers/s";
+    const questions = Array.from({ length: 64 }, (_, i) => bench.question(i));
+    for (const kind of /** @type {const} */ (["seen", "new"])) {
+      const taskOf = kind === "seen" ? seenTask : newTask;
+      const pictures = kind === "seen" ? [bench.small(0), bench.small(1)] : everySmall(bench);
+      for (const name of FAST) {
+        const child = await bench.competitors.get(name);
+        // The numbers of callers are what is compared: they take turns.
+        const samples = await inTurn(
+          CALLERS.map((callers) => [
+            String(callers),
+            async (/** @type {number} */ round) => {
+              const seconds = round === 0 ? Math.min(1, bench.loadSeconds) : bench.loadSeconds; // the first warms up
+              const details = { callers, seconds, pictures, questions, tokens: bench.tokens };
+              return number((await child.ask(`callers_${kind}`, details)).perSecond);
+            },
+          ]),
+          { rounds, warmUp: 1 },
+        );
+        for (const callers of CALLERS) {
+          const values = samples.get(String(callers)) ?? [];
+          results.push({ section: "callers", task: taskOf(callers), competitor: name, unit, samples: values });
+        }
+      }
+    }
+    return results;
+  },
+
+  async loading(bench) {
+    const rounds = Math.min(3, bench.rounds);
+    /** @type {Map<Name, {load: number[], first: number[], second: number[]}>} */
+    const found = new Map();
+    const names = [NAMES.tutorial, NAMES.onnx, ...OURS];
+    for (const name of names) found.set(name, { load: [], first: [], second: [] });
+    await inTurn(
+      names.map((name) => [
+        name,
+        async (/** @type {number} */ round) => {
+          const child = await bench.competitors.start(name);
+          const ask = async (/** @type {number} */ index) => {
+            const details = { pictures: [bench.small(index)], questions: [bench.question(index)] };
+            return number((await child.ask("whole", { ...details, tokens: bench.tokens })).ms);
+          };
+          found.get(name)?.load.push(child.readyMs);
+          found.get(name)?.first.push(await ask(round * 2));
+          found.get(name)?.second.push(await ask(round * 2 + 1));
+          await child.close();
+          return child.readyMs;
+        },
+      ]),
+      { rounds },
+    );
+    return names.flatMap((competitor) =>
+      /** @type {const} */ (["load", "first", "second"]).map((what) => ({
+        section: "loading",
+        task: TASKS[what],
+        competitor,
+        unit: "ms",
+        samples: found.get(competitor)?.[what] ?? [],
+      })),
+    );
+  },
+
+  async memory(bench) {
+    const rounds = Math.min(3, bench.rounds);
+    const results = [];
+    for (const competitor of FAST) {
+      const samples = await inTurn(
+        /** @type {const} */ ([1, 2]).map((numModels) => [
+          String(numModels),
+          async () => {
+            const child = await bench.competitors.start(competitor, { numModels });
+            // Both have answered before they are weighed, the same.
+            for (let i = 0; i < 3; i++) {
+              const pictures = [0, 1, 2, 3].map((j) => bench.small(4 * i + j));
+              const questions = pictures.map((_, j) => bench.question(4 * i + j));
+              await child.ask("whole", { pictures, questions, tokens: bench.tokens });
+            }
+            const { rss } = await child.ask("memory");
+            await child.close();
+            return number(rss) / 1e6;
+          },
+        ]),
+        { rounds },
+      );
+      for (const [count, task] of /** @type {const} */ ([
+        ["1", TASKS.oneReplica],
+        ["2", TASKS.twoReplicas],
+      ])) {
+        results.push({ section: "memory", task, competitor, unit: "MB", samples: samples.get(count) ?? [] });
+      }
+    }
+    return results;
+  },
+
+  async delay(bench) {
+    const results = [];
+    const child = await bench.competitors.get(NAMES.oursBf16);
+    // Every other picture is a large one.
+    const pictures = everySmall(bench)
+      .slice(0, 8)
+      .flatMap((picture, i) => [bench.large(i), picture]);
+    const questions = Array.from({ length: 64 }, (_, i) => bench.question(i));
+    for (const decoder of ["sharp", "jimp"]) {
+      const details = { callers: 4, seconds: bench.delaySeconds, pictures, questions, tokens: bench.tokens, decoder };
+      const { largest, p99 } = await child.ask("delay", details);
+      const competitor = `${NAMES.oursBf16}, ${decoder}`;
+      results.push(
+        { section: "delay", task: TASKS.delay, competitor, unit: "ms", samples: [number(largest)] },
+        { section: "delay", task: "99th percentile", competitor, unit: "ms", samples: [number(p99)] },
+      );
+    }
+    return results;
+  },
+};
+
+/** @param {Bench} bench */
+function everySmall(bench) {
+  const first = bench.small(0);
+  const pictures = [first];
+  for (let i = 1; bench.small(i) !== first; i++) pictures.push(bench.small(i));
+  return pictures;
+}
