@@ -3,6 +3,7 @@
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
+//   node scripts/test-parity.mjs --write-fixtures cpu-parts captions-cpu-parts    write only these of test/fixtures/parity
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
@@ -44,6 +45,8 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {number | number[]} [batchSize]
  * @property {boolean} [rank] compile with --rank
  * @property {number} [greedyTokens] compile with --greedy-tokens, and without the parts for the CPU, which would be used in its place
+ * @property {boolean} [tutorialPartsOnly] compile without the parts for the CPU
+ * @property {boolean} [bf16] compile a second directory, model-bf16, whose parts for the CPU are bf16
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
  */
@@ -93,10 +96,35 @@ const LIVE = [
 const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "--text-layers", "1"];
 /** @type {Case[]} */
 const COMMITTED = [
-  { name: "small-batch-2", fixture: ["small", "--seed", "0"], batchSize: 2, runs: 60, rank: true },
+  {
+    name: "small-batch-2",
+    fixture: ["small", "--seed", "0"],
+    batchSize: 2,
+    tutorialPartsOnly: true,
+    runs: 60,
+    rank: true,
+  },
+  { name: "cpu-parts", fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"], bf16: true, runs: 60 },
   { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
-  { name: "captions", head: "captioning", fixture: ["small", "--seed", "1", ...TINY], batchSize: 2 },
-  { name: "retrieval", head: "retrieval", fixture: ["small", "--seed", "1", ...TINY], batchSize: 2 },
+  {
+    name: "captions",
+    head: "captioning",
+    fixture: ["small", "--seed", "1", ...TINY],
+    batchSize: 2,
+    tutorialPartsOnly: true,
+  },
+  {
+    name: "captions-cpu-parts",
+    head: "captioning",
+    fixture: ["small", "--seed", "1", ...TINY, "--vision-width", "32"],
+  },
+  {
+    name: "retrieval",
+    head: "retrieval",
+    fixture: ["small", "--seed", "1", ...TINY],
+    batchSize: 2,
+    tutorialPartsOnly: true,
+  },
   {
     name: "tutorial",
     fixture: ["small", "--seed", "7"],
@@ -163,8 +191,10 @@ async function makeCase(python, wanted, directory) {
         options.push("--answer-length", String(head === "captioning" ? LENGTHS.caption : LENGTHS.answer));
       }
       if (wanted.rank) options.push("--rank");
-      if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens), "--tutorial-parts-only");
+      if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens));
+      if (wanted.greedyTokens || wanted.tutorialPartsOnly) options.push("--tutorial-parts-only");
       await step("trace.py", source, model, ...options);
+      if (wanted.bf16) await step("trace.py", source, `${model}-bf16`, ...options, "--dtype", "bf16");
     }
   }
   if (head === "question_answering") {
@@ -189,21 +219,25 @@ async function makeCase(python, wanted, directory) {
     ...(wanted.tutorial && { tokenizer: "tokenizer" }),
   };
   writeFileSync(join(directory, "case.json"), `${JSON.stringify(record, null, 2)}\n`);
-  const spare = fixture ? [join(model, ".compiling.lock")] : [];
-  // The case's own reference tells more than this, which is large.
-  if (head === "question_answering" && fixture) spare.push(join(model, "reference.safetensors"));
-  for (const path of [scratch, ...spare]) rmSync(path, { recursive: true, force: true });
+  for (const made of fixture ? [model, ...(wanted.bf16 ? [`${model}-bf16`] : [])] : []) {
+    rmSync(join(made, ".compiling.lock"), { force: true });
+    // The case's own reference tells more than this, which is large.
+    if (head === "question_answering") rmSync(join(made, "reference.safetensors"), { force: true });
+  }
+  rmSync(scratch, { recursive: true, force: true });
 }
 
 await runMain(async () => {
   const python = await findPython();
-  const write = process.argv.includes("--write-fixtures");
+  const [option, ...only] = process.argv.slice(2);
+  const write = option === "--write-fixtures";
   const cases = write ? join(fixtures, "parity") : join(root, "build", "parity");
-  const waiting = [...(write ? COMMITTED : LIVE)];
+  const all = write ? COMMITTED : LIVE;
   // Every directory there is a case: none may be left of an earlier list.
   for (const name of existsSync(cases) ? readdirSync(cases) : []) {
-    if (!waiting.some((wanted) => wanted.name === name)) rmSync(join(cases, name), { recursive: true });
+    if (!all.some((wanted) => wanted.name === name)) rmSync(join(cases, name), { recursive: true });
   }
+  const waiting = all.filter(({ name }) => only.length === 0 || only.includes(name));
   const makeRest = async () => {
     for (let wanted = waiting.shift(); wanted; wanted = waiting.shift()) {
       await makeCase(python, wanted, join(cases, wanted.name));
@@ -211,7 +245,7 @@ await runMain(async () => {
   };
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, makeRest));
-    if (write) await makeNeuronFixture(python);
+    if (write && only.length === 0) await makeNeuronFixture(python);
   } finally {
     waiting.length = 0;
   }

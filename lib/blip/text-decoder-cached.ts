@@ -42,7 +42,7 @@ export class TextDecoderCached {
   /**
    * @param dtype of the keys and values.
    * @param spec as the manifest describes the part.
-   * @throws NeuronBlipError `ARTIFACT_CORRUPT` for a manifest that does not say the shape of the past.
+   * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a manifest that does not say the shape of the past.
    */
   constructor(
     module: TorchModule,
@@ -56,7 +56,7 @@ export class TextDecoderCached {
     const [layers = 0, , , heads = 0, , headSize = 0] = spec.inputs[1]?.shape ?? [];
     if (![layers, heads, headSize].every((size) => Number.isSafeInteger(size) && size > 0)) {
       throw new NeuronBlipError(
-        "ARTIFACT_CORRUPT",
+        "ARTIFACT_MISMATCH",
         `neuron_blip.json does not say the shape of ${spec.file}'s keys and values. Compile the model again.`,
       );
     }
