@@ -46,7 +46,7 @@ import {
 } from "./pairs.js";
 import { Pictures } from "./pictures.js";
 import { BlipProcessor, type TextInputs } from "./processing/blip-processor.js";
-import type { ImageSource } from "./processing/load-image.js";
+import { type ImageSource, warmUpDecoding } from "./processing/load-image.js";
 import { BatchQueue, type Job, type RunOptions } from "./runtime/batch-queue.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { type Recovery, type ReplicaEvents, Replicas } from "./runtime/replicas.js";
@@ -179,6 +179,8 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     // Where it cannot be read, loading it says why.
     const onNeuron = await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false);
     const { doSample: samples = false } = await readGenerationDefaults(join(directory, "generation_config.json"));
+    // What is wrong with it, the first picture tells.
+    if (options.warmUp !== false) void warmUpDecoding().catch(() => {});
     const models = await load(
       Array.from({ length: count }, (_, i) => i),
       options.verify !== false,

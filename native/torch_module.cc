@@ -253,12 +253,22 @@ Napi::Object SignatureOf(Napi::Env env, const c10::FunctionSchema& schema) {
   return signature;
 }
 
+/// Leaves out what libtorch says of its own successors, such as torchao's for int8 weights: TorchScript has none.
+class WithoutDeprecations : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning& warning) override {
+    if (warning.msg().find("deprecated") == std::string::npos) c10::WarningHandler::process(warning);
+  }
+};
+
 class LoadJob : public Job {
  public:
   LoadJob(std::shared_ptr<Executor> executor, std::string path)
       : executor_(std::move(executor)), path_(std::move(path)) {}
 
   void Run() override {
+    WithoutDeprecations handler;
+    const c10::WarningUtils::WarningHandlerGuard guard(&handler);
     try {
       torch::jit::Module module = torch::jit::load(path_, c10::Device(c10::DeviceType::CPU));
       module.eval();

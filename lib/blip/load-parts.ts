@@ -27,8 +27,8 @@ export interface ReplicaOptions extends NeuronRuntimeOptions {
    */
   callsInFlight?: number;
   /**
-   * Whether to run the parts for the CPU once while they are loaded, so that the first calls are as fast as later ones. Default
-   * true; loading takes about as long as one answer more.
+   * Whether to run the parts for the CPU once while they are loaded, and to start a thread that decodes pictures, so that the
+   * first calls are as fast as later ones. Default true; loading takes about as long as one answer more.
    */
   warmUp?: boolean;
 }

@@ -91,6 +91,14 @@ export async function loadPixelValues(
   return pool.toValues(image, target, signal);
 }
 
+/** A picture of one pixel. */
+const TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mNoaGgAAAMEAYF1LgG8AAAAAElFTkSuQmCC";
+
+/** Starts a thread that decodes, with its decoders, so that the first picture does not wait for them. */
+export async function warmUpDecoding(): Promise<void> {
+  await loadImage(Buffer.from(TINY_PNG, "base64"));
+}
+
 function checkOptions({ maxPixels = DEFAULT_MAX_PIXELS, decoder, signal }: LoadImageOptions): DecodeOptions {
   if (!(maxPixels > 0)) throw invalid(`maxPixels must be a number above 0, not ${String(maxPixels)}.`);
   const chosen = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");
