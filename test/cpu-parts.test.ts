@@ -10,13 +10,16 @@ import {
   NeuronBlip,
   NeuronBlipForQuestionAnswering,
   type PartSpec,
-  type Tensor,
+  Tensor,
   TextDecoderCached,
+  TextEncoderCached,
   TorchModule,
   type TorchOutput,
 } from "neuron-blip";
+import { loadReplicas, releaseParts } from "../dist/blip/load-parts.js";
 import { lookedAtOf } from "../dist/encoded-image.js";
 import { native } from "../dist/native.js";
+import { LazyModule } from "../dist/runtime/lazy-module.js";
 import { fails, fixture } from "./helpers.js";
 import { Comparison, type GenerationRun, idsTensor, optionsOf, SCORE_TOLERANCE } from "./parity-cases.js";
 
@@ -363,7 +366,7 @@ describeParts("parts for the CPU", () => {
     assert((calls["text_encoder_cached.forward_cached"] ?? 0) >= 6);
   });
 
-  it("free all that the decoder kept of a generation, also of one that is aborted", async () => {
+  it("free all that was kept for a generation, also for one that is aborted", async () => {
     await using model = await loadReplica();
     const processor = await BlipProcessor.fromPretrained(whole);
     const inputs = { ...processor.processText(QUESTIONS), pixelValues: await processor.processImages(cat) };
@@ -381,7 +384,18 @@ describeParts("parts for the CPU", () => {
       kept.push(tensor);
       return tensor;
     };
+    const { imageKeysValues } = TextEncoderCached.prototype;
+    const early = new AbortController();
+    TextEncoderCached.prototype.imageKeysValues = async function (...args) {
+      const tensor = await imageKeysValues.apply(this, args);
+      kept.push(tensor);
+      early.abort();
+      return tensor;
+    };
     try {
+      const many = { ...inputs, ...processor.processText([...QUESTIONS, ...QUESTIONS]) };
+      await assert.rejects(model.generate(many, { signal: early.signal }), fails("ABORTED"));
+      assert.equal(kept.length, 1);
       await model.generate(inputs, { numBeams: 3, maxNewTokens: 6 });
       await model.rank({ ...inputs, ...processor.processText("dog?") }, [
         [325, 200, 102],
@@ -391,6 +405,7 @@ describeParts("parts for the CPU", () => {
       await assert.rejects(generating, fails("ABORTED"));
     } finally {
       Object.assign(TextDecoderCached.prototype, { forward, encoderKeysValues });
+      TextEncoderCached.prototype.imageKeysValues = imageKeysValues;
     }
     await new Promise((resolve) => setImmediate(resolve));
     assert(kept.length > 20);
@@ -466,13 +481,15 @@ describeParts("parts for the CPU", () => {
     assert.deepEqual((await looking).lastHiddenState.shape, [1, 17, 16]);
     await disposing;
     await assert.rejects(model.visionModel.forward(pixelValues), fails("DISPOSED"));
+    const { inputIds, attentionMask } = processor.processText(QUESTIONS[3] as string);
+    const imageEmbeds = Tensor.zeros("float32", [1, 17, 16]);
     const loads = await loadsDuring(() =>
-      assert.rejects(model.textEncoder.forward(pixelValues, pixelValues, pixelValues)),
+      assert.rejects(model.textEncoder.forward(inputIds, attentionMask, imageEmbeds), fails("DISPOSED")),
     );
     assert.deepEqual(loads, []);
   });
 
-  it("are shared by replicas, as the tutorial's are that are loaded later", async () => {
+  it("are shared by replicas", async () => {
     const loads = await loadsDuring(async () => {
       await using own = await load(whole, { numModels: 2, pictureCache: false });
       const asked = PICTURES.flatMap((_, image) => QUESTIONS.map((_, question) => ({ image, question })));
@@ -485,6 +502,19 @@ describeParts("parts for the CPU", () => {
       );
     });
     assert.deepEqual(loads, CPU_PARTS);
+  });
+
+  it("leave the tutorial's parts to be shared by replicas, too", async () => {
+    const loads = await loadsDuring(async () => {
+      const replicas = await loadReplicas(whole, "BlipForQuestionAnswering", [0, 1], { threads: 1 });
+      using pixels = Tensor.zeros("float32", [1, 3, 32, 32]);
+      await Promise.all(replicas.map(({ parts }) => parts.get("vision_model")?.forward([pixels])));
+      // The weights live on in the other.
+      await releaseParts(replicas[0] as (typeof replicas)[0]);
+      await replicas[1]?.parts.get("vision_model")?.forward([pixels]);
+      await releaseParts(replicas[1] as (typeof replicas)[0]);
+    });
+    assert.deepEqual(loads, [...CPU_PARTS, "vision_model"]);
   });
 
   it("are run once while they are loaded, unless warmUp is false", async () => {
@@ -646,6 +676,35 @@ describeParts("parts for the CPU that make captions", () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
+  });
+});
+
+describe("a module that is loaded when it is used", () => {
+  const path = fixture("modules/resnet.pt");
+
+  it("is loaded once for those who ask at the same time, and freed", async () => {
+    let loads = 0;
+    const lazy = new LazyModule(path, () => {
+      loads++;
+      return TorchModule.load(path);
+    });
+    const [one, other] = await Promise.all([lazy.get(), lazy.get()]);
+    assert.equal(one, other);
+    assert.equal(await lazy.get(), one);
+    assert.equal(loads, 1);
+    await Promise.all([lazy.dispose(), lazy.dispose()]);
+    assert.equal(one.isDisposed, true);
+    await assert.rejects(lazy.get(), fails("DISPOSED", /resnet\.pt/));
+  });
+
+  it("is freed where it is disposed while it loads, and never loaded after", async () => {
+    const lazy = new LazyModule(path, () => TorchModule.load(path));
+    const loading = lazy.get();
+    await lazy.dispose();
+    assert.equal((await loading).isDisposed, true);
+    const unused = new LazyModule(path, () => assert.fail("it is not wanted"));
+    await unused.dispose();
+    await assert.rejects(unused.get(), fails("DISPOSED"));
   });
 });
 

@@ -39,7 +39,7 @@ export async function encodeQuestions(
     const tokens = all.reduce((sum, i) => sum + (questions[i] as QuestionRow).inputIds.size, 0);
     const given = all.map((i) => questions[i]?.keysValues).find((keysValues) => keysValues !== undefined);
     throwIfAborted(signal);
-    const made = given === undefined && tokens >= TOKENS_THAT_PAY ? await encoder.imageKeysValues(image) : undefined;
+    using made = given === undefined && tokens >= TOKENS_THAT_PAY ? await encoder.imageKeysValues(image) : undefined;
     const keysValues = given ?? made;
     for (let at = 0; at < all.length; at += QUESTIONS_AT_ONCE) {
       const places = all.slice(at, at + QUESTIONS_AT_ONCE);
@@ -54,7 +54,6 @@ export async function encodeQuestions(
       const rows = rowsOf(embeds);
       for (const [row, place] of places.entries()) encoded[place] = rows[row] as Tensor<"float32">;
     }
-    made?.dispose();
   }
   return encoded;
 }
