@@ -49,8 +49,10 @@ export const modelManifest: Probe = {
       questionLength === null ? "" : `, texts of up to ${questionLength} tokens`,
       answerLength === null ? "" : `, answers of up to ${answerLength}`,
     ].join("");
-    const details = { batchSize, questionLength, answerLength };
-    return ok(id, `Compiled for ${batchSize} ${batchSize === 1 ? "row" : "rows"} at a time${lengths}.`, details);
+    const further = value.cpu_parts ? " With faster parts for the CPU, for any number of rows." : "";
+    const details = { batchSize, questionLength, answerLength, cpuParts: value.cpu_parts !== undefined };
+    const rows = `${batchSize} ${batchSize === 1 ? "row" : "rows"}`;
+    return ok(id, `Compiled for ${rows} at a time${lengths}.${further}`, details);
   },
 };
 
