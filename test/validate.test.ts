@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError, Tensor } from "neuron-blip";
+import { loadCheck, wholeChecks } from "../dist/validate/checks.js";
 import { differenceOf, isWithin } from "../dist/validate/differences.js";
 import { reportPage } from "../dist/validate/html/page.js";
 import { load } from "../dist/validate/load-loop.js";
@@ -277,6 +278,23 @@ describe("validate's load", () => {
   });
 });
 
+describe("validate's judgement of other tokens", () => {
+  const whole = { kind: "tokens", rows: 2, equalRows: 1, tokens: 8, equalTokens: 6 } as const;
+  const statuses = (exact: boolean) => wholeChecks(whole, exact, "answers").map(({ status }) => status);
+
+  it("is that they are a fault where the arithmetic is fp32's, and to be judged where it rounds more", () => {
+    assert.deepEqual([statuses(true), statuses(false)], [["fail"], ["warning"]]);
+  });
+
+  it("is the same of answers that change with what shares their batch", async () => {
+    const workload = { items: 1, ask: async () => ({ tokenIds: [1] }) };
+    const once = { callers: 1, seconds: 0, signal: new AbortController().signal };
+    const result = await load(workload, [{ tokenIds: [0] }], once);
+    const statusOf = (exact: boolean) => loadCheck("soak", "Soak", result, "answers", exact).status;
+    assert.deepEqual([statusOf(true), statusOf(false)], ["fail", "warning"]);
+  });
+});
+
 describe("validate's figures", () => {
   it("are numpy's percentiles", () => {
     const { count, min, median, mean, p90, p99, max } = summarize([10, 1, 2, 3, 4]);
@@ -348,6 +366,7 @@ describe("validate's figures", () => {
         questionLength: null,
         answerLength: null,
         compilerArgs: [],
+        cpuLinears: null,
         source: null,
         versions: {},
       },

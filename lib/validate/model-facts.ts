@@ -38,6 +38,7 @@ export async function readModel(directory: string): Promise<Model> {
   const parts = isObject(manifest.parts) ? manifest.parts : {};
   const source = isObject(manifest.source) ? manifest.source : {};
   const reference = isObject(manifest.reference) ? manifest.reference : {};
+  const cpuParts = isObject(manifest.cpu_parts) ? manifest.cpu_parts : {};
   return {
     facts: {
       directory: basename(resolve(directory)),
@@ -48,6 +49,7 @@ export async function readModel(directory: string): Promise<Model> {
       questionLength: numberOrNull(manifest.question_length),
       answerLength: numberOrNull(manifest.answer_length),
       compilerArgs: Array.isArray(manifest.compiler_args) ? manifest.compiler_args.map(String) : [],
+      cpuLinears: typeof cpuParts.linears === "string" ? cpuParts.linears : null,
       source: typeof source.model === "string" ? basename(source.model) : null,
       versions: versionsOf(manifest.versions),
     },
@@ -62,6 +64,11 @@ export async function readModel(directory: string): Promise<Model> {
     }),
     referenceSha256: typeof reference.sha256 === "string" ? reference.sha256 : undefined,
   };
+}
+
+/** Whether the parts for the CPU round more than the model does: results then depend on the rows of a call, by little. */
+export function rounds({ cpuLinears }: ModelFacts): boolean {
+  return cpuLinears !== null && cpuLinears !== "fp32";
 }
 
 /** A part of which only the name is known. */
