@@ -5,7 +5,7 @@ export type { CpuParts } from "./blip/cpu-parts.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
 export type { Architecture, CpuPartName, PartName } from "./blip/heads.js";
 export type { LoadedParts, ReplicaOptions } from "./blip/load-parts.js";
-export type { CpuPartsSpec, Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
+export type { CpuPartsSpec, KeysValuesDtype, Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
 export {
   type CaptionGenerateOptions,
   type CaptionInputs,

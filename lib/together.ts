@@ -1,7 +1,10 @@
 /** Which calls' rows may be generated together. */
 import { randomInt } from "node:crypto";
+import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
 import type { GenerationConfig } from "./generation/generation-config.js";
+
+const WHOLE = { depth: null, maxArrayLength: null, maxStringLength: null, customInspect: false, breakLength: Infinity };
 
 /** A call's options of generation, settled when it comes. */
 export interface Together<Options> {
@@ -26,8 +29,9 @@ export function together<Options extends GenerationConfig>(given: Options, sampl
   if (callsBack) return { options, key: undefined, callsBack };
   try {
     const sorted = Object.entries(options).sort(([one], [other]) => (one < other ? -1 : 1));
-    const bytes = serialize(sorted);
-    return { options: Object.fromEntries(deserialize(bytes)) as Options, key: bytes.toString("base64"), callsBack };
+    const copy = deserialize(serialize(sorted)) as typeof sorted;
+    // Not the bytes: of one number there are two kinds, as V8 happens to keep it.
+    return { options: Object.fromEntries(copy) as Options, key: inspect(copy, WHOLE), callsBack };
   } catch {
     // No data: whoever reads the options says what is wrong with them.
     return { options, key: undefined, callsBack };

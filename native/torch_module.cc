@@ -1,5 +1,6 @@
 #include "torch_module.h"
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/InferenceMode.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -29,18 +30,39 @@ std::vector<c10::FunctionSchema> SchemasOf(const torch::jit::Module& module) {
   return schemas;
 }
 
-/// Lets submodules that can lay out their weights for this CPU do so: those with the method `neuron_blip_pack_weights`,
-/// which scripts/neuron_blip_compile/cpu_linear.py makes. Where the CPU has no such layout they stay as they are.
-void PackWeights(const torch::jit::Module& module) {
-  const c10::InferenceMode inference;
+/// Whether bfloat16 is fast on this CPU, as libtorch judges it.
+bool HasBfloat16() {
+  const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_is_mkldnn_bf16_supported", ""});
+  if (!schema) return false;
+  torch::jit::Stack stack;
+  schema->callBoxed(stack);
+  return torch::jit::pop(stack).toBool();
+}
+
+void ToFloat32(const torch::jit::Module& module) {
   for (torch::jit::Module part : module.modules()) {
-    const auto pack = part.find_method("neuron_blip_pack_weights");
-    if (!pack) continue;
-    try {
-      (*pack)({});
-    } catch (const c10::Error&) {
-      return;
+    for (const auto& [name, value] : part.named_attributes(/*recurse=*/false)) {
+      if (!value.isTensor() || value.toTensor().scalar_type() != at::kBFloat16) continue;
+      part.setattr(name, value.toTensor().to(at::kFloat));
     }
+  }
+}
+
+/// Lets submodules that can lay out their weights for this CPU do so: those with the method `neuron_blip_pack_weights`,
+/// which scripts/neuron_blip_compile/cpu_linear.py makes; its `prepared` does the same. They are made float32 first
+/// where the CPU has no bfloat16. Where there is no such layout here they stay as they are.
+void PackWeights(const torch::jit::Module& module) {
+  std::vector<torch::jit::Method> packs;
+  for (const torch::jit::Module& part : module.modules()) {
+    if (const auto pack = part.find_method("neuron_blip_pack_weights")) packs.push_back(*pack);
+  }
+  if (packs.empty()) return;
+  const c10::InferenceMode inference;
+  if (!HasBfloat16()) ToFloat32(module);
+  try {
+    for (torch::jit::Method& pack : packs) pack({});
+  } catch (const c10::Error&) {
+    return;
   }
 }
 

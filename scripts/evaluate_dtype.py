@@ -16,7 +16,7 @@ the questions of a directory that demo/scenes.py wrote. For each number type, co
 - the largest change of the probability of one of float32's tokens;
 - with --scenes, the answers that are right.
 
-The modules are those that `neuron-blip compile --dtype` traces, and run here as they are.
+The modules are those that `neuron-blip compile --dtype` traces, and run here as they do on this CPU, which the report names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 import transformers
-from neuron_blip_compile.cpu_linear import DTYPES, in_dtype
+from neuron_blip_compile.cpu_linear import DTYPES, converted, prepared
 from neuron_blip_compile.cpu_parts import parts_of
 from neuron_blip_compile.examples import make_pixels, make_texts
 from neuron_blip_compile.source import Source, image_processor, load_source
@@ -98,7 +98,7 @@ class Model:
     """A model's parts for the CPU in one number type."""
 
     def __init__(self, source: Source, dtype: str) -> None:
-        modules = {part.name: in_dtype(part.module, part.dtype) for part in parts_of(source, dtype)}
+        modules = {part.name: prepared(converted(part.make_module(), part.dtype)) for part in parts_of(source, dtype)}
         self._vision = modules["vision_model_fused"]
         self._encoder: Any = modules["text_encoder_cached"]
         self._decoder: Any = modules["text_decoder_cached"]

@@ -44,6 +44,7 @@ reference.json:
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 import sys
@@ -74,11 +75,15 @@ class Reference:
 
     def __init__(self, model: BlipForQuestionAnswering, tokenizer: Any, question_length: int) -> None:
         self.model = model
+        self.exact = copy.deepcopy(model).double()
         self.tokenizer = tokenizer
         self.question_length = question_length
         self.pad = model.config.text_config.pad_token_id
         self.sep = model.config.text_config.sep_token_id
         self.tensors: dict[str, Tensor] = {}
+        # How far the model's own float32 is from its float64, by the tensors' keys: where deep random models magnify
+        # rounding, nobody else's float32 can be nearer to transformers'.
+        self.rounding: dict[str, float] = {}
         self.pixels: list[Tensor] = []
         self.ids: list[Tensor] = []
         self.truncated: list[bool] = []
@@ -89,8 +94,13 @@ class Reference:
         key = f"image.{len(self.pixels)}"
         self.pixels.append(pixels)
         self.tensors[f"{key}.pixel_values"] = pixels
-        self.tensors[f"{key}.last_hidden_state"] = output.last_hidden_state
-        self.tensors[f"{key}.pooler_output"] = output.pooler_output
+        exact = self.exact.vision_model(pixels.double())
+        for name in ("last_hidden_state", "pooler_output"):
+            self._add(f"{key}.{name}", output[name], exact[name])
+
+    def _add(self, key: str, found: Tensor, exact: Tensor) -> None:
+        self.tensors[key] = found
+        self.rounding[key] = (found - exact).abs().max().item()
 
     def add_question(self, text: str) -> dict[str, Any]:
         """Records one question, as it is and padded."""
@@ -110,18 +120,26 @@ class Reference:
     def add_pair(self, image: int, question: int) -> None:
         """Records what text encoder and decoder make of a question about a picture."""
         key = f"pair.{image}.{question}"
-        embeds = self._encode(image, self.ids[question], None)
         padded_mask = self.tensors[f"question.{question}.attention_mask"]
-        padded = self._encode(image, self.tensors[f"question.{question}.padded_input_ids"], padded_mask)
+        padded_ids = self.tensors[f"question.{question}.padded_input_ids"]
+        embeds, padded, exact, exact_padded = (
+            encoded
+            for model in (self.model, self.exact)
+            for encoded in (
+                self._encode(model, image, self.ids[question], None),
+                self._encode(model, image, padded_ids, padded_mask),
+            )
+        )
         answer = self.model.generate(
             input_ids=self.ids[question], pixel_values=self.pixels[image], do_sample=False, num_beams=1
         )
-        self.tensors[f"{key}.question_embeds"] = embeds
-        self.tensors[f"{key}.padded_question_embeds"] = padded
+        self._add(f"{key}.question_embeds", embeds, exact)
+        self._add(f"{key}.padded_question_embeds", padded, exact_padded)
         self.tensors[f"{key}.answer_ids"] = answer
-        self.tensors[f"{key}.logits"] = self._decode(answer[:, :-1], embeds)
+        ids = answer[:, :-1]
+        self._add(f"{key}.logits", self._decode(self.model, ids, embeds), self._decode(self.exact, ids, exact))
         if not self.truncated[question]:
-            self.tensors[f"{key}.ones_logits"] = self._decode(answer[:, :-1], padded)
+            self.tensors[f"{key}.ones_logits"] = self._decode(self.model, ids, padded)
 
     def generate(self, image: int, question: int, settings: dict[str, int]) -> dict[str, Any]:
         """One unpadded question about one picture."""
@@ -148,17 +166,17 @@ class Reference:
         result = self._generate(pixels, stacked["padded_input_ids"], stacked["attention_mask"], settings)
         return {"settings": settings, "pairs": pairs, **result}
 
-    def _encode(self, image: int, ids: Tensor, mask: Tensor | None) -> Tensor:
-        image_embeds = self.tensors[f"image.{image}.last_hidden_state"]
-        return self.model.text_encoder(
+    def _encode(self, model: Any, image: int, ids: Tensor, mask: Tensor | None) -> Tensor:
+        image_embeds = self.tensors[f"image.{image}.last_hidden_state"].to(model.dtype)
+        return model.text_encoder(
             input_ids=ids,
             attention_mask=torch.ones_like(ids) if mask is None else mask,
             encoder_hidden_states=image_embeds,
             encoder_attention_mask=torch.ones(image_embeds.shape[:2], dtype=torch.int64),
         ).last_hidden_state
 
-    def _decode(self, ids: Tensor, embeds: Tensor) -> Tensor:
-        return self.model.text_decoder(
+    def _decode(self, model: Any, ids: Tensor, embeds: Tensor) -> Tensor:
+        return model.text_decoder(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             encoder_hidden_states=embeds,
@@ -230,6 +248,7 @@ def make_reference(
         "question_length": question_length,
         "images": [{"file": path.name} for path in images],
         "questions": asked,
+        "rounding": reference.rounding,
         "generate": [
             reference.generate(image, question, setting)
             for image in range(len(images))

@@ -354,6 +354,9 @@ describe("concurrent calls", () => {
     const pairs: [object, object, number[]][] = [
       [{ numBeams: 2 }, { numBeams: 2 }, [2]],
       [{ numBeams: 2, lengthPenalty: 1 }, { lengthPenalty: 1, numBeams: 2 }, [2]],
+      // The same number, kept otherwise by V8.
+      [{ lengthPenalty: 1 }, JSON.parse('{"lengthPenalty": 1.0}'), [2]],
+      [{ repetitionPenalty: 2 }, { repetitionPenalty: new Float64Array([2])[0] }, [2]],
       [{ sequenceBias: [[[5], 1]] }, { sequenceBias: [[[5], 1]] }, [2]],
       [{ sequenceBias: [[[5], 1]] }, { sequenceBias: [[[5], 2]] }, [1, 1]],
       [{ numBeams: 2 }, { numBeams: 3 }, [1, 1]],

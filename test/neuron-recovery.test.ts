@@ -66,8 +66,12 @@ describe("a NeuronCore that fails, on a stand-in", () => {
     await using host = new NeuronProcess(hardware);
     // So that there are as many calls at once: pictures that are looked at once for several are few.
     await host.load(neuronModel, { ...two, callsInFlight: 4, pictureCache: false });
-    hardware.fail(1, 1202, 4);
+    // Nor does it come back while any of them may still be to come.
+    hardware.failLoads(1, 1202);
+    hardware.fail(1, 1202);
     await answersAll(host);
+    await host.until("replicaFailed");
+    hardware.mend();
     await host.until("replicaReady");
     assert.equal(host.events.filter(({ event }) => event === "replicaFailed").length, 1, "told once");
   });

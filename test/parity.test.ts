@@ -6,11 +6,15 @@ import { readSafetensors } from "./safetensors.js";
 
 /** Largest difference from transformers, times the largest value where that is above 1. */
 const TOLERANCE = 1e-5;
+/** The same in shares of what transformers' own float32 differs from its float64 by, where that allows more. */
+const ROUNDINGS = 2;
 
 /** What scripts/parity_reference.py writes. */
 interface Reference {
   versions: Record<string, string>;
   question_length: number;
+  /** By how much float32 differs from float64, by the tensors' keys; not in older references. */
+  rounding?: Record<string, number>;
   questions: { text: string; input_ids: number[]; truncated: boolean }[];
   generate: (Scored & {
     image: number;
@@ -48,6 +52,8 @@ for (const parityCase of parityCases<Reference>("reference.json")) {
       assert(found, `the reference lacks ${key}`);
       return found;
     };
+    const isCloseTo = (key: string, own: Tensor, wanted = tensor(key), count?: number) =>
+      isClose(own, wanted, ROUNDINGS * (reference.rounding?.[key] ?? 0), count);
     const batchSize = () => blip.shapes.batchSizes[0] as number;
     const padTo = (ids: Tensor) => repeat(ids, batchSize());
 
@@ -67,8 +73,8 @@ for (const parityCase of parityCases<Reference>("reference.json")) {
       const seen: Tensor[] = [];
       for (const [i, pixels] of pixelValues.entries()) {
         const { lastHiddenState, poolerOutput } = await blip.visionModel.forward(padTo(pixels));
-        isClose(firstRow(lastHiddenState), tensor(`image.${i}.last_hidden_state`));
-        isClose(firstRow(poolerOutput), tensor(`image.${i}.pooler_output`));
+        isCloseTo(`image.${i}.last_hidden_state`, firstRow(lastHiddenState));
+        isCloseTo(`image.${i}.pooler_output`, firstRow(poolerOutput));
         seen.push(lastHiddenState);
       }
       assert(difference(seen[0] as Tensor, seen[1] as Tensor) > 0.01, "the model does not look at the picture");
@@ -86,7 +92,7 @@ for (const parityCase of parityCases<Reference>("reference.json")) {
         const count = what
           ? (reference.questions[Number(question)]?.input_ids.length as number) * (own.shape[2] as number)
           : embeds.size;
-        isClose(own, embeds, Math.min(count, embeds.size));
+        isCloseTo(key, own, embeds, Math.min(count, embeds.size));
       }
     });
 
@@ -108,7 +114,7 @@ for (const parityCase of parityCases<Reference>("reference.json")) {
           const prefix = Array.from({ length: batchSize() }, () => ids.slice(0, step + 1));
           const own = await blip.textDecoder.forward(blip.textDecoder.prepareInputsForGeneration(prefix), embeds, mask);
           const row = logits.data.subarray(step * vocabulary, (step + 1) * vocabulary) as Float32Array;
-          isClose(firstRow(own), Tensor.view(row, [1, 1, vocabulary]));
+          isCloseTo(key, firstRow(own), Tensor.view(row, [1, 1, vocabulary]));
         }
       }
     });
@@ -175,12 +181,15 @@ function isSame(generated: GeneratedSequence, tokenIds: number[], logProbabiliti
 }
 
 /** Compares the first `count` elements, by default all. */
-function isClose(own: Tensor, expected: Tensor, count = expected.size): void {
+function isClose(own: Tensor, expected: Tensor, rounding: number, count = expected.size): void {
   if (count === expected.size && own.size === expected.size) assert.deepEqual(own.shape, expected.shape);
   let scale = 1;
   for (const value of expected.data) scale = Math.max(scale, Math.abs(Number(value)));
   const off = difference(own, expected, count);
-  assert(off <= TOLERANCE * scale, `differs by ${off}, values up to ${scale}`);
+  assert(
+    off <= Math.max(TOLERANCE * scale, rounding),
+    `differs by ${off}, values up to ${scale}, rounding ${rounding}`,
+  );
 }
 
 function difference(one: Tensor, other: Tensor, count = one.size): number {

@@ -45,9 +45,12 @@ export interface Manifest {
   readonly cpu_parts?: CpuPartsSpec;
 }
 
+/** What a manifest says of the dtype of keys and values. */
+export type KeysValuesDtype = "float32" | "bfloat16";
+
 export interface CpuPartsSpec {
   /** Of the text parts' keys and values. */
-  readonly dtype: "float32" | "bfloat16";
+  readonly dtype: KeysValuesDtype;
   /** In their shapes, -1 is any size. */
   readonly parts: Readonly<Record<CpuPartName, PartSpec>>;
 }

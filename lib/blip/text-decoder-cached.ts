@@ -2,18 +2,18 @@ import { NeuronBlipError } from "../errors.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
-import { anyTensorFrom } from "./cpu-output.js";
-import type { PartSpec } from "./manifest.js";
+import { keysValuesFrom } from "./cpu-output.js";
+import type { KeysValuesDtype, PartSpec } from "./manifest.js";
 
 /** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */
 export interface CachedDecoderInputs {
   /** int64 [N, T]: the new tokens. */
   inputIds: Tensor<"int64">;
-  /** [layers, 2, P, heads, T0, head size]: what the step before returned; `emptyPast` at first. */
+  /** What the step before returned, [layers, 2, P, heads, T0, head size]; `emptyPast` at first. */
   pastKeysValues: Tensor;
   /** int64 [N]: which of the P rows of the past each text continues. */
   parents: Tensor<"int64">;
-  /** [layers, 2, Q, heads, length, head size]: from `encoderKeysValues`. */
+  /** From `encoderKeysValues`, [layers, 2, Q, heads, length, head size]. */
   encoderKeysValues: Tensor;
   /** int64 [N]: which of the Q rows each text attends to. */
   encoderRows: Tensor<"int64">;
@@ -35,7 +35,7 @@ export interface CachedDecoderOutput {
 export class TextDecoderCached {
   readonly #module: TorchModule;
   readonly #vocabSize: number;
-  readonly #dtype: "float32" | "bfloat16";
+  readonly #dtype: KeysValuesDtype;
   /** No past: [layers, 2, 1, heads, 0, head size]. */
   readonly emptyPast: Tensor;
 
@@ -44,12 +44,7 @@ export class TextDecoderCached {
    * @param spec as the manifest describes the part.
    * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a manifest that does not say the shape of the past.
    */
-  constructor(
-    module: TorchModule,
-    dtype: "float32" | "bfloat16",
-    spec: PartSpec,
-    { vocabSize }: { vocabSize: number },
-  ) {
+  constructor(module: TorchModule, dtype: KeysValuesDtype, spec: PartSpec, { vocabSize }: { vocabSize: number }) {
     this.#module = module;
     this.#vocabSize = vocabSize;
     this.#dtype = dtype;
@@ -66,13 +61,13 @@ export class TextDecoderCached {
   /**
    * What each step attends to, computed once.
    * @param hiddenStates float32 [Q, length, hidden size]: questions' embeddings, or for captions pictures'.
-   * @returns [layers, 2, Q, heads, length, head size], float32 or bfloat16 as the part was compiled.
+   * @returns [layers, 2, Q, heads, length, head size], float32, or bfloat16 where the part was compiled in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async encoderKeysValues(hiddenStates: Tensor): Promise<Tensor> {
     checkInput("hiddenStates", hiddenStates, "float32", ["any", "any", "any"]);
     const output = await this.#module.call("encoder_keys_values", [hiddenStates]);
-    return anyTensorFrom(output, 0, "encoder_keys_values", this.#dtype, this.#module.path);
+    return keysValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#module.path);
   }
 
   /** One step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
@@ -98,7 +93,7 @@ export class TextDecoderCached {
           "config.json. Compile the model again.",
       );
     }
-    const presentKeysValues = anyTensorFrom(output, 1, "present_keys_values", this.#dtype, path);
+    const presentKeysValues = keysValuesFrom(output, 1, "present_keys_values", this.#dtype, path);
     return { logits, presentKeysValues };
   }
 

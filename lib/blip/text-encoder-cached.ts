@@ -3,7 +3,8 @@ import type { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
 import type { BlipConfig } from "./blip-config.js";
 import { imageTokensOf } from "./blip-config.js";
-import { anyTensorFrom } from "./cpu-output.js";
+import { keysValuesDtypes, keysValuesFrom } from "./cpu-output.js";
+import type { KeysValuesDtype } from "./manifest.js";
 
 /** Questions about one picture, padded to the longest. */
 export interface PaddedTexts {
@@ -19,13 +20,13 @@ export interface PaddedTexts {
  */
 export class TextEncoderCached {
   readonly #module: TorchModule;
-  readonly #dtype: "float32" | "bfloat16";
+  readonly #dtype: KeysValuesDtype;
   readonly #imageShape: readonly [number, number, number];
 
   /** @param dtype of the keys and values. */
   constructor(
     module: TorchModule,
-    dtype: "float32" | "bfloat16",
+    dtype: KeysValuesDtype,
     config: Pick<BlipConfig, "imageSize" | "patchSize" | "visionHiddenSize">,
   ) {
     this.#module = module;
@@ -48,18 +49,24 @@ export class TextEncoderCached {
   /**
    * What `forwardCached` needs of a picture.
    * @param imageEmbeds float32 [1, image tokens, vision hidden size].
-   * @returns [layers, 2, heads, image tokens, head size], float32 or bfloat16 as the part was compiled.
+   * @returns [layers, 2, heads, image tokens, head size], float32, or bfloat16 where the part was compiled in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async imageKeysValues(imageEmbeds: Tensor): Promise<Tensor> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
     const output = await this.#module.call("image_keys_values", [imageEmbeds]);
-    return anyTensorFrom(output, 0, "image_keys_values", this.#dtype, this.#module.path);
+    return keysValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#module.path);
   }
 
   /** As `forward`, from what `imageKeysValues` made of the picture. */
   async forwardCached({ inputIds, attentionMask }: PaddedTexts, keysValues: Tensor): Promise<Tensor<"float32">> {
-    checkInput("imageKeysValues", keysValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
+    checkInput("imageKeysValues", keysValues, keysValuesDtypes(this.#dtype), [
+      "any",
+      2,
+      "any",
+      this.#imageShape[1],
+      "any",
+    ]);
     const output = await this.#module.call("forward_cached", [inputIds, attentionMask, keysValues]);
     return tensorFrom(output, "question_embeds", 0, this.#module.path);
   }

@@ -5,15 +5,16 @@ import type { TorchOutput } from "./torch-module.js";
 /** A compiled shape; where the part takes any size along a dimension, that is "any". */
 export type ShapePattern = readonly (number | "any")[];
 
-/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and shape that was compiled for. */
-export function checkInput(name: string, tensor: Tensor, dtype: Dtype, shape: ShapePattern): void {
+/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype, or one of them, and shape that was compiled for. */
+export function checkInput(name: string, tensor: Tensor, dtype: Dtype | readonly Dtype[], shape: ShapePattern): void {
   if (!(tensor instanceof Tensor)) throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor.`);
   const fits =
     tensor.shape.length === shape.length && shape.every((size, i) => size === "any" || tensor.shape[i] === size);
-  if (tensor.dtype !== dtype || !fits) {
+  const dtypes = [dtype].flat();
+  if (!dtypes.includes(tensor.dtype) || !fits) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `${name} must be ${dtype} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,
+      `${name} must be ${dtypes.join(" or ")} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,
     );
   }
 }

@@ -15,7 +15,7 @@ from .batches import Examples
 from .check import largest_difference
 from .compare import compare_results
 from .cpu_adapters import adapted
-from .cpu_linear import in_dtype
+from .cpu_linear import converted, prepared
 from .cpu_parts import CpuPart, keys_values_dtype, parts_of
 from .files import read_json, sha256_of_file, write_atomically, write_json
 from .judge import Judge
@@ -26,7 +26,7 @@ from .source import Source
 from .targets import save
 
 # Part of what a part is made from: raise it when a module here or its tracing changes.
-TRACING_VERSION = 1
+TRACING_VERSION = 2
 
 # The share of the largest value by which a part may differ from transformers, by number type, where none was asked for.
 # More is an error for fp32 and a warning for the others: by how much they round depends on the model (on small random
@@ -65,7 +65,7 @@ def make_cpu_parts(
             entries[part.name], paths[part.name] = _make(part, digest, place, judge)
     files = [path for path in paths.values() if path.parent == place.staging]
     if files:
-        compiled = {name: torch.jit.load(str(path), map_location="cpu") for name, path in paths.items()}
+        compiled = {name: _load(path) for name, path in paths.items()}
         parts = adapted(compiled, wrappers)
         compare_results(parts, source, settings, examples, judge, dtype=dtype, tolerance=TOLERANCES[dtype])
     number = str(keys_values_dtype(dtype)).removeprefix("torch.")
@@ -89,15 +89,14 @@ def _make(part: CpuPart, digest: str, place: Place, judge: Judge) -> tuple[dict[
     path = place.staging / f"{part.name}.pt"
     began = time.monotonic()
     with step(f"Tracing {part.name}"):
-        traced = torch.jit.trace_module(
-            in_dtype(part.module, part.dtype), dict(part.examples), strict=False, check_trace=False
-        )
+        traced = torch.jit.trace_module(part.make_module(), dict(part.examples), strict=False, check_trace=False)
+        traced = converted(traced, part.dtype)
         seconds = time.monotonic() - began
         write_atomically(path, lambda temporary: save(traced, temporary, "cpu"))
     print(f"{part.name:<13} traced in {seconds:.1f} s, {path.stat().st_size / 1e6:.1f} MB", flush=True)
     with step(f"Checking {part.name}"):
         difference, scale = largest_difference(
-            f"The compiled {part.name}", part.check(torch.jit.load(str(path), map_location="cpu"))
+            f"The compiled {part.name}", part.check(_load(path))
         )
     judge.difference(part.name, difference, scale, TOLERANCES[part.dtype], exact=part.dtype == "fp32")
     entry = {
@@ -115,6 +114,10 @@ def _make(part: CpuPart, digest: str, place: Place, judge: Judge) -> tuple[dict[
     }
     write_json(place.staging / f"{part.name}.json", entry)
     return entry, path
+
+
+def _load(path: Path) -> torch.jit.ScriptModule:
+    return prepared(torch.jit.load(str(path), map_location="cpu"))
 
 
 def _specs(tensors: Sequence[tuple[str, str, list[int]]]) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from call to call: a picture's cross-attention keys and values, a question's, an
 
 B is the rows of pictures, N of texts, S the tokens of a picture, Lq and T those of texts, D the vision width, Dt the
 text width, H the heads, Dh a head's width, L the text layers, V the vocabulary. "dtype" is the type of weights and of
-keys and values; inputs and outputs other than keys and values are float32 and int64.
+keys and values: that which the module has when it runs, since a CPU that has no bfloat16 runs such a module in float32
+(cpu_linear.py). Inputs and outputs other than keys and values are float32 and int64.
 """
 
 from __future__ import annotations
@@ -37,9 +38,13 @@ def fused(*linears: nn.Linear) -> nn.Linear:
     return together
 
 
-def lowest(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask to add to attention scores: 0 where `mask` is 1, and dtype's lowest number where it is 0."""
-    return (1.0 - mask.to(dtype)) * torch.finfo(dtype).min
+# The lowest number of bfloat16, which float32 has too.
+LOWEST = torch.finfo(torch.bfloat16).min
+
+
+def lowest(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask to add to attention scores, of the type of `like`: 0 where `mask` is 1, and LOWEST where it is 0."""
+    return (1.0 - mask.type_as(like)) * LOWEST
 
 
 class VisionModelFused(nn.Module):
@@ -48,15 +53,18 @@ class VisionModelFused(nn.Module):
     pixel_values float32 [B, 3, H, W] -> {last_hidden_state float32 [B, S, D], pooler_output float32 [B, D]}
     """
 
-    def __init__(self, vision_model: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, vision_model: nn.Module) -> None:
         super().__init__()
         self.vision_model = vision_model
-        self.dtype = dtype
         self.heads = vision_model.config.num_attention_heads
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
         model: Any = self.vision_model
-        hidden = model.embeddings(pixel_values.to(self.dtype))
+        embeddings = model.embeddings
+        # As its own forward, which would ask for the weights' type while it is traced, and keep to it.
+        patches = embeddings.patch_embedding(pixel_values.type_as(embeddings.patch_embedding.weight))
+        first = embeddings.class_embedding.expand(pixel_values.shape[0], 1, -1)
+        hidden = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1) + embeddings.position_embedding
         for layer in model.encoder.layers:
             qkv = layer.self_attn.qkv(layer.layer_norm1(hidden))
             query, key, value = (split_heads(part, self.heads) for part in qkv.chunk(3, dim=-1))
@@ -112,10 +120,10 @@ class TextEncoderCached(nn.Module):
     every question: two thirds of its work. Here there are two ways around it.
     """
 
-    def __init__(self, text_encoder: Any, dtype: torch.dtype) -> None:
+    def __init__(self, text_encoder: Any) -> None:
         super().__init__()
         heads = text_encoder.config.num_attention_heads
-        self.dtype, self.heads = dtype, heads
+        self.heads = heads
         self.embeddings = text_encoder.embeddings
         self.layers = nn.ModuleList(TextLayer(layer, heads) for layer in text_encoder.encoder.layer)
         # For `forward`, which uses these weights otherwise than as a linear does.
@@ -136,9 +144,9 @@ class TextEncoderCached(nn.Module):
         V (sum of p x) + c: the projections are applied to the question's few tokens instead of the picture's many.
         """
         hidden = embed(self.embeddings, input_ids)
-        mask = lowest(attention_mask, self.dtype)[:, None, None, :]
+        mask = lowest(attention_mask, hidden)[:, None, None, :]
         rows, length, width = hidden.shape
-        tokens = image_embeds.to(self.dtype)[:, None]
+        tokens = image_embeds.type_as(hidden)[:, None]
         for index, layer in enumerate(self.layers):
             hidden, _, _ = layer.attend_own(hidden, mask)
             query = layer.query(hidden).view(rows * length, self.heads, width // self.heads).transpose(0, 1)
@@ -151,15 +159,15 @@ class TextEncoderCached(nn.Module):
 
     def image_keys_values(self, image_embeds: Tensor) -> Tensor:
         """The picture's keys and values: float32 [1, S, D] -> dtype [L, 2, H, S, Dh]."""
-        tokens = image_embeds.to(self.dtype)
+        tokens = image_embeds.type_as(self.embeddings.word_embeddings.weight)
         return torch.stack([layer.keys_values(tokens)[:, 0] for layer in self.layers])
 
     def forward_cached(self, input_ids: Tensor, attention_mask: Tensor, image_keys_values: Tensor) -> Tensor:
         """As `forward`, from the picture's keys and values. All rows' tokens go through one attention."""
         hidden = embed(self.embeddings, input_ids)
-        mask = lowest(attention_mask, self.dtype)[:, None, None, :]
+        mask = lowest(attention_mask, hidden)[:, None, None, :]
         rows, length, width = hidden.shape
-        kept = image_keys_values.to(self.dtype)
+        kept = image_keys_values.type_as(hidden)
         for index, layer in enumerate(self.layers):
             hidden, _, _ = layer.attend_own(hidden, mask)
             query = split_heads(layer.query(hidden).view(1, rows * length, width), self.heads)
@@ -171,17 +179,17 @@ class TextEncoderCached(nn.Module):
 class TextDecoderCached(nn.Module):
     """Writes answers or captions, each call reading only tokens that it has not read."""
 
-    def __init__(self, text_decoder: Any, dtype: torch.dtype) -> None:
+    def __init__(self, text_decoder: Any) -> None:
         super().__init__()
         heads = text_decoder.config.num_attention_heads
-        self.dtype, self.heads = dtype, heads
+        self.heads = heads
         self.embeddings = text_decoder.bert.embeddings
         self.layers = nn.ModuleList(TextLayer(layer, heads) for layer in text_decoder.bert.encoder.layer)
         self.cls = text_decoder.cls
 
     def encoder_keys_values(self, encoder_hidden_states: Tensor) -> Tensor:
         """Keys and values of a question or a picture: float32 [Q, Lk, De] -> dtype [L, 2, Q, H, Lk, Dh]."""
-        encoded = encoder_hidden_states.to(self.dtype)
+        encoded = encoder_hidden_states.type_as(self.embeddings.word_embeddings.weight)
         return torch.stack([layer.keys_values(encoded) for layer in self.layers])
 
     def forward(
@@ -203,9 +211,9 @@ class TextDecoderCached(nn.Module):
         before, new = past_keys_values.shape[4], input_ids.shape[1]
         hidden = embed(self.embeddings, input_ids, before)
         positions = torch.arange(before + new)
-        causal = lowest(positions[None, :] <= positions[before:, None], self.dtype)[None, None]
-        mask = lowest(encoder_attention_mask, self.dtype).index_select(0, encoder_rows)[:, None, None, :]
-        past = past_keys_values.index_select(2, parents)
+        causal = lowest(positions[None, :] <= positions[before:, None], hidden)[None, None]
+        mask = lowest(encoder_attention_mask, hidden).index_select(0, encoder_rows)[:, None, None, :]
+        past = past_keys_values.type_as(hidden).index_select(2, parents)
         encoded = encoder_keys_values.index_select(2, encoder_rows)
         present: list[Tensor] = []
         for index, layer in enumerate(self.layers):

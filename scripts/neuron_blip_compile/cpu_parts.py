@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .cpu_linear import for_many_rows, in_dtype
 from .cpu_modules import TextDecoderCached, TextEncoderCached, VisionModelFused
 from .head import Pairs
 from .source import Source
@@ -20,12 +21,13 @@ Inputs = tuple[Tensor, ...]
 class CpuPart:
     """A part to make.
 
-    dtype: of its linears. examples: inputs to trace each method with. inputs, outputs: of forward, with -1 for any
-    length. check: what a compiled one gives for other inputs, each beside what transformers gives.
+    make_module: of float32, with its linears made for `dtype`: see in_dtype. examples: inputs to trace each method with. inputs,
+    outputs: of forward, with -1 for any length. check: what a compiled one gives for other inputs, each beside what
+    transformers gives.
     """
 
     name: str
-    module: nn.Module
+    make_module: Callable[[], nn.Module]
     dtype: str
     examples: Mapping[str, Inputs]
     inputs: Sequence[tuple[str, str, list[int]]]
@@ -61,13 +63,14 @@ def _vision_part(source: Source, dtype: str) -> CpuPart:
             pairs += [(found[name], wanted[name]) for name in ("last_hidden_state", "pooler_output")]
         return pairs
 
+    module = VisionModelFused(model.vision_model)
     outputs = [
         ("last_hidden_state", "float32", [-1, tokens, config.hidden_size]),
         ("pooler_output", "float32", [-1, config.hidden_size]),
     ]
     return CpuPart(
         "vision_model_fused",
-        VisionModelFused(model.vision_model, torch.bfloat16 if dtype == "bf16" else torch.float32),
+        lambda: for_many_rows(module) if dtype == "fp32" else in_dtype(module, dtype),
         dtype,
         {"forward": (pixels(2, 0),)},
         [("pixel_values", "float32", [-1, 3, size, size])],
@@ -90,7 +93,6 @@ def _encoder_part(source: Source, dtype: str) -> CpuPart:
     model, text, vision = source.model, source.model.config.text_config, source.model.config.vision_config
     tokens = (source.image_size // vision.patch_size) ** 2 + 1
     heads, layers = text.num_attention_heads, text.num_hidden_layers
-    number = keys_values_dtype(dtype)
 
     def picture(seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -114,11 +116,11 @@ def _encoder_part(source: Source, dtype: str) -> CpuPart:
                     pairs.append((found[row : row + 1, :real], wanted.last_hidden_state))
         return pairs
 
-    module = TextEncoderCached(model.text_encoder, number)
+    module = TextEncoderCached(model.text_encoder)
     ids, mask = _texts(3, 7, source, 0)
     with torch.no_grad():
         image = picture(0)
-        kept = torch.zeros(layers, 2, heads, tokens, text.hidden_size // heads, dtype=number)
+        kept = torch.zeros(layers, 2, heads, tokens, text.hidden_size // heads)
     examples = {"forward": (ids, mask, image), "image_keys_values": (image,), "forward_cached": (ids, mask, kept)}
     inputs = [
         ("input_ids", "int64", [-1, -1]),
@@ -126,20 +128,19 @@ def _encoder_part(source: Source, dtype: str) -> CpuPart:
         ("image_embeds", "float32", [1, tokens, vision.hidden_size]),
     ]
     outputs = [("question_embeds", "float32", [-1, -1, text.hidden_size])]
-    return CpuPart("text_encoder_cached", module, dtype, examples, inputs, outputs, check)
+    return CpuPart("text_encoder_cached", lambda: in_dtype(module, dtype), dtype, examples, inputs, outputs, check)
 
 
 def _decoder_part(source: Source, dtype: str) -> CpuPart:
     model, text, vision = source.model, source.model.config.text_config, source.model.config.vision_config
     heads, layers, width = text.num_attention_heads, text.num_hidden_layers, text.hidden_size
     encoded_width = vision.hidden_size  # transformers builds cross-attention for the picture's width
-    number = keys_values_dtype(dtype)
 
     def encoded(rows: int, length: int, seed: int) -> Tensor:
         return torch.randn(rows, length, encoded_width, generator=torch.Generator().manual_seed(seed))
 
     def past(rows: int, length: int) -> Tensor:
-        return torch.zeros(layers, 2, rows, heads, length, width // heads, dtype=number)
+        return torch.zeros(layers, 2, rows, heads, length, width // heads)
 
     @torch.no_grad()
     def check(compiled: Any) -> Pairs:
@@ -170,13 +171,13 @@ def _decoder_part(source: Source, dtype: str) -> CpuPart:
         return pairs
 
     ids, mask = _texts(5, 2, source, 0)[0], _texts(3, 7, source, 0)[1]
-    module = TextDecoderCached(model.text_decoder, number)
-    kept = torch.zeros(layers, 2, 3, heads, 7, width // heads, dtype=number)
+    module = TextDecoderCached(model.text_decoder)
+    kept = torch.zeros(layers, 2, 3, heads, 7, width // heads)
     examples = {
         "forward": (ids, past(4, 2), torch.tensor([0, 2, 3, 1, 1]), kept, torch.tensor([0, 2, 2, 1, 0]), mask),
         "encoder_keys_values": (encoded(3, 7, 0),),
     }
-    kind = str(number).removeprefix("torch.")
+    kind = str(keys_values_dtype(dtype)).removeprefix("torch.")
     inputs = [
         ("input_ids", "int64", [-1, -1]),
         ("past_keys_values", kind, [layers, 2, -1, heads, -1, width // heads]),
@@ -189,4 +190,4 @@ def _decoder_part(source: Source, dtype: str) -> CpuPart:
         ("logits", "float32", [-1, text.vocab_size]),
         ("present_keys_values", kind, [layers, 2, -1, heads, -1, width // heads]),
     ]
-    return CpuPart("text_decoder_cached", module, dtype, examples, inputs, outputs, check)
+    return CpuPart("text_decoder_cached", lambda: in_dtype(module, dtype), dtype, examples, inputs, outputs, check)
