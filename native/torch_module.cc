@@ -5,6 +5,10 @@
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -39,30 +43,36 @@ bool HasBfloat16() {
   return torch::jit::pop(stack).toBool();
 }
 
-void ToFloat32(const torch::jit::Module& module) {
-  for (torch::jit::Module part : module.modules()) {
-    for (const auto& [name, value] : part.named_attributes(/*recurse=*/false)) {
-      if (!value.isTensor() || value.toTensor().scalar_type() != at::kBFloat16) continue;
-      part.setattr(name, value.toTensor().to(at::kFloat));
-    }
+/// Of the part alone, not of its submodules.
+void ToFloat32(torch::jit::Module& part) {
+  for (const auto& [name, value] : part.named_attributes(/*recurse=*/false)) {
+    if (!value.isTensor() || value.toTensor().scalar_type() != at::kBFloat16) continue;
+    part.setattr(name, value.toTensor().to(at::kFloat));
   }
 }
 
 /// Lets submodules that can lay out their weights for this CPU do so: those with the method `neuron_blip_pack_weights`,
-/// which scripts/neuron_blip_compile/cpu_linear.py makes; its `prepared` does the same. They are made float32 first
+/// which scripts/neuron_blip_compile/cpu_linear.py makes; its `prepared` does the same. The whole module is made float32
 /// where the CPU has no bfloat16. Where there is no such layout here they stay as they are.
 void PackWeights(const torch::jit::Module& module) {
-  std::vector<torch::jit::Method> packs;
-  for (const torch::jit::Module& part : module.modules()) {
-    if (const auto pack = part.find_method("neuron_blip_pack_weights")) packs.push_back(*pack);
-  }
-  if (packs.empty()) return;
+  const auto packs = [](const torch::jit::Module& part) {
+    return part.find_method("neuron_blip_pack_weights").has_value();
+  };
+  std::vector<torch::jit::Module> parts;
+  for (const torch::jit::Module& part : module.modules()) parts.push_back(part);
+  if (std::none_of(parts.begin(), parts.end(), packs)) return;
   const c10::InferenceMode inference;
-  if (!HasBfloat16()) ToFloat32(module);
-  try {
-    for (torch::jit::Method& pack : packs) pack({});
-  } catch (const c10::Error&) {
-    return;
+  const bool to_float32 = !HasBfloat16();
+  bool has_layout = true;
+  // One after the other, so that no more than one is there twice.
+  for (torch::jit::Module& part : parts) {
+    if (to_float32) ToFloat32(part);
+    if (!has_layout || !packs(part)) continue;
+    try {
+      part.run_method("neuron_blip_pack_weights");
+    } catch (const c10::Error&) {
+      has_layout = false;
+    }
   }
 }
 
@@ -298,6 +308,9 @@ class LoadJob : public Job {
         throw CodedError("ARTIFACT_MISMATCH", "\"" + path_ + "\" has no method `forward`.");
       }
       module_ = std::make_shared<TorchModule>(std::move(module), executor_);
+#ifdef __GLIBC__
+      malloc_trim(0);  // what laying out weights has left
+#endif
     } catch (const CodedError&) {
       throw;
     } catch (...) {
