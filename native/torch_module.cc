@@ -52,8 +52,8 @@ void ToFloat32(torch::jit::Module& part) {
 }
 
 /// Lets submodules that can lay out their weights for this CPU do so: those with the method `neuron_blip_pack_weights`,
-/// which scripts/neuron_blip_compile/cpu_linear.py makes; its `prepared` does the same. The whole module is made float32
-/// where the CPU has no bfloat16. Where there is no such layout here they stay as they are.
+/// which scripts/neuron_blip_compile/cpu_linear.py makes; its `prepared` does the same. The whole module is made
+/// float32 where the CPU has no bfloat16. Where there is no such layout here they stay as they are.
 void PackWeights(const torch::jit::Module& module) {
   const auto packs = [](const torch::jit::Module& part) {
     return part.find_method("neuron_blip_pack_weights").has_value();
