@@ -138,6 +138,8 @@ def cpu_dtype_of(options: argparse.Namespace) -> str | None:
 
 def check_packages() -> str | None:
     """What to install, where a package is missing or too old to import; else None."""
+    # libtorch's warnings of its own: that torchao, which has no TorchScript, follows what `--dtype` uses.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for name in ("torch", "transformers", "safetensors", "PIL", "neuron_blip_compile.pipeline"):
         try:
             __import__(name)
