@@ -35,7 +35,8 @@ describe("Neuron, on a stand-in", () => {
 
   describe("cores", () => {
     it("answers on two cores as the CPU does, each replica's parts on a core of its own", async () => {
-      using hardware = new NeuronHardware();
+      // Calls that take a while, so that one core does not do all the work while the other waits for its first.
+      using hardware = new NeuronHardware({ latencyMs: 20 });
       await using host = new NeuronProcess(hardware);
       assert.equal(await host.load(neuronModel, { numModels: 2 }), 2);
       assert.deepEqual(tokensOf(await host.ask(DIFFERENT)), expected);

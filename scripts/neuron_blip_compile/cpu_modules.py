@@ -72,7 +72,10 @@ class VisionModelFused(nn.Module):
             hidden = hidden + layer.self_attn.projection(context)
             hidden = hidden + layer.mlp(layer.layer_norm2(hidden))
         hidden = model.post_layernorm(hidden)
-        return {"last_hidden_state": hidden.float(), "pooler_output": model.post_layernorm(hidden[:, 0]).float()}
+        # Before `float`: while it is traced in float32 that returns its own argument, whose later uses the trace then takes
+        # for uses of the float32 one.
+        pooled = model.post_layernorm(hidden[:, 0])
+        return {"last_hidden_state": hidden.float(), "pooler_output": pooled.float()}
 
 
 class TextLayer(nn.Module):

@@ -137,6 +137,17 @@ function assertCpuParts(directory: string, parts: string[], linears: string, dty
   assertWhole(directory);
 }
 
+/** Asserts that a vision part of bf16 runs in bfloat16 on this CPU too, which may lack it, as on one that has it. */
+function assertRunsInBfloat16(file: string): void {
+  const code = `
+import sys, torch
+outputs = torch.jit.load(sys.argv[1])(torch.zeros(1, 3, 32, 32))
+print(*(tensor.dtype for tensor in outputs.values()))
+`;
+  const { stdout, stderr } = spawnSync(python, ["-c", code, file], { encoding: "utf8" });
+  assert.equal(stdout.trim(), "torch.float32 torch.float32", stderr);
+}
+
 /** Asserts that each part's file is what the manifest says. */
 function assertWhole(directory: string): void {
   const { parts, cpu_parts: further } = manifestOf(directory);
@@ -329,6 +340,7 @@ describe("neuron-blip compile, with torch", function () {
     assertCpuParts(directory, CPU_PARTS, "bf16", "bfloat16");
     const { parts = {} } = manifestOf(directory).cpu_parts ?? {};
     assert.equal(parts.text_decoder_cached?.inputs[1]?.dtype, "bfloat16");
+    assertRunsInBfloat16(join(directory, "vision_model_fused.pt"));
     for (const part of CPU_PARTS) {
       const exact = manifestOf(compiled).cpu_parts?.parts[part]?.size ?? 0;
       assert((parts[part]?.size ?? exact) < 0.8 * exact, `${part} is no smaller`);
