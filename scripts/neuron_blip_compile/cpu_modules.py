@@ -47,6 +47,19 @@ def lowest(mask: Tensor, like: Tensor) -> Tensor:
     return (1.0 - mask.type_as(like)) * LOWEST
 
 
+@torch.jit.script
+def attend_picture(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention among a picture's tokens: three of [B, H, S, Dh] -> [B, H, S, Dh].
+
+    Scripted, because a module that is traced in float32 may run in bfloat16. In that, two products took 0.6 of the time of
+    `scaled_dot_product_attention` (Zen 4); the scores are rounded as transformers' own attention rounds them.
+    """
+    if query.dtype != torch.bfloat16:
+        return scaled_dot_product_attention(query, key, value)
+    scores = torch.matmul(query * (query.shape[3] ** -0.5), key.transpose(2, 3))
+    return torch.matmul(torch.softmax(scores, dim=-1), value)
+
+
 class VisionModelFused(nn.Module):
     """Looks at pictures.
 
@@ -68,7 +81,7 @@ class VisionModelFused(nn.Module):
         for layer in model.encoder.layers:
             qkv = layer.self_attn.qkv(layer.layer_norm1(hidden))
             query, key, value = (split_heads(part, self.heads) for part in qkv.chunk(3, dim=-1))
-            context = merge_heads(scaled_dot_product_attention(query, key, value))
+            context = merge_heads(attend_picture(query, key, value))
             hidden = hidden + layer.self_attn.projection(context)
             hidden = hidden + layer.mlp(layer.layer_norm2(hidden))
         hidden = model.post_layernorm(hidden)
