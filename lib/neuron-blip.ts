@@ -451,8 +451,8 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   dispose(): Promise<void> {
     return this.#inFlight.close(async () => {
       this.#queue.close();
-      await this.#replicas.dispose();
       this.#pictures.dispose();
+      await this.#replicas.dispose();
     });
   }
 

@@ -3,6 +3,7 @@
 #include <napi.h>
 #include <torch/version.h>
 
+#include "caching_allocator.h"
 #include "errors.h"
 #include "executor.h"
 #include "image_ops.h"
@@ -13,6 +14,7 @@
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   return neuron_blip::Guard(env, [&] {
+    neuron_blip::InstallCachingAllocator();
     neuron_blip::Instance::Create(env, exports);
     neuron_blip::RegisterTensor(env, exports);
     neuron_blip::RegisterExecutor(env, exports);

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "caching_allocator.h"
 #include "errors.h"
 #include "handle.h"
 #include "instance.h"
@@ -34,8 +35,12 @@ std::vector<c10::FunctionSchema> SchemasOf(const torch::jit::Module& module) {
   return schemas;
 }
 
-/// Whether bfloat16 is fast on this CPU, as libtorch judges it.
+/// Whether this CPU calculates in bfloat16; `has_bfloat16` in scripts/neuron_blip_compile/cpu_linear.py tells the same.
 bool HasBfloat16() {
+#ifdef __x86_64__
+  // libtorch is content with AVX-512, on which oneDNN emulates it.
+  if (!__builtin_cpu_supports("avx512bf16")) return false;
+#endif
   const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_is_mkldnn_bf16_supported", ""});
   if (!schema) return false;
   torch::jit::Stack stack;
@@ -70,7 +75,7 @@ void PackWeights(const torch::jit::Module& module) {
     if (!has_layout || !packs(part)) continue;
     try {
       part.run_method("neuron_blip_pack_weights");
-    } catch (const c10::Error&) {
+    } catch (const std::exception&) {  // what TorchScript makes of an operator's error
       has_layout = false;
     }
   }
@@ -308,8 +313,9 @@ class LoadJob : public Job {
         throw CodedError("ARTIFACT_MISMATCH", "\"" + path_ + "\" has no method `forward`.");
       }
       module_ = std::make_shared<TorchModule>(std::move(module), executor_);
+      ReleaseCachedMemory();  // what laying out weights has left
 #ifdef __GLIBC__
-      malloc_trim(0);  // what laying out weights has left
+      malloc_trim(0);
 #endif
     } catch (const CodedError&) {
       throw;
@@ -378,7 +384,10 @@ class PlaceJob : public Job {
 class ReleaseJob : public Job {
  public:
   explicit ReleaseJob(std::shared_ptr<TorchModule> module) : module_(std::move(module)) {}
-  void Run() override { module_->Release(); }
+  void Run() override {
+    module_->Release();
+    ReleaseCachedMemory();  // its weights, and its temporaries
+  }
   Napi::Value Result(Napi::Env env) override { return env.Undefined(); }
 
  private:

@@ -68,6 +68,16 @@ class Slow(torch.nn.Module):
         return x
 
 
+class Temporaries(torch.nn.Module):
+    """Makes four tensors of `mebibytes` one after the other, and returns one number."""
+
+    def forward(self, mebibytes: torch.Tensor) -> torch.Tensor:
+        x = torch.ones(int(mebibytes) * 262144)
+        for _ in range(3):
+            x = x + 1
+        return x.mean()
+
+
 class Complex(torch.nn.Module):
     """An output of a dtype that JavaScript has no array for."""
 
@@ -108,7 +118,7 @@ class ResNet(torch.nn.Module):
 def main() -> None:
     """Writes every module."""
     OUT.mkdir(parents=True, exist_ok=True)
-    for module in (Outputs(), Scalars(), Dtypes(), OptionalInput(), Slow(), Complex(), Raises()):
+    for module in (Outputs(), Scalars(), Dtypes(), OptionalInput(), Slow(), Temporaries(), Complex(), Raises()):
         save(torch.jit.script(module), OUT / f"{type(module).__name__.lower()}.pt", "cpu")
     torch.manual_seed(0)
     save(torch.jit.trace(ResNet().eval(), torch.zeros(1, 3, 224, 224)), OUT / "resnet.pt", "cpu")

@@ -1,9 +1,11 @@
 // The parts for the CPU, beside and in place of the tutorial's.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import {
   type Answer,
   BlipProcessor,
@@ -18,9 +20,8 @@ import {
 } from "neuron-blip";
 import { loadReplicas, releaseParts } from "../dist/blip/load-parts.js";
 import { lookedAtOf } from "../dist/encoded-image.js";
-import { native } from "../dist/native.js";
 import { LazyModule } from "../dist/runtime/lazy-module.js";
-import { fails, fixture } from "./helpers.js";
+import { fails, fixture, hasLibtorch } from "./helpers.js";
 import { Comparison, type GenerationRun, idsTensor, optionsOf, SCORE_TOLERANCE } from "./parity-cases.js";
 
 /** Made by scripts/test-parity.mjs, which also has transformers' own answers. */
@@ -28,6 +29,7 @@ const parityCase = fixture("parity/cpu-parts");
 const whole = join(parityCase, "model");
 const PICTURES = ["astronaut", "chelsea", "coffee"].map((name) => fixture(`pictures/${name}.png`));
 const [astronaut, cat, coffee] = PICTURES as [string, string, string];
+const answersChild = fileURLToPath(new URL("children/answers.mjs", import.meta.url));
 const CPU_PARTS = ["vision_model_fused", "text_encoder_cached", "text_decoder_cached"];
 const TUTORIAL_PARTS = ["vision_model", "text_encoder", "text_decoder"];
 
@@ -115,8 +117,7 @@ function isGone(tensor: Tensor): boolean {
 }
 
 // Earlier libtorch has no fused attention, and uses the tutorial's parts.
-const [major = 0, minor = 0] = native().libtorchVersion.split(".").map(Number);
-const describeParts = major > 2 || (major === 2 && minor >= 1) ? describe : describe.skip;
+const describeParts = hasLibtorch(2, 1) ? describe : describe.skip;
 
 describeParts("parts for the CPU", () => {
   const work = mkdtempSync(join(tmpdir(), "neuron-blip-cpu-parts-"));
@@ -598,7 +599,7 @@ describeParts("parts for the CPU", () => {
         });
         assert.equal(warnings.length, 1, directory);
         assert.match(warnings[0] as string, new RegExp(`${part}\\.pt`));
-        assert.match(warnings[0] as string, /libtorch 2\.1 or later, or compile with --tutorial-parts-only/);
+        assert.match(warnings[0] as string, /libtorch 2\.1 or later that has oneDNN.* --tutorial-parts-only/);
         assert.deepEqual(loads.slice(-3).sort(), [...TUTORIAL_PARTS].sort());
         assert.equal(own?.rankingPart, "text_decoder");
         assert.deepEqual(tokensOf((await own?.answer(cat, QUESTIONS)) ?? []), [0, 1, 2, 3].map(expectedOf(1)));
@@ -651,7 +652,6 @@ describeParts("parts for the CPU", () => {
     assert(model);
     await using blip = model;
     using encoded = await blip.encodeImage(cat);
-    // float32 where the CPU has no bfloat16.
     assert.match(lookedAtOf(encoded).value.keysValues?.value.dtype ?? "", /^(bfloat16|float32)$/);
     let equal = 0;
     for (const { image, question, sequence } of GREEDY) {
@@ -660,6 +660,20 @@ describeParts("parts for the CPU", () => {
       if (tokenIds[1] === sequence[1]) equal++;
     }
     assert(equal >= GREEDY.length * 0.75, `${equal} of ${GREEDY.length} first tokens are equal`);
+  });
+
+  it("of bf16 run in float32 on a CPU without bfloat16, and mostly answer as transformers does", () => {
+    const given = [join(parityCase, "model-bf16"), JSON.stringify(PICTURES), JSON.stringify(QUESTIONS)];
+    // What keeps oneDNN from newer instructions, on x86.
+    const env = { ...process.env, ONEDNN_MAX_CPU_ISA: "AVX2" };
+    const { stdout, stderr } = spawnSync(process.execPath, [answersChild, ...given], { encoding: "utf8", env });
+    assert.equal(stderr, "");
+    const { dtype, answers } = JSON.parse(stdout) as { dtype: string; answers: number[][] };
+    if (process.arch === "x64") assert.equal(dtype, "float32");
+    const equal = GREEDY.filter(
+      ({ image, question, sequence }) => answers[image * QUESTIONS.length + question]?.[1] === sequence[1],
+    );
+    assert(equal.length >= GREEDY.length * 0.75, `${equal.length} of ${GREEDY.length} first tokens are equal`);
   });
 });
 

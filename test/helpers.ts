@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError, type NeuronBlipErrorCode, Tensor, type TorchOutput } from "neuron-blip";
+import { native } from "../dist/native.js";
 
 /** A file or folder of test/fixtures. */
 export function fixture(name: string): string {
@@ -17,6 +18,12 @@ export function fails(code: NeuronBlipErrorCode, message: RegExp = /./) {
     assert.match(error.message, message);
     return true;
   };
+}
+
+/** Whether the addon was built with this version of libtorch or a later one. */
+export function hasLibtorch(major: number, minor: number): boolean {
+  const [ours = 0, oursMinor = 0] = native().libtorchVersion.split(".").map(Number);
+  return ours > major || (ours === major && oursMinor >= minor);
 }
 
 export function asTensor(output: TorchOutput | undefined): Tensor {

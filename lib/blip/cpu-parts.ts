@@ -102,7 +102,7 @@ export async function loadCpuParts(
     for (const name of names) await verifyPart(directory, spec.parts[name]);
     process.emitWarning(
       `The parts for the CPU in "${directory}" do not run with this libtorch, and the slower ones are used: ` +
-        `${messageOf(error)} Build the addon with libtorch 2.1 or later, or compile with --tutorial-parts-only.`,
+        `${messageOf(error)} Build the addon with libtorch 2.1 or later that has oneDNN, compile on this machine, or compile with --tutorial-parts-only.`,
       { type: "NeuronBlipWarning", code: "NEURON_BLIP_CPU_PARTS" },
     );
     return undefined;

@@ -1,0 +1,17 @@
+// Answers questions about pictures, each about each: see test/cpu-parts.test.ts.
+// Usage: node answers.mjs DIRECTORY JSON-LIST-OF-PICTURES JSON-LIST-OF-QUESTIONS
+import { NeuronBlip } from "neuron-blip";
+import { lookedAtOf } from "../../dist/encoded-image.js";
+
+const [directory, pictures, questions] = process.argv.slice(2);
+const blip = await NeuronBlip.fromPretrained(directory, { threads: 1 });
+const answers = [];
+let dtype;
+for (const picture of JSON.parse(pictures)) {
+  const encoded = await blip.encodeImage(picture);
+  dtype = lookedAtOf(encoded).value.keysValues.value.dtype;
+  answers.push(...(await blip.answer(encoded, JSON.parse(questions))).map(({ tokenIds }) => [...tokenIds]));
+  encoded.dispose();
+}
+await blip.dispose();
+console.log(JSON.stringify({ dtype, answers }));
