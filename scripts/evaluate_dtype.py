@@ -16,7 +16,7 @@ the questions of a directory that demo/scenes.py wrote. For each number type, co
 - the largest change of the probability of one of float32's tokens;
 - with --scenes, the answers that are right.
 
-The modules are those that `neuron-blip compile --dtype` traces, and run here as they do on this CPU, which the report names.
+The modules are those that `neuron-blip compile --dtype` traces, and run here as they do on this CPU, of which the report says whether it has bfloat16.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 import transformers
-from neuron_blip_compile.cpu_linear import DTYPES, converted, prepared
+from neuron_blip_compile.cpu_linear import DTYPES, converted, has_bfloat16, prepared
 from neuron_blip_compile.cpu_parts import parts_of
 from neuron_blip_compile.examples import make_pixels, make_texts
 from neuron_blip_compile.source import Source, image_processor, load_source
@@ -212,6 +212,7 @@ def main() -> int:
         "transformers": transformers.__version__,
         "python": platform.python_version(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "has_bfloat16": has_bfloat16(),
     }
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     for one in found:

@@ -2,8 +2,8 @@
 
     python scripts/parity_reference.py MODEL OUT --images a.png b.jpg --questions "what is it?" "is there a cat?"
 
-MODEL is a Hugging Face id or directory. OUT gets two files; everything is computed on the CPU in float32 with eager
-attention, and pictures go through Pillow (transformers 4: the slow processor; 5: the "pil" backend).
+MODEL is a Hugging Face id or directory. OUT gets two files; everything is computed on the CPU in float32 (and `rounding` in
+float64 as well) with eager attention, and pictures go through Pillow (transformers 4: the slow processor; 5: the "pil" backend).
 
 reference.safetensors, where I counts images and Q questions from 0, n is a question's own token count, Lq the question
 length asked for, S the tokens of a picture, D the width, V the vocabulary:
@@ -25,6 +25,7 @@ reference.json:
   versions            {"torch", "transformers", "python", "pillow"}
   image_processor     class name
   question_length     Lq
+  rounding            {name in reference.safetensors: how far float32 is from float64 there, at most}
   images              [{"file": name}], in the order of I
   questions           [{"text", "input_ids": [n ids], "truncated": bool}], in the order of Q
   generate            one entry for each image, question and setting: BlipForQuestionAnswering.generate, greedy, for the

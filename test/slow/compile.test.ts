@@ -137,15 +137,17 @@ function assertCpuParts(directory: string, parts: string[], linears: string, dty
   assertWhole(directory);
 }
 
-/** Asserts that a vision part of bf16 runs in bfloat16 on this CPU too, which may lack it, as on one that has it. */
+/** Asserts that a vision part of bf16 has such weights, and runs in bfloat16 on this CPU too, which may lack it, as on one that has it. */
 function assertRunsInBfloat16(file: string): void {
   const code = `
 import sys, torch
-outputs = torch.jit.load(sys.argv[1])(torch.zeros(1, 3, 32, 32))
-print(*(tensor.dtype for tensor in outputs.values()))
+module = torch.jit.load(sys.argv[1])
+outputs = module(torch.zeros(1, 3, 32, 32))
+weights = {weight.dtype for weight in (*module.parameters(), *module.buffers()) if weight.is_floating_point()}
+print(*weights, *(tensor.dtype for tensor in outputs.values()))
 `;
   const { stdout, stderr } = spawnSync(python, ["-c", code, file], { encoding: "utf8" });
-  assert.equal(stdout.trim(), "torch.float32 torch.float32", stderr);
+  assert.equal(stdout.trim(), "torch.bfloat16 torch.float32 torch.float32", stderr);
 }
 
 /** Asserts that each part's file is what the manifest says. */
