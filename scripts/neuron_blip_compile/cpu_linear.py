@@ -165,20 +165,21 @@ def for_many_rows(module: nn.Module) -> nn.Module:
     )
 
 
-def converted(traced: Any, dtype: str) -> Any:
-    """What was traced of a module from `in_dtype`, in its number type."""
+def converted(module: Any, dtype: str) -> Any:
+    """A module from `in_dtype`, or what was traced of it, in its number type."""
     if dtype != "bf16":
-        return traced
+        return module
     # By where they are and what shape they have: weights that were shared stay so, which `to` does not see to.
     made: dict[tuple[int, torch.Size], tuple[Tensor, Tensor]] = {}
-    for part in list(traced.modules()):
+    for part in list(module.modules()):
         for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
             if value.is_floating_point():
                 place = (value.data_ptr(), value.shape)
                 if place not in made:
                     made[place] = (value, value.detach().to(torch.bfloat16))
-                setattr(part, name, made[place][1])
-    return traced
+                found = made[place][1]
+                setattr(part, name, nn.Parameter(found, requires_grad=False) if isinstance(value, nn.Parameter) else found)
+    return module
 
 
 def has_bfloat16() -> bool:
