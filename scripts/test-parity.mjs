@@ -91,6 +91,12 @@ const LIVE = [
     fixture: ["small", "--seed", "8"],
     tutorial: ["--question-length", "12", "--answer-length", "9"],
   },
+  {
+    // As many tokens of a picture as the published models have, and an MLP of several pieces.
+    name: "small-seed-9-wide-mlp",
+    fixture: ["small", "--seed", "9", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
+    runs: RUNS,
+  },
   { name: "demo" },
 ];
 const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "--text-layers", "1"];

@@ -26,7 +26,7 @@ from .source import Source
 from .targets import save
 
 # Part of what a part is made from: raise it when a module here or its tracing changes.
-TRACING_VERSION = 4
+TRACING_VERSION = 5
 
 # The share of the largest value by which a part may differ from transformers, by number type, where none was asked for.
 # More is an error for fp32 and a warning for the others: by how much they round depends on the model (on small random

@@ -356,6 +356,24 @@ describe("neuron-blip compile, with torch", function () {
     assertCpuParts(directory, CPU_PARTS, "int8", "float32");
   });
 
+  it("attends in bfloat16 as exactly as that rounds, to few queries and to many, which it takes in blocks", () => {
+    const code = `
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from neuron_blip_compile.cpu_modules import attend, split_heads
+torch.manual_seed(0)
+for queries in (1, 16, 385, 577):
+    query, key, value = (split_heads(torch.randn(2, n, 3 * 8, dtype=torch.bfloat16), 3) for n in (queries, 50, 50))
+    scores = query.double() @ key.double().transpose(2, 3) / 2
+    exact = (scores.softmax(dim=-1) @ value.double()).transpose(1, 2).flatten(2)
+    print(queries, (attend(query, key, value, 0.5).double() - exact).abs().max().item())
+`;
+    const { stdout, stderr } = spawnSync(python, ["-c", code, join(root, "scripts")], { encoding: "utf8" });
+    const lines = stdout.trim().split("\n");
+    assert.equal(lines.length, 4, stderr);
+    for (const line of lines) assert(Number(line.split(" ")[1]) < 0.05, line);
+  });
+
   it("leaves the parts for the CPU out with --tutorial-parts-only, and makes them again without", () => {
     const directory = copy("tutorial-parts");
     assert.deepEqual(outcomes(succeed(directory, "--tutorial-parts-only")), allUpToDate(PARTS));
