@@ -93,7 +93,7 @@ const LIVE = [
   },
   {
     // As many tokens of a picture as the published models have, and an MLP of several pieces.
-    name: "small-seed-9-wide-mlp",
+    name: "small-seed-9-384-pixels-wide-mlp",
     fixture: ["small", "--seed", "9", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
     runs: RUNS,
   },

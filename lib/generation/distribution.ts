@@ -1,13 +1,13 @@
 import { NeuronBlipError } from "../errors.js";
 
-/** e to this power, of as many tokens as a vocabulary has, adds up to no more than a double rounds off. */
-const LEAST_EXPONENT = -45;
+/** e to this power, of as many tokens as a vocabulary has, adds up to less than a double rounds off. */
+const LEAST_EXPONENT = -48;
 /** e^(-i / 64), down to that. */
 const EXPONENTIALS = Float64Array.from({ length: -LEAST_EXPONENT * 64 + 1 }, (_, i) => Math.exp(-i / 64));
 
 /**
- * The logarithm of the sum of exponentials, in double precision, exact to 1e-11: e^x from a table and four terms of its series,
- * in a third of the time of Math.exp, since it is taken of every token of the vocabulary on the event loop.
+ * The logarithm of the sum of exponentials, in double precision, to 1e-11: e^x from a table and its series to the fourth
+ * power, in a third of the time of Math.exp, since it is taken of every token of the vocabulary on the event loop.
  */
 export function logSumExp(scores: Float32Array): number {
   let highest = Number.NEGATIVE_INFINITY;
