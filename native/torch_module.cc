@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
+#include <torch/version.h>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -290,13 +291,22 @@ Napi::Object SignatureOf(Napi::Env env, const c10::FunctionSchema& schema) {
   return signature;
 }
 
-/// Leaves out what libtorch says of its own successors, such as torchao's for int8 weights: TorchScript has none.
-class WithoutDeprecations : public c10::WarningHandler {
+#if TORCH_VERSION_MAJOR >= 2
+/// While it lives, leaves out what libtorch says on this thread of its own successors, such as torchao's for int8
+/// weights: TorchScript has none.
+class WithoutDeprecations final : public c10::WarningHandler {
  public:
   void process(const c10::Warning& warning) override {
     if (warning.msg().find("deprecated") == std::string::npos) c10::WarningHandler::process(warning);
   }
+
+ private:
+  c10::WarningUtils::WarningHandlerGuard guard_{this};
 };
+#else
+/// Older versions have another interface, and announce nothing.
+class WithoutDeprecations {};
+#endif
 
 class LoadJob : public Job {
  public:
@@ -304,8 +314,7 @@ class LoadJob : public Job {
       : executor_(std::move(executor)), path_(std::move(path)) {}
 
   void Run() override {
-    WithoutDeprecations handler;
-    const c10::WarningUtils::WarningHandlerGuard guard(&handler);
+    [[maybe_unused]] const WithoutDeprecations quiet;
     try {
       torch::jit::Module module = torch::jit::load(path_, c10::Device(c10::DeviceType::CPU));
       module.eval();

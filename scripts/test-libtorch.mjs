@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildAddon } from "./build.mjs";
+import { buildStandIns } from "./build-stand-ins.mjs";
 import { cacheDirectory, cachedLibtorch, fetchLibtorch } from "./fetch-libtorch.mjs";
 import { capture, pythons, run, runMain, SetupError } from "./host.mjs";
 
@@ -108,7 +109,14 @@ async function test(name, build, mochaArgs) {
   const mocha = createRequire(import.meta.url).resolve("mocha/bin/mocha.js");
   const code = await run(process.execPath, [mocha, ...mochaArgs], {
     cwd: root,
-    env: { ...process.env, NEURON_BLIP_ADDON: addon, NEURON_BLIP_LIBTORCH: own },
+    env: {
+      ...process.env,
+      NEURON_BLIP_ADDON: addon,
+      NEURON_BLIP_LIBTORCH: own,
+      ...(process.platform === "linux" && {
+        NEURON_BLIP_STAND_IN_LIBRARIES: await buildStandIns({ directory: `build-libtorch/${name}-stand-ins` }),
+      }),
+    },
   });
   return `libtorch ${version}: built, tests ${code === 0 ? "passed" : "FAILED"}`;
 }

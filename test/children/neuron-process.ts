@@ -44,7 +44,8 @@ export async function prepareStandIns(this: Mocha.Context): Promise<void> {
     this.skip();
   }
   this.timeout(15 * 60_000);
-  libraries = await buildStandIns();
+  // Of the libtorch that is tested, where scripts/test-libtorch.mjs has built them.
+  libraries = process.env.NEURON_BLIP_STAND_IN_LIBRARIES ?? (await buildStandIns());
   // One for all, so that the library is tried out once.
   cache = mkdtempSync(join(tmpdir(), "neuron-blip-cache-"));
 }
@@ -59,7 +60,9 @@ export function neuronEnvironment(
   hardware: NeuronHardware | undefined,
   further: Record<string, string | undefined> = {},
 ): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("NEURON_"));
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("NEURON_") || name === "NEURON_BLIP_ADDON", // the build that is tested
+  );
   return {
     ...Object.fromEntries(inherited),
     NEURON_BLIP_LIBTORCHNEURON: libraries,
