@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /** What went wrong, for programs; see the README's table of errors for the cures. */
 export type NeuronBlipErrorCode =
   /** The native addon is not built. */
@@ -39,6 +41,12 @@ export type NeuronBlipErrorCode =
   /** `neuron-blip compile` could not start Python. */
   | "COMPILE_FAILED";
 
+/** The most characters of a message, whatever was given: it is for a line of a log. */
+const LONGEST_MESSAGE = 1000;
+
+/** The most characters of a value in a message. */
+const LONGEST_VALUE = 100;
+
 /** The one class of errors that this package throws: a `code` for programs, a message that says what was wrong and what to do. */
 export class NeuronBlipError extends Error {
   override readonly name = "NeuronBlipError";
@@ -47,7 +55,7 @@ export class NeuronBlipError extends Error {
   readonly status?: number;
 
   constructor(code: NeuronBlipErrorCode, message: string, options?: { cause?: unknown; status?: number | undefined }) {
-    super(message, options);
+    super(shorten(message, LONGEST_MESSAGE), options);
     this.code = code;
     if (options?.status !== undefined) this.status = options.status;
   }
@@ -55,7 +63,28 @@ export class NeuronBlipError extends Error {
 
 /** The text of whatever was thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : inLine(error);
+}
+
+/** A value as messages show it: in one line, cut to some 100 characters, however large it is; strings in quotes. */
+export function inLine(value: unknown): string {
+  // Only what is shown is quoted: a text may have megabytes.
+  if (typeof value === "string") return JSON.stringify(shorten(value, LONGEST_VALUE));
+  try {
+    return shorten(inspect(value, BRIEF).replaceAll(/\s+/g, " "), LONGEST_VALUE);
+  } catch {
+    return `a value of type ${typeof value} that cannot be shown`; // its own functions throw
+  }
+}
+
+const BRIEF = { depth: 1, maxArrayLength: 5, maxStringLength: 60, breakLength: Infinity, customInspect: false };
+
+/** Cuts the middle out of a text: what it is about stands at its beginning, why and what to do at its end. */
+function shorten(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const end = Math.floor((most - 1) / 2);
+  // Not between the two places of one character.
+  return `${text.slice(0, most - 1 - end).replace(/[\ud800-\udbff]$/, "")}…${text.slice(-end).replace(/^[\udc00-\udfff]/, "")}`;
 }
 
 /**
@@ -67,7 +96,7 @@ export function checkOptions(options: object, known: readonly string[], of: stri
   if (unknown === undefined) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
-    `There is no option "${unknown}" of ${of}. The options are ${known.join(", ")}.`,
+    `There is no option ${inLine(unknown)} of ${of}. The options are ${known.join(", ")}.`,
   );
 }
 
@@ -77,7 +106,7 @@ export function checkOptions(options: object, known: readonly string[], of: stri
  */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${JSON.stringify(signal)}.`);
+    throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${inLine(signal)}.`);
   }
   if (signal?.aborted) throw abortedError(signal);
 }

@@ -27,7 +27,7 @@ import type {
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
-import { checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
+import { checkOptions, inLine, NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
@@ -36,16 +36,18 @@ import { loadModels, replicaCount } from "./load-models.js";
 import { checkLoadingOptions, type NeuronBlipOptions } from "./loading-options.js";
 import { isCoreFailure } from "./neuron/neuron-error.js";
 import {
+  type Encode,
+  type EncodedText,
+  encodeSteps,
   fulfilled,
+  PAIRS_AT_ONCE,
   type PairLists,
   type PairOptions,
   type PreparedPair,
   runPairs,
-  stackTexts,
-  textRowsOf,
 } from "./pairs.js";
 import { Pictures } from "./pictures.js";
-import { BlipProcessor, type TextInputs } from "./processing/blip-processor.js";
+import { BlipProcessor, type ProcessTextOptions, stackTexts, type TextInputs } from "./processing/blip-processor.js";
 import { type ImageSource, warmUpDecoding } from "./processing/load-image.js";
 import { BatchQueue, type Job, type RunOptions } from "./runtime/batch-queue.js";
 import { InFlight } from "./runtime/in-flight.js";
@@ -54,6 +56,7 @@ import { TorchModule } from "./runtime/torch-module.js";
 import { WaitingLine } from "./runtime/waiting-line.js";
 import type { Tensor } from "./tensor.js";
 import { type Together, together } from "./together.js";
+import { inTurns, mapSteps } from "./turns.js";
 
 export interface TextOptions {
   /** Cut a text that is longer than the compiled length, instead of throwing `INPUT_TOO_LONG`. Default false. */
@@ -101,6 +104,9 @@ interface Loaded {
   samples: boolean;
   options: NeuronBlipOptions;
 }
+
+/** A prompt is read to its end up to so many tokens, so that its error can say how many it has. */
+const LONGEST_PROMPT = 512;
 
 /** Rows of a batch, where the parts take any number. */
 const DEFAULT_BATCH_SIZE = 16;
@@ -226,7 +232,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   ): Promise<Answer | Answer[] | PromiseSettledResult<Answer>[]> {
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "answer");
     const { questionLength: maxLength } = replicas.one.shapes;
-    const pairOptions = { settled, signal, text: { maxLength, truncation } };
+    const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
     const plan = together(options, this.#samples);
     return this.#forEach({ images, texts: questions }, pairOptions, (pairs, run) => {
       const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, GeneratedSequence[]> = {
@@ -255,7 +261,15 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   ): Promise<Caption | Caption[] | PromiseSettledResult<Caption>[]> {
     const replicas = this.#replicasOf("BlipForConditionalGeneration", "caption");
     const texts = prompt === "" ? undefined : prompt;
-    const pairOptions = { settled, signal, text: texts === undefined ? undefined : {} };
+    const { answerLength } = replicas.one.shapes;
+    const encode = (text: string) =>
+      encodeWithin(this.processor, text, { maxLength: Math.max(LONGEST_PROMPT, answerLength) + 2 }, (shown) => {
+        return new NeuronBlipError(
+          "INVALID_INPUT",
+          `The prompt ${shown} is too long: this model was compiled for ${answerLength} tokens. Shorten it.`,
+        );
+      });
+    const pairOptions = { settled, signal, encode: texts === undefined ? undefined : encode };
     const plan = together(options, this.#samples);
     return this.#forEach({ images, texts }, pairOptions, (pairs, run) => {
       const job: Job<NeuronBlipForConditionalGeneration, PreparedPair, GeneratedSequence[]> = {
@@ -329,8 +343,10 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     if (!Array.isArray(candidates) || candidates.length === 0) {
       throw new NeuronBlipError("INVALID_INPUT", "Give the candidates as an array of one or more strings.");
     }
-    const tokenIds = candidates.map((candidate) => this.#candidateIds(candidate));
-    const pairOptions = { signal, text: { maxLength, truncation } };
+    throwIfAborted(signal);
+    const given: string[] = candidates.slice();
+    const tokenIds = await inTurns(this.#candidateSteps(given), signal);
+    const pairOptions = { signal, encode: this.#encode({ maxLength, truncation }) };
     const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedSequence[]> = {
       key: undefined,
       limit: 1,
@@ -339,12 +355,13 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       ],
       hold: holdPicture,
     };
-    const ranked = await this.#forEach({ images: image, texts: question }, pairOptions, (pairs, run) =>
+    const ranked = (await this.#forEach({ images: image, texts: question }, pairOptions, (pairs, run) =>
       this.#queueOf(replicas).run(pairs, job, run),
+    )) as RankedSequence[];
+    return inTurns(
+      mapSteps(ranked, (sequence): RankedAnswer => ({ answer: given[sequence.index] as string, ...sequence })),
+      signal,
     );
-    return (ranked as RankedSequence[]).map((sequence) => {
-      return { answer: candidates[sequence.index] as string, ...sequence };
-    });
   }
 
   /**
@@ -372,7 +389,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const { settled, truncation = false, signal } = options;
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "match");
     const { questionLength: maxLength } = replicas.one.shapes;
-    const pairOptions = { settled, signal, text: { maxLength, truncation } };
+    const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
     const job: Job<NeuronBlipForImageTextRetrieval, PreparedPair, Tensor<"float32">> = {
       ...this.#batch,
       key: "match",
@@ -409,7 +426,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       work: (model, share, batchSignal) => model.getImageFeatures(embedsOf(share).imageEmbeds, batchSignal),
       hold: holdPicture,
     };
-    const textJob: Job<NeuronBlipForImageTextRetrieval, TextInputs, Tensor<"float32">> = {
+    const textJob: Job<NeuronBlipForImageTextRetrieval, EncodedText, Tensor<"float32">> = {
       ...this.#batch,
       key: "text features",
       work: (model, share, batchSignal) => model.getTextFeatures(this.#stack(share), batchSignal),
@@ -417,18 +434,32 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     return this.#begin(async (onBegin) => {
       throwIfAborted(signal);
       if (texts.length === 0) return images.map(() => []);
-      const inputs = textRowsOf(this.processor.processText(texts, { maxLength, truncation }));
+      const given = texts.slice();
+      const list = { count: given.length, text: (place: number) => given[place] as string };
+      const encoded = await inTurns(
+        encodeSteps(list, this.#encode({ maxLength, truncation }), (_, error) => {
+          throw error;
+        }),
+        signal,
+      );
       const run = { signal, onBegin };
       const pairs: PairLists = { images, texts: undefined };
-      const imageFeatures = await runPairs(
-        pairs,
-        this.processor,
-        this.#pictures,
-        { ...run, text: undefined },
-        (portion) => queue.run(portion, imageJob, run),
+      const imageFeatures = await runPairs(pairs, this.#pictures, { ...run, encode: undefined }, (portion) =>
+        queue.run(portion, imageJob, run),
       );
-      const textFeatures = await queue.runAll(inputs, textJob, run);
-      return imageFeatures.map((image) => textFeatures.map((text) => dot(fulfilled(image).data, text.data)));
+      const textFeatures: Float32Array[] = [];
+      while (textFeatures.length < given.length) {
+        const count = Math.min(PAIRS_AT_ONCE, given.length - textFeatures.length);
+        const portion = Array.from({ length: count }, (_, i) => encoded?.(textFeatures.length + i) as EncodedText);
+        for (const { data } of await queue.runAll(portion, textJob, run)) textFeatures.push(data);
+      }
+      return inTurns(
+        cosineSteps(
+          imageFeatures.map((image) => fulfilled(image).data),
+          textFeatures,
+        ),
+        signal,
+      );
     });
   }
 
@@ -469,7 +500,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const one = !Array.isArray(lists.images) && !Array.isArray(lists.texts);
     const settled = options.settled && !one;
     const outcomes = await this.#begin((onBegin) =>
-      runPairs(lists, this.processor, this.#pictures, { ...options, settled, onBegin }, (pairs) =>
+      runPairs(lists, this.#pictures, { ...options, settled, onBegin }, (pairs) =>
         run(pairs, { signal: options.signal, settled, onBegin }),
       ),
     );
@@ -488,7 +519,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     pairs: readonly PreparedPair[],
   ): Omit<Job<AnyModel, PreparedPair, GeneratedSequence[]>, "work"> {
     // With "ones" the decoder sees the padding that the questions of one call have.
-    const padded = options.questionMask === "ones" ? pairs[0]?.text?.inputIds.size : 0;
+    const padded = options.questionMask === "ones" ? pairs[0]?.text?.width : 0;
     return {
       ...this.#batch,
       key: key && `${padded} ${key}`,
@@ -499,11 +530,13 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
   }
 
   #withTexts(pairs: readonly PreparedPair[]): TextInputs & ReturnType<typeof embedsOf> {
-    return { ...embedsOf(pairs), ...this.#stack(pairs.map(({ text }) => text as TextInputs)) };
+    return { ...embedsOf(pairs), ...this.#stack(pairs.map(({ text }) => text as EncodedText)) };
   }
 
-  #stack(texts: readonly TextInputs[]): TextInputs {
-    return stackTexts(texts, this.processor.tokenizer.padTokenId);
+  /** Texts as one batch, padded to the longest of their calls. */
+  #stack(texts: readonly EncodedText[]): TextInputs {
+    const rows = texts.map(({ ids }) => ids);
+    return stackTexts(rows, Math.max(...texts.map(({ width }) => width)), this.processor.tokenizer.padTokenId);
   }
 
   #queueOf<Model extends AnyModel>(_replicas: Replicas<Model>): BatchQueue<Model> {
@@ -521,11 +554,42 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     return this.#replicas as unknown as Replicas<ModelOf[A]>;
   }
 
-  /** A candidate's tokens, from the decoder's start token to [SEP]. */
-  #candidateIds(candidate: string): number[] {
-    const { bosTokenId } = this.#replicas.one.config;
-    const { inputIds } = this.processor.processText(candidate);
-    return [bosTokenId, ...[...inputIds.data].slice(1).map(Number)];
+  #encode(options: ProcessTextOptions): Encode {
+    return (text) => this.processor.encodeSteps(text, options);
+  }
+
+  /** Each candidate's tokens, from the decoder's start token to [SEP]. */
+  *#candidateSteps(candidates: readonly string[]): Generator<void, number[][]> {
+    const { config, shapes } = this.#replicasOf("BlipForQuestionAnswering", "rank").one;
+    const { answerLength } = shapes;
+    const tokenIds: number[][] = [];
+    for (const candidate of candidates) {
+      yield;
+      const ids = yield* encodeWithin(this.processor, candidate, { maxLength: answerLength + 1 }, (shown) => {
+        return new NeuronBlipError(
+          "INPUT_TOO_LONG",
+          `The candidate ${shown} has more than ${answerLength} tokens, and the model was compiled for answers of so many. ` +
+            "Shorten it, or compile again with a larger --answer-length.",
+        );
+      });
+      ids[0] = config.bosTokenId;
+      tokenIds.push(ids);
+    }
+    return tokenIds;
+  }
+}
+
+/** Encodes a text. @param tooLong makes the error of one that is too long, as its user knows the limit. */
+function* encodeWithin(
+  processor: BlipProcessor,
+  text: string,
+  options: ProcessTextOptions,
+  tooLong: (shown: string) => NeuronBlipError,
+): Generator<void, number[]> {
+  try {
+    return yield* processor.encodeSteps(text, options);
+  } catch (error) {
+    throw error instanceof NeuronBlipError && error.code === "INPUT_TOO_LONG" ? tooLong(inLine(text)) : error;
   }
 }
 
@@ -562,6 +626,19 @@ async function mapped<T, U>(
   map: (value: T) => U,
 ): Promise<PromiseSettledResult<U>[]> {
   return Promise.allSettled((await outcomes).map(async (outcome) => map(fulfilled(outcome))));
+}
+
+function* cosineSteps(images: readonly Float32Array[], texts: readonly Float32Array[]): Generator<void, number[][]> {
+  const cosines: number[][] = [];
+  for (const image of images) {
+    const row: number[] = [];
+    for (const text of texts) {
+      row.push(dot(image, text));
+      yield;
+    }
+    cosines.push(row);
+  }
+  return cosines;
 }
 
 function dot(one: Float32Array, other: Float32Array): number {

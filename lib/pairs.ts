@@ -3,22 +3,28 @@ import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { LookedAt } from "./looked-at.js";
 import type { LookOptions, Pictures } from "./pictures.js";
-import type { BlipProcessor, ProcessTextOptions, TextInputs } from "./processing/blip-processor.js";
-import { rowsOf, slicesOf } from "./runtime/batch.js";
 import type { Shared } from "./runtime/shared.js";
-import { Tensor } from "./tensor.js";
+import type { Tensor } from "./tensor.js";
+import { inTurns, isTurnOver, nextTurn } from "./turns.js";
 
 /** What is kept in memory at a time: each prepared picture, and each looked at, takes up to 2 MB. */
 const PICTURES_AT_ONCE = 32;
 
 /** Each pair that is generated for has its encoded question, and at every step a vocabulary of logits for each of its beams. */
-const PAIRS_AT_ONCE = 256;
+export const PAIRS_AT_ONCE = 256;
 
 /** A picture, or several; a text, or several; where both are several, the first belongs to the first. */
 export interface PairLists {
   images: Picture | readonly Picture[];
   /** undefined: no text. */
   texts: string | readonly string[] | undefined;
+}
+
+/** A text's token ids, [CLS] and [SEP] included. */
+export interface EncodedText {
+  readonly ids: readonly number[];
+  /** To how many tokens all texts of the call are padded. */
+  readonly width: number;
 }
 
 /** One picture with its text, ready for a replica. */
@@ -28,78 +34,79 @@ export interface PreparedPair {
   picture: Shared<LookedAt>;
   /** While it runs: the picture's keys and values, where they are there. */
   keysValues?: Shared<Tensor> | undefined;
-  /** int64 [1, length] each, all rows of a call padded to one length. */
-  text: TextInputs | undefined;
+  text: EncodedText | undefined;
 }
+
+/** Encodes a text, in steps of less than a millisecond. @throws NeuronBlipError where it cannot be. */
+export type Encode = (text: string) => Generator<void, number[]>;
 
 export interface PairOptions extends LookOptions {
   /** Whether a bad pair fails alone. */
   settled?: boolean | undefined;
-  /** How to encode the texts; undefined where there are none. */
-  text: ProcessTextOptions | undefined;
-}
-
-interface Pair {
-  place: number;
-  image: Picture;
-  text: string | undefined;
+  /** Gives a text's token ids, in steps; undefined where there are no texts. */
+  encode: Encode | undefined;
 }
 
 /**
- * Runs every pair.
+ * Runs every pair, in portions, so that a list of any length neither holds the event loop nor is prepared whole.
  * @param run the model, on several pairs; with `settled` each has its own result or error, otherwise the first error is thrown.
  * @returns each pair's result or error, in order.
  * @throws NeuronBlipError `ABORTED`, `DISPOSED`; and, unless `settled`, the first pair's error.
  */
 export async function runPairs<T>(
   lists: PairLists,
-  processor: BlipProcessor,
   pictures: Pictures,
   options: PairOptions,
   run: (pairs: readonly PreparedPair[]) => Promise<readonly PromiseSettledResult<T>[]>,
 ): Promise<PromiseSettledResult<T>[]> {
-  throwIfAborted(options.signal);
+  const { signal } = options;
+  throwIfAborted(signal);
   const pairs = pairUp(lists);
   const failed = (error: unknown): PromiseRejectedResult => {
     const isEnd = error instanceof NeuronBlipError && error.code === "ABORTED";
     if (isEnd || !options.settled) throw error;
     return { status: "rejected", reason: error };
   };
+  const results = new Array<PromiseSettledResult<T> | undefined>(pairs.count);
   // Texts first: they fail at no cost.
-  const results = new Map<Pair, PromiseSettledResult<T>>();
-  const texts = prepareTexts(pairs, processor, options.text, (pair, error) => results.set(pair, failed(error)));
-  const readable = pairs.filter((pair) => !results.has(pair));
-  for (const portion of portionsOf(readable)) {
-    const questions = countOf(portion.map(({ image }) => image));
-    const images = [...questions.keys()];
+  const texts = await inTurns(
+    encodeSteps(pairs, options.encode, (place, error) => {
+      results[place] = failed(error);
+    }),
+    signal,
+  );
+  for (let from = 0; from < pairs.count; ) {
+    const { counts, end } = await inTurns(
+      portionSteps(pairs, from, (place) => results[place] === undefined),
+      signal,
+    );
+    const images = [...counts.keys()];
     const outcomes = await pictures.lookAt(images, options);
     const found = new Map(images.map((image, i) => [image, outcomes[i] as PromiseSettledResult<Shared<LookedAt>>]));
     try {
-      const ready: PreparedPair[] = [];
-      const readyPairs: Pair[] = [];
-      for (const pair of portion) {
-        const outcome = found.get(pair.image) as PromiseSettledResult<Shared<LookedAt>>;
-        if (outcome.status === "rejected") {
-          results.set(pair, failed(outcome.reason));
-          continue;
-        }
-        ready.push({ place: pair.place, picture: outcome.value, text: texts.get(pair) });
-        readyPairs.push(pair);
-      }
       for (const [image, outcome] of found) {
-        if (outcome.status === "rejected" || options.text === undefined) continue;
-        await pictures.prepareFor(questions.get(image) as number, outcome.value, options.signal);
+        if (outcome.status === "rejected") failed(outcome.reason);
+        else if (texts) await pictures.prepareFor(counts.get(image) as number, outcome.value, signal);
       }
-      for (const [i, some] of slicesOf(ready, PAIRS_AT_ONCE).entries()) {
-        for (const [j, outcome] of (await run(some)).entries()) {
-          results.set(readyPairs[i * PAIRS_AT_ONCE + j] as Pair, outcome);
+      let ready: PreparedPair[] = [];
+      for (let place = from; place < end; place++) {
+        if (isTurnOver()) await nextTurn(signal);
+        if (results[place] === undefined) {
+          const outcome = found.get(pairs.image(place)) as PromiseSettledResult<Shared<LookedAt>>;
+          if (outcome.status === "rejected") results[place] = failed(outcome.reason);
+          else ready.push({ place, picture: outcome.value, text: texts?.(place) });
         }
+        if (ready.length < PAIRS_AT_ONCE && place + 1 < end) continue;
+        const outcomes = await run(ready);
+        for (const [i, outcome] of outcomes.entries()) results[(ready[i] as PreparedPair).place] = outcome;
+        ready = [];
       }
     } finally {
       for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.release();
     }
+    from = end;
   }
-  return pairs.map((pair) => results.get(pair) as PromiseSettledResult<T>);
+  return results as PromiseSettledResult<T>[];
 }
 
 /** @throws the reason of a rejected result. */
@@ -108,88 +115,77 @@ export function fulfilled<T>(outcome: PromiseSettledResult<T> | undefined): T {
   throw outcome?.reason;
 }
 
-/** Several texts as one batch, padded on the right to the longest. */
-export function stackTexts(rows: readonly TextInputs[], padTokenId: number): TextInputs {
-  const [first] = rows as [TextInputs];
-  if (rows.length === 1) return first;
-  const length = Math.max(...rows.map(({ inputIds }) => inputIds.size));
-  const inputIds = Tensor.zeros("int64", [rows.length, length]);
-  const attentionMask = Tensor.zeros("int64", [rows.length, length]);
-  inputIds.data.fill(BigInt(padTokenId));
-  for (const [i, row] of rows.entries()) {
-    inputIds.data.set(row.inputIds.data, i * length);
-    attentionMask.data.set(row.attentionMask.data, i * length);
+/**
+ * Encodes texts in steps of less than a millisecond.
+ * @param fail told of those that cannot be.
+ * @returns what gives each text by its place, all padded together; undefined where there are none.
+ */
+export function* encodeSteps(
+  texts: { readonly count: number; text(place: number): string },
+  encode: Encode | undefined,
+  fail: (place: number, error: unknown) => void,
+): Generator<void, ((place: number) => EncodedText) | undefined> {
+  if (encode === undefined) return undefined;
+  const encoded: (readonly number[])[] = [];
+  let width = 0;
+  for (let place = 0; place < texts.count; place++) {
+    yield;
+    let ids: readonly number[] = [];
+    try {
+      // One that is no string at all, it refuses.
+      ids = yield* encode(texts.text(place));
+    } catch (error) {
+      fail(place, error);
+    }
+    encoded.push(ids);
+    width = Math.max(width, ids.length);
   }
-  return { inputIds, attentionMask };
+  return (place) => ({ ids: encoded[place] as readonly number[], width });
 }
 
-/** The texts of a batch, each by itself. */
-export function textRowsOf({ inputIds, attentionMask }: TextInputs): TextInputs[] {
-  const masks = rowsOf(attentionMask);
-  return rowsOf(inputIds).map((row, i) => ({ inputIds: row, attentionMask: masks[i] as Tensor<"int64"> }));
+/** A call's lists, as they were when it came. */
+interface Pairs {
+  readonly count: number;
+  image(place: number): Picture;
+  text(place: number): string;
 }
 
-function pairUp({ images, texts }: PairLists): Pair[] {
-  const count = Array.isArray(images) ? images.length : Array.isArray(texts) ? texts.length : 1;
+function pairUp({ images, texts }: PairLists): Pairs {
   if (Array.isArray(images) && Array.isArray(texts) && images.length !== texts.length) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `${images.length} pictures were given with ${texts.length} texts. Give as many, or one of either.`,
     );
   }
-  return Array.from({ length: count }, (_, i) => ({
-    place: i,
-    image: Array.isArray(images) ? images[i] : images,
-    text: Array.isArray(texts) ? texts[i] : texts,
-  }));
+  const count = Array.isArray(images) ? images.length : Array.isArray(texts) ? texts.length : 1;
+  return { count, image: itemsOf<Picture>(images), text: itemsOf<string>(texts as string | readonly string[]) };
 }
 
-/** Encodes the texts, padded together; those that cannot be go to `fail`. */
-function prepareTexts(
-  pairs: readonly Pair[],
-  processor: BlipProcessor,
-  options: ProcessTextOptions | undefined,
-  fail: (pair: Pair, error: unknown) => void,
-): Map<Pair, TextInputs> {
-  if (options === undefined) return new Map();
-  const good = pairs.filter((pair) => {
-    try {
-      // One that is no string at all, processText refuses.
-      processor.processText(pair.text as string, options);
-      return true;
-    } catch (error) {
-      fail(pair, error);
-      return false;
-    }
-  });
-  if (good.length === 0) return new Map();
-  const rows = textRowsOf(
-    processor.processText(
-      good.map(({ text }) => text as string),
-      options,
-    ),
-  );
-  return new Map(good.map((pair, i) => [pair, rows[i] as TextInputs]));
+/** An item by its place in a list, or the one that stands for all. */
+function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
+  if (!Array.isArray(given)) return () => given as T;
+  const items: T[] = given.slice();
+  return (place) => items[place] as T;
 }
 
-/** Splits pairs so that each portion has few different pictures, and one picture's neighbouring texts stay together. */
-function portionsOf(pairs: readonly Pair[]): Pair[][] {
-  const portions: Pair[][] = [];
-  let seen = new Set<Picture>();
-  for (const pair of pairs) {
-    if (portions.length === 0 || (!seen.has(pair.image) && seen.size === PICTURES_AT_ONCE)) {
-      portions.push([]);
-      seen = new Set();
-    }
-    seen.add(pair.image);
-    (portions.at(-1) as Pair[]).push(pair);
+/** Which pairs run next: so many that they have few different pictures. */
+interface Portion {
+  /** How many pairs each picture has, in the order of the first. */
+  readonly counts: ReadonlyMap<Picture, number>;
+  /** The place after the last. */
+  readonly end: number;
+}
+
+/** @param isWanted false for pairs that have failed. */
+function* portionSteps(pairs: Pairs, from: number, isWanted: (place: number) => boolean): Generator<void, Portion> {
+  const counts = new Map<Picture, number>();
+  for (let place = from; place < pairs.count; place++) {
+    yield;
+    if (!isWanted(place)) continue;
+    const image = pairs.image(place);
+    const count = counts.get(image) ?? 0;
+    if (count === 0 && counts.size === PICTURES_AT_ONCE) return { counts, end: place };
+    counts.set(image, count + 1);
   }
-  return portions;
-}
-
-/** How often each item is there, in order of the first. */
-function countOf<T>(items: readonly T[]): Map<T, number> {
-  const counts = new Map<T, number>();
-  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1);
-  return counts;
+  return { counts, end: pairs.count };
 }

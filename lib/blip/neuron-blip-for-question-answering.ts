@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import { inLine, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
@@ -9,6 +9,7 @@ import { isPlainGreedy } from "../generation/token-search.js";
 import { batchesOf, rowsOf, stackRows } from "../runtime/batch.js";
 import { checkInput } from "../runtime/check.js";
 import type { Tensor } from "../tensor.js";
+import { inTurns } from "../turns.js";
 import { encodeQuestions, type QuestionRow } from "./cached-questions.js";
 import { type CompiledShapes, findShapes } from "./compiled-shapes.js";
 import type { CpuParts } from "./cpu-parts.js";
@@ -169,7 +170,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     return this.whileAlive(async () => {
       const { questionMask, signal, ...ranking } = options;
       throwIfAborted(signal);
-      this.#checkCandidates(candidates);
+      await inTurns(this.#checkCandidates(candidates), signal);
       checkRanking(ranking);
       const [question, second] = await this.#encodeQuestions(inputs, { questionMask, signal });
       if (question === undefined || second !== undefined) {
@@ -215,10 +216,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     { questionMask = "real", signal }: { questionMask?: "real" | "ones" | undefined; signal?: AbortSignal | undefined },
   ): Promise<EncoderRow[]> {
     if (questionMask !== "real" && questionMask !== "ones") {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        `questionMask must be "real" or "ones", not ${JSON.stringify(questionMask)}.`,
-      );
+      throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${inLine(questionMask)}.`);
     }
     const { questionLength, padsQuestions, batchSizes } = this.shapes;
     const { padTokenId } = this.config;
@@ -259,27 +257,33 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     return encoded;
   }
 
-  #checkCandidates(candidates: readonly (readonly number[])[]): void {
+  *#checkCandidates(candidates: readonly (readonly number[])[]): Generator<void, void> {
     const { answerLength } = this.shapes;
-    const isCandidate = (ids: unknown) =>
+    const isCandidate = (ids: unknown): ids is readonly number[] =>
       Array.isArray(ids) &&
       ids.length >= 2 &&
       ids.every((id) => Number.isSafeInteger(id) && id >= 0 && id < this.config.vocabSize);
-    if (!Array.isArray(candidates) || candidates.length === 0 || !candidates.every(isCandidate)) {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        "Candidates are lists of token ids, each of two or more: the decoder's start token, then the answer.",
-      );
-    }
-    const longest = Math.max(...candidates.map(({ length }) => length));
-    if (longest > answerLength + 1) {
+    const list: readonly unknown[] = Array.isArray(candidates) ? candidates : [];
+    for (const [i, ids] of list.entries()) {
+      yield;
+      if (!isCandidate(ids)) throw noCandidates(`Candidate ${i} is not: ${inLine(ids)}.`);
+      if (ids.length <= answerLength + 1) continue;
       throw new NeuronBlipError(
         "INPUT_TOO_LONG",
-        `A candidate has ${longest - 1} tokens, and the model was compiled for answers of ${answerLength}. Shorten it, or ` +
-          `compile again with --answer-length ${longest - 1} or more.`,
+        `A candidate has ${ids.length - 1} tokens, and the model was compiled for answers of ${answerLength}. Shorten it, or ` +
+          `compile again with --answer-length ${ids.length - 1} or more.`,
       );
     }
+    if (list.length === 0) throw noCandidates("Give one or more.");
   }
+}
+
+function noCandidates(what: string): NeuronBlipError {
+  return new NeuronBlipError(
+    "INVALID_INPUT",
+    "Candidates are lists of token ids of the vocabulary, each of two or more: the decoder's start token, then the answer. " +
+      what,
+  );
 }
 
 function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
@@ -287,14 +291,17 @@ function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
   if (name !== undefined) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `There is no option "${name}" of rank. The options are k and labelSmoothing.`,
+      `There is no option ${inLine(name)} of rank. The options are k and labelSmoothing.`,
     );
   }
   if (k !== undefined && !(Number.isSafeInteger(k) && k >= 1)) {
-    throw new NeuronBlipError("INVALID_INPUT", `k must be a whole number >= 1, not ${k}.`);
+    throw new NeuronBlipError("INVALID_INPUT", `k must be a whole number >= 1, not ${inLine(k)}.`);
   }
   const isShare = typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1;
   if (labelSmoothing !== undefined && !isShare) {
-    throw new NeuronBlipError("INVALID_INPUT", `labelSmoothing must be a number from 0 to 1, not ${labelSmoothing}.`);
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `labelSmoothing must be a number from 0 to 1, not ${inLine(labelSmoothing)}.`,
+    );
   }
 }

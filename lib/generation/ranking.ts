@@ -1,4 +1,6 @@
 /** Ranking given answers by likelihood: `rank_answer` of salesforce/BLIP (`models/blip_vqa.py`), on token sequences. */
+
+import { inTurns, mapSteps, sortSteps } from "../turns.js";
 import { logSumExp } from "./distribution.js";
 import type { NextTokenLogits } from "./search.js";
 
@@ -43,11 +45,18 @@ export async function rankSequences(
   { k = 128, labelSmoothing = 0.1 }: RankingConfig,
 ): Promise<RankedSequence[]> {
   const sum = logSumExp(firstLogits);
-  const all = candidates.map((tokenIds, index) => {
-    const firstTokenProbability = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
-    return { index, firstTokenProbability, probability: 0, logLikelihood: Number.NEGATIVE_INFINITY };
-  });
-  all.sort((one, other) => other.firstTokenProbability - one.firstTokenProbability || one.index - other.index);
+  let index = 0;
+  const unsorted = await inTurns(
+    mapSteps(candidates, (tokenIds) => {
+      const firstTokenProbability = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
+      return { index: index++, firstTokenProbability, probability: 0, logLikelihood: Number.NEGATIVE_INFINITY };
+    }),
+  );
+  const byFirstToken = sortSteps(
+    unsorted,
+    (one, other) => other.firstTokenProbability - one.firstTokenProbability || one.index - other.index,
+  );
+  const all = await inTurns(byFirstToken);
   const scored = all.slice(0, k);
 
   const sequences = scored.map(({ index }) => candidates[index] as readonly number[]);
@@ -57,27 +66,22 @@ export async function rankSequences(
     const candidate = scored[sequence] as RankedSequence;
     candidate.logLikelihood -= crossEntropy(logits, target, labelSmoothing);
   });
-  const best = Math.max(...scored.map(({ logLikelihood }) => logLikelihood));
+  const best = scored.reduce((most, { logLikelihood }) => Math.max(most, logLikelihood), Number.NEGATIVE_INFINITY);
   const total = scored.reduce((sum, { logLikelihood }) => sum + Math.exp(logLikelihood - best), 0);
   for (const candidate of scored) candidate.probability = Math.exp(candidate.logLikelihood - best) / total;
-  scored.sort((one, other) => other.logLikelihood - one.logLikelihood || one.index - other.index);
-  return [...scored, ...all.slice(k)];
+  const byLikelihood = sortSteps(
+    scored,
+    (one, other) => other.logLikelihood - one.logLikelihood || one.index - other.index,
+  );
+  return [...(await inTurns(byLikelihood)), ...all.slice(k)];
 }
 
 /** The logits of sequences by a decoder that gives one position at a time; a beginning that several share is run once. */
 export function stepwise(nextTokenLogits: NextTokenLogits, atOnce: number): LogitsOfSequences {
   return async (sequences, use) => {
-    const beginnings = new Map<string, { tokenIds: readonly number[]; sequences: number[] }>();
-    for (const [i, tokenIds] of sequences.entries()) {
-      for (let length = 1; length < tokenIds.length; length++) {
-        const beginning = tokenIds.slice(0, length);
-        const known = beginnings.get(beginning.join());
-        if (known) known.sequences.push(i);
-        else beginnings.set(beginning.join(), { tokenIds: beginning, sequences: [i] });
-      }
-    }
     // Of one length together: a call of the decoder has one position. In portions, since each result is a vocabulary long.
-    const wanted = [...beginnings.values()].sort((one, other) => one.tokenIds.length - other.tokenIds.length);
+    const beginnings = await inTurns(beginningSteps(sequences));
+    const wanted = await inTurns(sortSteps(beginnings, (one, other) => one.tokenIds.length - other.tokenIds.length));
     for (let at = 0; at < wanted.length; at += atOnce) {
       const portion = wanted.slice(at, at + atOnce);
       const logits = await nextTokenLogits(portion.map(({ tokenIds }) => ({ row: 0, tokenIds })));
@@ -86,6 +90,28 @@ export function stepwise(nextTokenLogits: NextTokenLogits, atOnce: number): Logi
       }
     }
   };
+}
+
+/** A beginning that some sequences share. */
+interface Beginning {
+  readonly tokenIds: readonly number[];
+  /** The sequences, by their places. */
+  readonly sequences: number[];
+}
+
+/** The different beginnings of sequences. */
+function* beginningSteps(sequences: readonly (readonly number[])[]): Generator<void, Beginning[]> {
+  const beginnings = new Map<string, Beginning>();
+  for (const [i, tokenIds] of sequences.entries()) {
+    for (let length = 1; length < tokenIds.length; length++) {
+      const beginning = tokenIds.slice(0, length);
+      const known = beginnings.get(beginning.join());
+      if (known) known.sequences.push(i);
+      else beginnings.set(beginning.join(), { tokenIds: beginning, sequences: [i] });
+    }
+    yield;
+  }
+  return [...beginnings.values()];
 }
 
 /** PyTorch's cross-entropy of one token, with label smoothing. */

@@ -18,6 +18,9 @@ const words = new RegExp(
   `[${characterClass(PUNCTUATION)}]|[^${characterClass(PUNCTUATION)}${characterClass(SPACES)}]+`,
   "gu",
 );
+const wordCharacter = `[^${characterClass(PUNCTUATION)}${characterClass(SPACES)}]`;
+const firstOfWord = new RegExp(`^${wordCharacter}`, "u");
+const lastOfWord = new RegExp(`${wordCharacter}$`, "u");
 
 /** What tokenizer.json says of a BertNormalizer. */
 export interface BertNormalizerConfig {
@@ -36,7 +39,10 @@ export function normalizeForBert(text: string, config: BertNormalizerConfig): st
   let result = text;
   if (config.clean_text) result = result.replace(removed, "").replace(spaces, " ");
   if (config.handle_chinese_chars) result = result.replace(chinese, " $& ");
-  if (config.strip_accents ?? config.lowercase) result = result.normalize("NFD").replace(accents, "");
+  // Before decomposing, too, which takes long to bring many marks in order.
+  if (config.strip_accents ?? config.lowercase) {
+    result = result.replace(accents, "").normalize("NFD").replace(accents, "");
+  }
   // Character by character: no rule that looks at neighbours applies.
   if (config.lowercase) result = Array.from(result, (character) => character.toLowerCase()).join("");
   return result;
@@ -45,4 +51,14 @@ export function normalizeForBert(text: string, config: BertNormalizerConfig): st
 /** Splits a text at spaces and punctuation as the Rust library's BertPreTokenizer does. */
 export function splitForBert(text: string): string[] {
   return text.match(words) ?? [];
+}
+
+/** Whether a text ends in the midst of a word, or at a word's end that is not to be seen yet. */
+export function endsInWord(text: string): boolean {
+  return lastOfWord.test(text.slice(-2));
+}
+
+/** Whether a text begins with a word or in the midst of one, not with a space or punctuation. */
+export function beginsWithWord(text: string): boolean {
+  return firstOfWord.test(text.slice(0, 2));
 }

@@ -1,9 +1,13 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { inLine, messageOf, NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
-import { type BertNormalizerConfig, normalizeForBert, splitForBert } from "./bert-normalizer.js";
+import { atOnce } from "../turns.js";
+import { AddedTokens } from "./added-tokens.js";
+import { normalizeForBert, splitForBert } from "./bert-normalizer.js";
+import { TextReader } from "./text-reader.js";
+import { checkTokenizerConfig, checkTokenizerJson, readVocabulary } from "./tokenizer-json.js";
+import { WordPiece } from "./word-piece.js";
 
 export interface EncodeOptions {
   /** The most tokens, [CLS] and [SEP] included. Default: no limit. */
@@ -37,17 +41,20 @@ interface LibraryTokenizer {
   id_to_token(id: number): string | undefined;
 }
 
-/** Longer words are unknown to BERT's vocabulary ("max_input_chars_per_word"). */
-const MAX_WORD_CHARACTERS = 100;
+/** Texts of up to so many characters are read to their end in any case. */
+const SHORT = 2048;
 
-const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
+/** How far a text is filled up at most: far more than any BERT reads. */
+const LONGEST_PADDING = 65_536;
 
 /**
- * BERT's WordPiece tokenizer, equal to transformers' `BertTokenizerFast`. @huggingface/tokenizers does the vocabulary and the
- * special tokens; normalisation, truncation and padding are ours.
+ * BERT's WordPiece tokenizer, equal to transformers' `BertTokenizerFast`. Encoding is ours, so that a long text can be left as
+ * soon as enough of it is known; @huggingface/tokenizers decodes.
  */
 export class BertTokenizer {
   readonly #tokenizer: LibraryTokenizer;
+  /** undefined where some tokens are looked for in the normalised text: the library reads whole texts then. */
+  readonly #reader: TextReader | undefined;
   readonly #cleanUp: boolean;
   readonly clsTokenId: number;
   readonly sepTokenId: number;
@@ -59,22 +66,26 @@ export class BertTokenizer {
    * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a tokenizer that is not BERT's, `ARTIFACT_CORRUPT`
    */
   constructor(tokenizerJson: object, config: object = {}) {
-    checkKind(tokenizerJson as JsonObject);
+    const names = checkTokenizerConfig(config);
+    const json = checkTokenizerJson(tokenizerJson, names);
+    const { added_tokens: addedTokens, normalizer, model } = json;
     try {
-      this.#tokenizer = new Tokenizer(tokenizerJson, config);
+      // Which further tokens are special, added_tokens says, too.
+      this.#tokenizer = new Tokenizer(json, { additional_special_tokens: specialTokens(names) });
     } catch (error) {
       throw new NeuronBlipError("ARTIFACT_CORRUPT", `The tokenizer cannot be used: ${messageOf(error)}.`, {
         cause: error,
       });
     }
-    const { normalizer } = tokenizerJson as { normalizer: BertNormalizerConfig };
     this.#tokenizer.normalizer = (text) => normalizeForBert(text, normalizer);
     this.#tokenizer.pre_tokenizer = splitForBert;
-    const { clean_up_tokenization_spaces: cleanUp, ...names } = config as JsonObject;
-    this.#cleanUp = cleanUp === true;
+    this.#cleanUp = names.clean_up_tokenization_spaces === true;
     this.clsTokenId = this.#specialId(names.cls_token, "[CLS]");
     this.sepTokenId = this.#specialId(names.sep_token, "[SEP]");
     this.padTokenId = this.#specialId(names.pad_token, "[PAD]");
+    const words = new WordPiece(model, this.#specialId(model.unk_token, "[UNK]"));
+    const readsParts = !addedTokens.some(({ normalized }) => normalized);
+    this.#reader = readsParts ? new TextReader(new AddedTokens(addedTokens), normalizer, words) : undefined;
   }
 
   /**
@@ -83,8 +94,7 @@ export class BertTokenizer {
    */
   static async fromPretrained(directory: string): Promise<BertTokenizer> {
     const config = (await readJsonIfThere(join(directory, "tokenizer_config.json"))) ?? {};
-    const tokenizer =
-      (await readJsonIfThere(join(directory, "tokenizer.json"))) ?? (await readVocabulary(directory, config));
+    const tokenizer = (await readJsonIfThere(join(directory, "tokenizer.json"))) ?? (await readVocabulary(directory));
     if (tokenizer === undefined) {
       throw new NeuronBlipError(
         "ARTIFACT_NOT_FOUND",
@@ -96,35 +106,46 @@ export class BertTokenizer {
   }
 
   /**
-   * Encodes a text as `[CLS] text [SEP]`. Without `truncation`, a text of more than 100 characters for each token of
-   * `maxLength` is refused unread, so that it does not hold the event loop.
+   * Encodes a text as `[CLS] text [SEP]`. It holds the event loop while it reads: with `maxLength` only until that many tokens
+   * are certain, which is long only for megabytes that give no token, such as spaces. NeuronBlip's methods do not hold it.
    * @throws NeuronBlipError `INPUT_TOO_LONG` for more than `maxLength` tokens without `truncation`, `INVALID_INPUT`
    */
   encode(text: string, options: EncodeOptions = {}): EncodedText {
-    const { maxLength = Number.POSITIVE_INFINITY, truncation = false, padding = false } = options;
-    if (typeof text !== "string") {
-      throw new NeuronBlipError("INVALID_INPUT", `A text must be a string, not a value of type ${typeof text}.`);
-    }
-    const validLength =
-      maxLength === Number.POSITIVE_INFINITY ? !padding : Number.isInteger(maxLength) && maxLength >= 2;
-    if (!validLength) {
-      throw new NeuronBlipError("INVALID_INPUT", `maxLength must be a whole number of at least 2, not ${maxLength}.`);
-    }
-    if (!truncation && text.length > maxLength * MAX_WORD_CHARACTERS) {
-      throw tooLong(text, `${text.length} characters`, `${maxLength} tokens of ${MAX_WORD_CHARACTERS} characters`);
-    }
-    const { ids: body } = this.#tokenizer.encode(text, { add_special_tokens: false });
-    const length = body.length + 2;
-    if (length > maxLength && !truncation) {
-      throw tooLong(text, `${length} tokens, [CLS] and [SEP] included`, `${maxLength}`);
-    }
-    const ids = [this.clsTokenId, ...body.slice(0, maxLength - 2), this.sepTokenId];
+    const { maxLength = Number.POSITIVE_INFINITY, padding = false } = options;
+    if (padding) checkPadding(maxLength);
+    const ids = atOnce(this.encodeSteps(text, options));
     const attentionMask = ids.map(() => 1);
     while (padding && ids.length < maxLength) {
       ids.push(this.padTokenId);
       attentionMask.push(0);
     }
     return { ids, attentionMask };
+  }
+
+  /** @internal The ids that `encode` gives, without padding, in steps of less than a millisecond. */
+  *encodeSteps(
+    text: string,
+    { maxLength = Number.POSITIVE_INFINITY, truncation = false }: Omit<EncodeOptions, "padding"> = {},
+  ): Generator<void, number[]> {
+    if (typeof text !== "string") {
+      throw new NeuronBlipError("INVALID_INPUT", `A text must be a string, not a value of type ${typeof text}.`);
+    }
+    checkMaxLength(maxLength);
+    const ids = [this.clsTokenId];
+    for (const found of this.#read(text)) {
+      for (const id of found) ids.push(id);
+      const most = maxLength - 1; // without [SEP]
+      if (ids.length >= most && truncation) {
+        ids.length = most;
+        break;
+      }
+      // Of a short text, how much too long it is can be told.
+      if (ids.length > most && text.length > SHORT) throw tooLong(text, `more than ${maxLength}`, maxLength);
+      yield;
+    }
+    ids.push(this.sepTokenId);
+    if (ids.length > maxLength) throw tooLong(text, `${ids.length}`, maxLength);
+    return ids;
   }
 
   /**
@@ -134,10 +155,13 @@ export class BertTokenizer {
   decode(ids: Iterable<number | bigint>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens = true, cleanUpTokenizationSpaces = this.#cleanUp } = options;
     const known: number[] = [];
+    if (typeof ids?.[Symbol.iterator] !== "function") {
+      throw new NeuronBlipError("INVALID_INPUT", `Give token ids as a list of numbers, not ${inLine(ids)}.`);
+    }
     for (const id of ids) {
-      const number = Number(id);
+      const number = typeof id === "bigint" ? Number(id) : id;
       if (!Number.isInteger(number) || number < 0) {
-        throw new NeuronBlipError("INVALID_INPUT", `A token id is a whole number >= 0, not ${String(id)}.`);
+        throw new NeuronBlipError("INVALID_INPUT", `A token id is a whole number >= 0, not ${inLine(id)}.`);
       }
       if (this.#tokenizer.id_to_token(number) !== undefined) known.push(number);
     }
@@ -148,85 +172,50 @@ export class BertTokenizer {
     });
   }
 
+  #read(text: string): Iterable<readonly number[]> {
+    return this.#reader?.read(text) ?? [this.#tokenizer.encode(text, { add_special_tokens: false }).ids];
+  }
+
   /** @param configured the token's name in tokenizer_config.json: a string, an AddedToken's object, or nothing */
   #specialId(configured: unknown, name: string): number {
     const content = isObject(configured) ? configured.content : configured;
     const token = typeof content === "string" ? content : name;
     const id = this.#tokenizer.token_to_id(token);
     if (id === undefined) {
-      throw new NeuronBlipError("ARTIFACT_MISMATCH", `The tokenizer has no token "${token}": it is not BERT's.`);
+      throw new NeuronBlipError("ARTIFACT_MISMATCH", `The tokenizer has no token ${inLine(token)}: it is not BERT's.`);
     }
     return id;
   }
 }
 
-function tooLong(text: string, length: string, limit: string): NeuronBlipError {
-  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+function checkMaxLength(maxLength: number): void {
+  if (maxLength === Number.POSITIVE_INFINITY || (Number.isInteger(maxLength) && maxLength >= 2)) return;
+  throw new NeuronBlipError(
+    "INVALID_INPUT",
+    `maxLength must be a whole number of at least 2, not ${inLine(maxLength)}.`,
+  );
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for a length that no text can be padded to. */
+export function checkPadding(maxLength: number | undefined): void {
+  if (Number.isInteger(maxLength) && (maxLength as number) <= LONGEST_PADDING) return;
+  throw new NeuronBlipError(
+    "INVALID_INPUT",
+    `To pad to it, maxLength must be a whole number of at most ${LONGEST_PADDING}, since no model of this kind reads more, ` +
+      `not ${inLine(maxLength)}.`,
+  );
+}
+
+function tooLong(text: string, count: string, maxLength: number): NeuronBlipError {
   return new NeuronBlipError(
     "INPUT_TOO_LONG",
-    `The text ${JSON.stringify(shown)} has ${length}, and the limit is ${limit}. ` +
+    `The text ${inLine(text)} has ${count} tokens, [CLS] and [SEP] included, and the limit is ${maxLength}. ` +
       "Shorten it, cut it with the option truncation: true, or compile the model for longer questions.",
   );
 }
 
-function checkKind(tokenizer: JsonObject): void {
-  const kinds = [
-    ["model", "WordPiece"],
-    ["normalizer", "BertNormalizer"],
-    ["pre_tokenizer", "BertPreTokenizer"],
-  ] as const;
-  for (const [part, expected] of kinds) {
-    const value = tokenizer[part];
-    const type = isObject(value) ? value.type : undefined;
-    // The oldest files do not say the model's type.
-    if (type === expected || (part === "model" && isObject(value) && type === undefined)) continue;
-    throw new NeuronBlipError(
-      "ARTIFACT_MISMATCH",
-      `tokenizer.json is not BERT's: its ${part} is ${JSON.stringify(type ?? null)} where BLIP has "${expected}".`,
-    );
-  }
-}
-
-/** A tokenizer.json of a vocab.txt, as transformers makes one; undefined where there is no such file. */
-async function readVocabulary(directory: string, config: JsonObject): Promise<JsonObject | undefined> {
-  let text: string;
-  try {
-    text = await readFile(join(directory, "vocab.txt"), "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new NeuronBlipError(
-      "ARTIFACT_CORRUPT",
-      `"${join(directory, "vocab.txt")}" cannot be read: ${messageOf(error)}.`,
-      {
-        cause: error,
-      },
-    );
-  }
-  const tokens = text.replace(/\n$/, "").split(/\r?\n/);
-  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return {
-    added_tokens: SPECIAL_TOKENS.filter((token) => token in vocab).map((content) => ({
-      id: vocab[content],
-      content,
-      ...flags,
-    })),
-    normalizer: {
-      type: "BertNormalizer",
-      clean_text: true,
-      handle_chinese_chars: config.tokenize_chinese_chars ?? true,
-      strip_accents: config.strip_accents ?? null,
-      lowercase: config.do_lower_case ?? true,
-    },
-    pre_tokenizer: { type: "BertPreTokenizer" },
-    post_processor: null,
-    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
-    model: {
-      type: "WordPiece",
-      unk_token: "[UNK]",
-      continuing_subword_prefix: "##",
-      max_input_chars_per_word: MAX_WORD_CHARACTERS,
-      vocab,
-    },
-  };
+/** tokenizer_config.json's additional special tokens: their texts. */
+function specialTokens({ additional_special_tokens: tokens }: JsonObject): string[] {
+  const texts = Array.isArray(tokens) ? tokens.map((token) => (isObject(token) ? token.content : token)) : [];
+  return texts.filter((text): text is string => typeof text === "string");
 }

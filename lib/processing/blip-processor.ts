@@ -1,6 +1,7 @@
-import { NeuronBlipError } from "../errors.js";
+import { inLine, NeuronBlipError } from "../errors.js";
 import { Tensor } from "../tensor.js";
-import { BertTokenizer, type DecodeOptions } from "./bert-tokenizer.js";
+import { atOnce } from "../turns.js";
+import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
 import { BlipImageProcessor } from "./blip-image-processor.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import type { ImageSource, LoadImageOptions } from "./load-image.js";
@@ -66,36 +67,32 @@ export class BlipProcessor {
   }
 
   /**
-   * Encodes one question or several, padded on the right to one length.
+   * Encodes one question or several, padded on the right to one length. It holds the event loop meanwhile: see
+   * `BertTokenizer.encode`.
    * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
    */
   processText(texts: string | readonly string[], options: ProcessTextOptions = {}): TextInputs {
-    const { maxLength, truncation = false, padding = "longest" } = options;
+    const { maxLength, padding = "longest" } = options;
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list) || list.length === 0) {
       throw new NeuronBlipError("INVALID_INPUT", "Give a question as a string, or several as an array of strings.");
     }
-    const encoded = list.map((text: string) => {
-      const result = this.tokenizer.encode(text, {
-        truncation,
-        padding: padding === "max_length",
-        ...(maxLength !== undefined && { maxLength }),
-      });
-      // [CLS] and [SEP] alone
-      if (result.ids[1] === this.tokenizer.sepTokenId && (result.attentionMask[2] ?? 0) === 0)
-        throw emptyQuestion(text);
-      return result;
-    });
+    const encoded = list.map((text: string) => atOnce(this.encodeSteps(text, options)));
+    const longest = encoded.reduce((most, ids) => Math.max(most, ids.length), 0);
+    const width = padding === "max_length" && maxLength !== undefined ? maxLength : longest;
+    return stackTexts(encoded, width, this.tokenizer.padTokenId);
+  }
 
-    const length = Math.max(...encoded.map(({ ids }) => ids.length));
-    const inputIds = Tensor.zeros("int64", [encoded.length, length]);
-    const attentionMask = Tensor.zeros("int64", [encoded.length, length]);
-    inputIds.data.fill(BigInt(this.tokenizer.padTokenId));
-    for (const [row, { ids, attentionMask: mask }] of encoded.entries()) {
-      inputIds.data.set(ids.map(BigInt), row * length);
-      attentionMask.data.set(mask.map(BigInt), row * length);
-    }
-    return { inputIds, attentionMask };
+  /**
+   * @internal A question's token ids, [CLS] and [SEP] included and without padding, in steps of less than a millisecond.
+   * @throws NeuronBlipError as processText
+   */
+  *encodeSteps(text: string, options: ProcessTextOptions = {}): Generator<void, number[]> {
+    const { maxLength, truncation = false, padding } = options;
+    if (padding === "max_length") checkPadding(maxLength);
+    const ids = yield* this.tokenizer.encodeSteps(text, { truncation, ...(maxLength !== undefined && { maxLength }) });
+    if (ids.length === 2) throw emptyQuestion(text); // [CLS] and [SEP] alone
+    return ids;
   }
 
   /** The text of token ids; special tokens are left out unless asked for. See BertTokenizer.decode. */
@@ -104,6 +101,21 @@ export class BlipProcessor {
   }
 }
 
+/**
+ * Token ids as one batch, padded on the right.
+ * @param width of the batch: at least the longest.
+ */
+export function stackTexts(rows: readonly (readonly number[])[], width: number, padTokenId: number): TextInputs {
+  const inputIds = Tensor.zeros("int64", [rows.length, width]);
+  const attentionMask = Tensor.zeros("int64", [rows.length, width]);
+  inputIds.data.fill(BigInt(padTokenId));
+  for (const [row, ids] of rows.entries()) {
+    inputIds.data.set(ids.map(BigInt), row * width);
+    attentionMask.data.fill(1n, row * width, row * width + ids.length);
+  }
+  return { inputIds, attentionMask };
+}
+
 function emptyQuestion(text: string): NeuronBlipError {
-  return new NeuronBlipError("INVALID_INPUT", `The question ${JSON.stringify(text)} has no words. Ask something.`);
+  return new NeuronBlipError("INVALID_INPUT", `The question ${inLine(text)} has no words. Ask something.`);
 }

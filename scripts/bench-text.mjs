@@ -1,0 +1,141 @@
+/**
+ * How long texts hold the event loop, in ms: the longest pause between two turns of it during a call. On a busy machine a pause
+ * is mostly other processes' time: `work` is the longest of which this process, with all its threads, was computing.
+ *
+ *   node scripts/bench-text.mjs [--megabytes 5] [--items 100000] [--only TEXT]
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { NeuronBlip } from "../dist/index.js";
+
+const { values } = parseArgs({
+  options: {
+    megabytes: { type: "string", default: "5" },
+    items: { type: "string", default: "100000" },
+    only: { type: "string", default: "" },
+  },
+});
+const length = Number(values.megabytes) * 1e6;
+const items = Number(values.items);
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const model = (name) => join(root, "test/fixtures/parity", name, "model");
+const picture = join(root, "test/fixtures/pictures/chelsea.png");
+
+const repeated = (text) => text.repeat(Math.ceil(length / text.length)).slice(0, length);
+const texts = {
+  words: repeated("how many dogs are in the picture "),
+  "different words": Array.from({ length: length / 8 }, (_, i) => i.toString(36).padStart(7, "q")).join(" "),
+  CJK: repeated("\u4e2d\u6587\u5b57"),
+  "combining marks": repeated("\u0301\u0323\u0308"),
+  "letters with marks": repeated("e\u0301\u0323 "),
+  spaces: repeated(" "),
+  "one long word": repeated("a"),
+  punctuation: repeated("?!"),
+  "[SEP]": repeated("[SEP]"),
+  "spaces, then a word": `${repeated(" ")}cat`,
+};
+
+/** What a call gave, how long it took and the longest pause of the event loop meanwhile, in ms. */
+async function measure(call) {
+  let longest = 0;
+  let longestWork = 0;
+  let last = performance.now();
+  let lastWork = process.cpuUsage();
+  let goesOn = true;
+  const look = () => {
+    const now = performance.now();
+    const { user, system } = process.cpuUsage(lastWork);
+    longest = Math.max(longest, now - last);
+    longestWork = Math.max(longestWork, Math.min(now - last, (user + system) / 1000));
+    last = now;
+    lastWork = process.cpuUsage();
+    if (goesOn) setImmediate(look);
+  };
+  setImmediate(look);
+  const began = performance.now();
+  const result = await call().then(
+    () => "done",
+    (error) => error.code ?? error.message,
+  );
+  const whole = performance.now() - began;
+  await new Promise(setImmediate);
+  goesOn = false;
+  return { result, whole, longest, longestWork };
+}
+
+async function report(name, call) {
+  if (!name.includes(values.only)) return;
+  const { result, whole, longest, longestWork } = await measure(call);
+  const figures = [longestWork.toFixed(1), longest.toFixed(1), whole.toFixed(0)].map((figure) => figure.padStart(8));
+  console.log(`${name.padEnd(52)} ${figures.join(" ")}  ${result}`);
+}
+
+console.log(`${"".padEnd(52)} ${["work", "pause", "whole"].map((head) => head.padStart(8)).join(" ")}  (ms)`);
+
+{
+  const vqa = await NeuronBlip.fromPretrained(model("cpu-parts"));
+  const image = await vqa.encodeImage(picture);
+  await vqa.answer(image, "how many cats are in the picture?");
+  for (const [kind, text] of Object.entries(texts)) {
+    for (const truncation of [true, false]) {
+      const how = truncation ? "truncated" : "not truncated";
+      await report(`answer: ${kind}, ${how}`, () => vqa.answer(image, text, { truncation }));
+    }
+    await report(`rank, a candidate: ${kind}`, () => vqa.rank(image, "what is it?", ["cat", text]));
+    await report(`stream: ${kind}`, async () => {
+      for await (const _ of vqa.stream(image, text, { truncation: true }));
+    });
+  }
+  const many = Array.from({ length: items }, (_, i) => `is this picture number ${i}?`);
+  const bad = many.map(() => "");
+  await report(`rank: ${items} candidates`, () =>
+    vqa.rank(
+      image,
+      "what is it?",
+      many.map((_, i) => `${i}`),
+    ),
+  );
+  await report(`answer: ${items} questions without words`, () => vqa.answer(image, bad, { settled: true }));
+  await report(`answer: ${items} questions, aborted after 1 s`, () =>
+    vqa.answer(image, many, { signal: AbortSignal.timeout(1000), truncation: true }),
+  );
+  await report(`answer: ${items} pairs that cannot be, settled`, () =>
+    vqa.answer(many, many, { truncation: true, settled: true, signal: AbortSignal.timeout(5000) }),
+  );
+  const twenty = Array.from({ length: 20 }, () => texts["combining marks"]);
+  await report("answer: 20 calls at once of combining marks", () =>
+    Promise.all(twenty.map((text) => vqa.answer(image, text, { truncation: true }).catch(() => {}))),
+  );
+  await vqa.dispose();
+}
+{
+  const captioning = await NeuronBlip.fromPretrained(model("captions"));
+  const image = await captioning.encodeImage(picture);
+  await captioning.caption(image);
+  for (const [kind, text] of Object.entries(texts)) {
+    await report(`caption: ${kind}`, () => captioning.caption(image, { prompt: text }));
+  }
+  await captioning.dispose();
+}
+{
+  const retrieving = await NeuronBlip.fromPretrained(model("retrieval"));
+  const image = await retrieving.encodeImage(picture);
+  await retrieving.match(image, "a cat");
+  for (const [kind, text] of Object.entries(texts)) {
+    for (const truncation of [true, false]) {
+      const how = truncation ? "truncated" : "not truncated";
+      await report(`match: ${kind}, ${how}`, () => retrieving.match(image, text, { truncation }));
+    }
+    await report(`similarity: ${kind}`, () => retrieving.similarity([image], [text], { truncation: true }));
+  }
+  const many = Array.from({ length: items }, (_, i) => `picture ${i}`);
+  await report(`match: ${items} texts, aborted after 2 s`, () =>
+    retrieving.match(image, many, { truncation: true, signal: AbortSignal.timeout(2000) }),
+  );
+  await report(`similarity: ${items} texts, aborted after 10 s`, () =>
+    retrieving.similarity([image], many, { truncation: true, signal: AbortSignal.timeout(10_000) }),
+  );
+  await retrieving.dispose();
+}
