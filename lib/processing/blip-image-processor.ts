@@ -1,47 +1,68 @@
-import { join } from "node:path";
-import { NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
+import { inLine, NeuronBlipError } from "../errors.js";
+import { isObject } from "../json-file.js";
 import { Tensor } from "../tensor.js";
 import type { PixelTarget } from "./decode-worker.js";
 import { DECODED_AT_A_TIME, type ImageSource, type LoadImageOptions, loadPixelValues } from "./load-image.js";
+import { type PictureSize, type ResizeRule, resizedSize } from "./picture-geometry.js";
+import { readPreprocessor } from "./preprocessor-json.js";
 
 /** Pillow's number for bicubic resampling, the only one that is implemented. */
 const BICUBIC = 3;
 
+/** The longest edge of a model's input, in pixels: BLIP's have 384 or 480, and a picture of this size takes 200 MB. */
+const LONGEST_EDGE = 4096;
+
 /** What preprocessor_config.json says, in camelCase; every field has BLIP's default. */
 export interface BlipImageProcessorConfig {
-  /** Pixels of the model's input. Default 384 x 384. */
-  readonly size?: { readonly height: number; readonly width: number };
+  /**
+   * How pictures are resized, in pixels. Default 384 x 384, whatever their shape. `shortestEdge`, with or without
+   * `longestEdge`, and `maxHeight` with `maxWidth` keep the shape, and so need a crop or a `padSize`, since the model takes
+   * pictures of one size.
+   */
+  readonly size?: ResizeRule;
   readonly doResize?: boolean;
   /** Only 3 (bicubic). */
   readonly resample?: number;
+  /** Whether the middle of the resized picture, of `cropSize`, is cut out; what is missing there is black. Default false. */
+  readonly doCenterCrop?: boolean;
+  readonly cropSize?: PictureSize;
   readonly doRescale?: boolean;
   /** Default 1/255. */
   readonly rescaleFactor?: number;
   readonly doNormalize?: boolean;
-  /** Of red, green and blue. */
-  readonly imageMean?: readonly number[];
-  readonly imageStd?: readonly number[];
+  /** Of red, green and blue; or one number for all. */
+  readonly imageMean?: number | readonly number[];
+  readonly imageStd?: number | readonly number[];
+  /** Whether zeros are put on the right and below, after all else, up to `padSize`; without one nothing is. Default false. */
+  readonly doPad?: boolean;
+  readonly padSize?: PictureSize;
 }
+
+type Config = Required<Omit<BlipImageProcessorConfig, "cropSize" | "padSize">> &
+  Pick<BlipImageProcessorConfig, "cropSize" | "padSize">;
 
 const DEFAULTS = {
   size: { height: 384, width: 384 },
   doResize: true,
   resample: BICUBIC,
+  doCenterCrop: false,
   doRescale: true,
   rescaleFactor: 1 / 255,
   doNormalize: true,
   imageMean: [0.48145466, 0.4578275, 0.40821073],
   imageStd: [0.26862954, 0.26130258, 0.27577711],
-} as const satisfies Required<BlipImageProcessorConfig>;
+  doPad: false,
+} as const satisfies Config;
 
 /**
  * Turns pictures into BLIP's pixel values, equal to transformers' `BlipImageProcessor` on Pillow (transformers 4 with
- * use_fast=False, transformers 5 with backend="pil"): RGB, resized by Pillow's bicubic filter without regard to the aspect,
- * scaled to 0..1, normalised per channel.
+ * use_fast=False, transformers 5 with backend="pil"): RGB, resized by Pillow's bicubic filter, by default without regard to the
+ * aspect, cropped where asked to, scaled to 0..1, normalised per channel, padded where asked to.
  */
 export class BlipImageProcessor {
-  readonly config: Required<BlipImageProcessorConfig>;
+  readonly config: Config;
+  /** The size of every prepared picture, in pixels. */
+  readonly outputSize: PictureSize;
   readonly #target: PixelTarget;
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
@@ -49,21 +70,25 @@ export class BlipImageProcessor {
     const given = Object.entries(config).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);
-    const { size, doResize } = this.config;
+    const { size, doResize, doCenterCrop, cropSize, doPad, padSize } = this.config;
+    const crop = doCenterCrop ? cropSize : undefined;
+    const pad = doPad ? padSize : undefined;
+    this.outputSize = pad ?? crop ?? (size as PictureSize);
+    const { width, height } = this.outputSize;
     const tables = new Float32Array(3 * 256);
     for (const channel of [0, 1, 2]) tables.set(makeTable(this.config, channel), channel * 256);
-    this.#target = { width: size.width, height: size.height, doResize, tables };
+    this.#target = { width, height, doResize, resize: size, crop, pad, tables };
+    // Where every picture gets one size, what is wrong with it can be told now.
+    if (doResize && "width" in size) resizedSize(size, this.#target);
   }
 
   /**
-   * Reads a directory's preprocessor_config.json; where it has none, takes BLIP's settings with the size that config.json
-   * gives the vision model.
+   * Reads a directory's processor_config.json, as transformers 5 writes it, or else its preprocessor_config.json; where it has
+   * neither, takes BLIP's settings with the size that config.json gives the vision model.
    * @throws NeuronBlipError `ARTIFACT_CORRUPT` for unreadable files, `ARTIFACT_MISMATCH` for settings that are not supported
    */
   static async fromPretrained(directory: string): Promise<BlipImageProcessor> {
-    const path = join(directory, "preprocessor_config.json");
-    const json = await readJsonIfThere(path);
-    const config = json === undefined ? await sizeFromModel(directory) : fromJson(json);
+    const { path, config } = await readPreprocessor(directory);
     try {
       return new BlipImageProcessor(config);
     } catch (error) {
@@ -84,7 +109,7 @@ export class BlipImageProcessor {
   ): Promise<Tensor<"float32">> {
     const sources = isList(images) ? images : [images];
     if (sources.length === 0) throw new NeuronBlipError("INVALID_INPUT", "There is no picture in the list.");
-    const { height, width } = this.config.size;
+    const { height, width } = this.outputSize;
     const pixelValues = Tensor.zeros("float32", [sources.length, 3, height, width]);
     const failures = new Map<number, unknown>();
     let next = 0;
@@ -111,55 +136,64 @@ export class BlipImageProcessor {
  * transformers' arithmetic, in its order and precision: the rescaled value is computed in double precision and rounded to
  * single; mean and standard deviation are rounded to single, and each operation with them is, too.
  */
-function makeTable(config: Required<BlipImageProcessorConfig>, channel: number): Float32Array {
-  const mean = Math.fround(config.imageMean[channel] as number);
-  const std = Math.fround(config.imageStd[channel] as number);
+function makeTable(config: Config, channel: number): Float32Array {
+  const ofChannel = (values: number | readonly number[]) => Math.fround([values].flat()[channel] ?? (values as number));
+  const mean = ofChannel(config.imageMean);
+  const std = ofChannel(config.imageStd);
   return Float32Array.from({ length: 256 }, (_, byte) => {
     const value = config.doRescale ? Math.fround(byte * config.rescaleFactor) : byte;
     return config.doNormalize ? Math.fround(Math.fround(value - mean) / std) : value;
   });
 }
 
-function checkConfig(config: Required<BlipImageProcessorConfig>): void {
-  const { size, resample, rescaleFactor, imageMean, imageStd } = config;
+function checkConfig(config: Config): void {
+  const { size, resample, rescaleFactor, imageMean, imageStd, cropSize, padSize, doCenterCrop, doPad } = config;
   const check = (valid: boolean, name: string, value: unknown, expected: string) => {
     if (valid) return;
-    throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${expected}, not ${JSON.stringify(value)}.`);
+    throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${expected}, not ${inLine(value)}.`);
   };
-  const isSize = (value: unknown) => Number.isInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 15;
-  const isTriple = (values: unknown) => Array.isArray(values) && values.length === 3 && values.every(Number.isFinite);
-  check(isObject(size) && isSize(size.height) && isSize(size.width), "size", size, "{ height, width } in whole pixels");
+  const isFlag = (value: unknown) => typeof value === "boolean";
+  for (const name of ["doResize", "doCenterCrop", "doRescale", "doNormalize", "doPad"] as const) {
+    check(isFlag(config[name]), name, config[name], "true or false");
+  }
+  const inPixels = `in whole pixels from 1 to ${LONGEST_EDGE}, as no model takes more`;
+  check(isRule(size), "size", size, `{ height, width } (or { shortest_edge }) ${inPixels}`);
   check(resample === BICUBIC, "resample", resample, `${BICUBIC} (bicubic)`);
   check(Number.isFinite(rescaleFactor), "rescale_factor", rescaleFactor, "a number");
+  const isTriple = (values: unknown) =>
+    Number.isFinite(values) || (Array.isArray(values) && values.length === 3 && values.every(Number.isFinite));
   check(isTriple(imageMean), "image_mean", imageMean, "three numbers");
-  check(isTriple(imageStd) && !imageStd.includes(0), "image_std", imageStd, "three numbers other than 0");
+  check(isTriple(imageStd) && ![imageStd].flat().includes(0), "image_std", imageStd, "three numbers other than 0");
+  if (doCenterCrop) check(isSize(cropSize), "crop_size", cropSize, `{ height, width } ${inPixels}`);
+  if (doPad && padSize !== undefined) check(isSize(padSize), "pad_size", padSize, `{ height, width } ${inPixels}`);
+  if ("width" in size || doCenterCrop || (doPad && padSize !== undefined)) return;
+  throw new NeuronBlipError(
+    "INVALID_INPUT",
+    `size must be { height, width }, or go with crop_size or pad_size (and do_center_crop or do_pad): ${inLine(size)} alone makes ` +
+      "pictures of different sizes, and the model takes one.",
+  );
 }
 
-/** preprocessor_config.json's fields, as transformers writes them. */
-function fromJson(json: JsonObject): BlipImageProcessorConfig {
-  const names = {
-    do_resize: "doResize",
-    resample: "resample",
-    do_rescale: "doRescale",
-    rescale_factor: "rescaleFactor",
-    do_normalize: "doNormalize",
-    image_mean: "imageMean",
-    image_std: "imageStd",
-  } as const;
-  const config: Record<string, unknown> = {};
-  for (const [name, field] of Object.entries(names)) {
-    if (json[name] !== undefined && json[name] !== null) config[field] = json[name];
-  }
-  // Files of the oldest versions give one number.
-  if (typeof json.size === "number") config.size = { height: json.size, width: json.size };
-  else if (json.size !== undefined && json.size !== null) config.size = json.size;
-  return config as BlipImageProcessorConfig;
+function isSize(value: unknown): value is PictureSize {
+  return hasOnly(value, ["height", "width"], 2);
 }
 
-async function sizeFromModel(directory: string): Promise<BlipImageProcessorConfig> {
-  const vision = (await readJsonIfThere(join(directory, "config.json")))?.vision_config;
-  const size = isObject(vision) ? vision.image_size : undefined;
-  return typeof size === "number" ? { size: { height: size, width: size } } : {};
+function isRule(value: unknown): value is ResizeRule {
+  return (
+    isSize(value) || hasOnly(value, ["shortestEdge", "longestEdge"], 1) || hasOnly(value, ["maxHeight", "maxWidth"], 2)
+  );
+}
+
+/** Whether a value has these lengths: the first ones, and no others. */
+function hasOnly(value: unknown, names: readonly string[], required: number): boolean {
+  if (!isObject(value)) return false;
+  const isLength = (length: unknown) =>
+    Number.isSafeInteger(length) && (length as number) >= 1 && (length as number) <= LONGEST_EDGE;
+  const given = Object.entries(value).filter(([, length]) => length !== undefined);
+  return (
+    names.slice(0, required).every((name) => isLength(value[name])) &&
+    given.every(([name, length]) => names.includes(name) && isLength(length))
+  );
 }
 
 function isList(images: ImageSource | readonly ImageSource[]): images is readonly ImageSource[] {

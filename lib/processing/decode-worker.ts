@@ -5,14 +5,11 @@ import { native } from "../native.js";
 import { decodeImage, type ImageDecoder } from "./decode-image.js";
 import { applyOrientation } from "./formats/exif.js";
 import { readImageHeader } from "./image-size.js";
+import { cropAndPad, type PictureGeometry, resizedSize } from "./picture-geometry.js";
 import type { RawImage, StoredImage } from "./raw-image.js";
 
 /** What the model takes. */
-export interface PixelTarget {
-  readonly width: number;
-  readonly height: number;
-  /** Whether a picture of another size is resized; else it is an error. */
-  readonly doResize: boolean;
+export interface PixelTarget extends PictureGeometry {
   /** The pixel values of each byte: 256 of red, of green and of blue. */
   readonly tables: Float32Array<ArrayBuffer>;
 }
@@ -79,15 +76,12 @@ async function decode({ file, maxPixels, decoder }: DecodeRequest): Promise<Stor
 }
 
 function replyWithValues({ data, width, height, channels, orientation }: StoredImage, target: PixelTarget): void {
-  const shown = orientation >= 5 ? [height, width] : [width, height];
-  if (!target.doResize && (shown[0] !== target.width || shown[1] !== target.height)) {
-    const reason = `The picture is ${shown.join(" x ")} pixels, not ${target.width} x ${target.height}, and doResize is false.`;
-    reply({ kind: "error", reason, code: "INVALID_INPUT" });
-    return;
-  }
+  const [shownWidth, shownHeight] = orientation >= 5 ? [height, width] : [width, height];
+  const size = resizedSize({ width: shownWidth, height: shownHeight }, target);
+  const { tables } = target;
   const { preparePixels } = native();
-  const size = [target.width, target.height] as const;
-  const values = preparePixels(data, width, height, channels, orientation, ...size, target.tables);
+  const resized = preparePixels(data, width, height, channels, orientation, size.width, size.height, tables);
+  const values = cropAndPad(resized, size, target, [tables[0], tables[256], tables[512]] as number[]);
   reply({ kind: "values", values }, [values.buffer]);
 }
 
