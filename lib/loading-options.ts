@@ -1,5 +1,5 @@
 import type { ReplicaOptions } from "./blip/load-parts.js";
-import { checkOptions, NeuronBlipError } from "./errors.js";
+import { checkOptions, inLine, NeuronBlipError } from "./errors.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
 
@@ -67,15 +67,21 @@ const NAMES: readonly (keyof NeuronBlipOptions)[] = [
   "pictureCache",
 ];
 
+/** More than any host has NeuronCores. */
+const MOST_MODELS = 256;
+
 /** What timers can wait: a day, amply. */
 const A_DAY_MS = 24 * 60 * 60 * 1000;
 
 /** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be. */
 export function checkLoadingOptions(options: NeuronBlipOptions): void {
   checkOptions(options, NAMES, "fromPretrained");
-  const { numModels, cores, reloadDelayMs, maxBatchSize, maxBatchDelayMs, maxQueueLength, pictureCache } = options;
+  const { numModels, tokenizer, cores, reloadDelayMs, maxBatchSize, maxBatchDelayMs, maxQueueLength, pictureCache } =
+    options;
   if (cores !== undefined) parseCores(cores);
-  check("numModels", numModels, 'a whole number >= 1 or "all"', (value) => value === "all" || isWhole(value, 1));
+  check("tokenizer", tokenizer, "the path of a directory", (value) => typeof value === "string");
+  const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
+  check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));
   check("reloadDelayMs", reloadDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
   check("maxBatchSize", maxBatchSize, "a whole number from 1 to 1024", (value) => isWhole(value, 1, 1024));
   check("maxBatchDelayMs", maxBatchDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
@@ -90,7 +96,7 @@ export function checkLoadingOptions(options: NeuronBlipOptions): void {
 
 function check(name: string, value: unknown, must: string, is: (value: unknown) => boolean): void {
   if (value === undefined || (value !== null && is(value))) return;
-  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${value}.`);
+  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inLine(value)}.`);
 }
 
 function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean {

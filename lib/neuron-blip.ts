@@ -11,7 +11,7 @@ import {
   type RankedAnswer,
   toMatch,
 } from "./answers.js";
-import { readBlipConfig } from "./blip/blip-config.js";
+import { type BlipConfig, readBlipConfig } from "./blip/blip-config.js";
 import { type Architecture, HEADS } from "./blip/heads.js";
 import { checkModelDirectory } from "./blip/load-parts.js";
 import type {
@@ -172,11 +172,13 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     const { numModels = 1, tokenizer, maxPixels, reloadDelayMs = 1000, ...replicaOptions } = options;
     await checkModelDirectory(directory);
     // Before the models, because they are quick to fail.
-    const { architecture } = await readBlipConfig(directory);
+    const config = await readBlipConfig(directory);
+    const { architecture } = config;
     const processor = await BlipProcessor.fromPretrained(directory, {
       ...(tokenizer !== undefined && { tokenizer }),
       ...(maxPixels !== undefined && { maxPixels }),
     });
+    checkProcessor(processor, config, directory);
     const count = await replicaCount(directory, numModels, options);
     // Replicas must not compete for cores.
     const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / count));
@@ -184,7 +186,10 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify });
     // Where it cannot be read, loading it says why.
     const onNeuron = await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false);
-    const { doSample: samples = false } = await readGenerationDefaults(join(directory, "generation_config.json"));
+    const { doSample: samples = false } = await readGenerationDefaults(
+      join(directory, "generation_config.json"),
+      config.vocabSize,
+    );
     // What is wrong with it, the first picture tells.
     if (options.warmUp !== false) void warmUpDecoding().catch(() => {});
     const models = await load(
@@ -577,6 +582,29 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     }
     return tokenIds;
   }
+}
+
+/** @throws NeuronBlipError `ARTIFACT_MISMATCH` for pictures and tokens that the model does not take. */
+function checkProcessor(
+  { imageProcessor, tokenizer }: BlipProcessor,
+  { imageSize, vocabSize }: BlipConfig,
+  directory: string,
+): void {
+  const { width, height } = imageProcessor.outputSize;
+  if (width !== imageSize || height !== imageSize) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `"${directory}": pictures are prepared in ${width} x ${height} pixels (preprocessor_config.json or processor_config.json), ` +
+        `and the model takes ${imageSize} x ${imageSize} (image_size of config.json). Take both files from one model.`,
+    );
+  }
+  const { vocabSize: tokens } = tokenizer;
+  if (tokens <= vocabSize) return;
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${directory}": the tokenizer has ${tokens} tokens, and the model ${vocabSize} (vocab_size of config.json). Take both from ` +
+      "one model.",
+  );
 }
 
 /** Encodes a text. @param tooLong makes the error of one that is too long, as its user knows the limit. */

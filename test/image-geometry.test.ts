@@ -66,7 +66,7 @@ describe("BlipImageProcessor.fromPretrained", () => {
     [{ resample: "bicubic" }, /resample must be 3/],
     [{ data_format: "channels_last" }, /data_format/],
     [{ image_processor_type: "DonutImageProcessor" }, /DonutImageProcessor/],
-    [{ size: { shortest_edge: 20 } }, /different sizes.*crop_size/],
+    [{ size: { shortest_edge: 20 } }, /crop_size.*different sizes/],
     [{ size: { longest_edge: 20 } }, /size must be/],
     [{ size: { height: 20 } }, /size must be/],
     [{ size: { height: 20, width: 20, shortest_edge: 4 } }, /size must be/],

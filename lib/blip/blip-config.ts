@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { NeuronBlipError } from "../errors.js";
+import { inLine, NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { type Architecture, HEADS, isArchitecture } from "./heads.js";
 
@@ -13,12 +13,33 @@ export interface BlipConfig {
   textHiddenSize: number;
   vocabSize: number;
   maxPositionEmbeddings: number;
+  /** Of the text model, where config.json says it. */
+  textLayers: number | undefined;
+  /** Of each of its layers, where config.json says it. */
+  textHeads: number | undefined;
   /** Begins every answer. */
   bosTokenId: number;
   /** Ends every answer: transformers' BLIP generates until [SEP], not until `eos_token_id`. */
   sepTokenId: number;
   padTokenId: number;
 }
+
+/**
+ * The most that is believed of each size: several times what any BLIP has. Memory is taken by these before the parts, which
+ * know better, have been asked.
+ */
+const MOST = {
+  image_size: 4096,
+  patch_size: 4096,
+  hidden_size: 16_384,
+  vocab_size: 2 ** 21,
+  max_position_embeddings: 8192,
+  num_hidden_layers: 1024,
+  num_attention_heads: 1024,
+} as const;
+
+/** The most numbers that a picture becomes: 256 MB. At 384 pixels BLIP makes 577 x 768. */
+const MOST_IMAGE_NUMBERS = 2 ** 26;
 
 /**
  * Reads a model directory's `config.json`.
@@ -33,42 +54,78 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
       `There is no "${path}". Give the directory that \`neuron-blip compile\` or the tutorial's trace() wrote.`,
     );
   }
-  if (json.model_type !== undefined && json.model_type !== "blip") {
-    throw new NeuronBlipError("ARTIFACT_MISMATCH", `"${path}" is of a "${json.model_type}" model, not of "blip".`);
+  const kind = json.model_type ?? "blip";
+  if (kind !== "blip") {
+    throw new NeuronBlipError("ARTIFACT_MISMATCH", `"${path}" is of a model of type ${inLine(kind)}, not of "blip".`);
   }
-  const vision = isObject(json.vision_config) ? json.vision_config : {};
-  const text = isObject(json.text_config) ? json.text_config : {};
-  const whole = (section: JsonObject, name: string, fallback: number): number => {
+  const size = (section: JsonObject, name: keyof typeof MOST, fallback: number): number => {
     const value = section[name] ?? fallback;
-    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    if (isWhole(value, 1, MOST[name])) return value;
+    throw corrupt(path, name, value, `a whole number from 1 to ${MOST[name]}, as no BLIP has more`);
+  };
+  const optional = (section: JsonObject, name: keyof typeof MOST) =>
+    (section[name] ?? undefined) === undefined ? undefined : size(section, name, 1);
+  const vision = sectionOf(json, "vision_config", path);
+  const text = sectionOf(json, "text_config", path);
+  const vocabSize = size(text, "vocab_size", 30524);
+  const tokenId = (name: string, fallback: number): number => {
+    const value = text[name] ?? fallback;
+    if (isWhole(value, 0, vocabSize - 1)) return value;
+    throw corrupt(path, name, value, `a token's id, from 0 to ${vocabSize - 1}, since vocab_size is ${vocabSize}`);
+  };
+  const config = {
+    architecture: architectureOf(json, path),
+    imageSize: size(vision, "image_size", 384),
+    patchSize: size(vision, "patch_size", 16),
+    visionHiddenSize: size(vision, "hidden_size", 768),
+    textHiddenSize: size(text, "hidden_size", 768),
+    vocabSize,
+    maxPositionEmbeddings: size(text, "max_position_embeddings", 512),
+    textLayers: optional(text, "num_hidden_layers"),
+    textHeads: optional(text, "num_attention_heads"),
+    bosTokenId: tokenId("bos_token_id", 30522),
+    sepTokenId: tokenId("sep_token_id", 102),
+    padTokenId: tokenId("pad_token_id", 0),
+  };
+  const { imageSize, patchSize, visionHiddenSize } = config;
+  const tokens = imageTokensOf(config);
+  if (patchSize > imageSize || tokens * visionHiddenSize > MOST_IMAGE_NUMBERS) {
     throw new NeuronBlipError(
       "ARTIFACT_CORRUPT",
-      `"${path}": ${name} must be a whole number, not ${JSON.stringify(value)}.`,
-    );
-  };
-  const named = Array.isArray(json.architectures) ? json.architectures : [];
-  const architecture = named.length === 0 ? "BlipForQuestionAnswering" : named.find(isArchitecture);
-  if (architecture === undefined) {
-    throw new NeuronBlipError(
-      "ARTIFACT_MISMATCH",
-      `"${path}" is of a ${named.join(", ")}. This package runs ${Object.keys(HEADS).join(", ")}.`,
+      `"${path}": pictures of ${imageSize} pixels in patches of ${patchSize} would become ${tokens} x ${visionHiddenSize} ` +
+        `numbers, and there must be patches and at most ${MOST_IMAGE_NUMBERS} numbers. No BLIP is like that.`,
     );
   }
-  return {
-    architecture,
-    imageSize: whole(vision, "image_size", 384),
-    patchSize: whole(vision, "patch_size", 16),
-    visionHiddenSize: whole(vision, "hidden_size", 768),
-    textHiddenSize: whole(text, "hidden_size", 768),
-    vocabSize: whole(text, "vocab_size", 30524),
-    maxPositionEmbeddings: whole(text, "max_position_embeddings", 512),
-    bosTokenId: whole(text, "bos_token_id", 30522),
-    sepTokenId: whole(text, "sep_token_id", 102),
-    padTokenId: whole(text, "pad_token_id", 0),
-  };
+  return config;
+}
+
+function architectureOf(json: JsonObject, path: string): Architecture {
+  const named: unknown[] = Array.isArray(json.architectures) ? json.architectures : [];
+  if (named.length === 0) return "BlipForQuestionAnswering";
+  const architecture = named.find(isArchitecture);
+  if (architecture !== undefined) return architecture;
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${path}" is of ${named.slice(0, 5).map(inLine).join(", ")}. This package runs ${Object.keys(HEADS).join(", ")}.`,
+  );
+}
+
+/** A part of config.json, which transformers leaves out where all of it is as usual. */
+function sectionOf(json: JsonObject, name: string, path: string): JsonObject {
+  const section = json[name] ?? {};
+  if (isObject(section)) return section;
+  throw corrupt(path, name, section, "an object");
+}
+
+function isWhole(value: unknown, least: number, most: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+}
+
+function corrupt(path: string, name: string, value: unknown, must: string): NeuronBlipError {
+  return new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}": ${name} must be ${must}, not ${inLine(value)}.`);
 }
 
 /** How many tokens the vision model makes of one picture: its patches and the class token. */
-export function imageTokensOf(config: BlipConfig): number {
+export function imageTokensOf(config: Pick<BlipConfig, "imageSize" | "patchSize">): number {
   return Math.floor(config.imageSize / config.patchSize) ** 2 + 1;
 }

@@ -1,4 +1,5 @@
-import { NeuronBlipError } from "../errors.js";
+import { inLine, NeuronBlipError } from "../errors.js";
+import { tensorFrom } from "../runtime/check.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
@@ -53,6 +54,23 @@ interface Lengths {
   answerLength?: number;
 }
 
+/**
+ * @throws NeuronBlipError `INVALID_INPUT` where a length was given that is none, or that the model has no positions for. Tensors
+ * of that length are made to try it.
+ */
+export function checkGivenLengths(given: Lengths, { maxPositionEmbeddings }: BlipConfig): void {
+  for (const name of ["questionLength", "answerLength"] as const) {
+    const length = given[name];
+    if (length === undefined) continue;
+    if (Number.isSafeInteger(length) && length >= 1 && length <= maxPositionEmbeddings) continue;
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} must be a whole number from 1 to ${maxPositionEmbeddings}, since config.json gives the text model as many ` +
+        `positions (max_position_embeddings), not ${inLine(length)}.`,
+    );
+  }
+}
+
 /** @throws NeuronBlipError `INVALID_INPUT` where a length was given that is not the compiled one. */
 export function checkLengths(
   given: Lengths,
@@ -62,7 +80,7 @@ export function checkLengths(
     if (given[name] === undefined || given[name] === compiled[name]) continue;
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `${name} ${given[name]} was given, and the model was compiled for ${compiled[name] ?? "none"}. Leave the option out.`,
+      `${name} ${inLine(given[name])} was given, and the model was compiled for ${compiled[name] ?? "none"}. Leave the option out.`,
     );
   }
 }
@@ -74,7 +92,7 @@ export function checkLengths(
 export async function findShapes(
   config: BlipConfig,
   manifest: Manifest | undefined,
-  modules: { text_encoder: CompiledPart; text_decoder: CompiledPart },
+  modules: { vision_model: CompiledPart; text_encoder: CompiledPart; text_decoder: CompiledPart },
   lengths: Lengths,
 ): Promise<CompiledShapes> {
   const fixed = { ...imageShapes(config, manifest), textHiddenSize: config.textHiddenSize };
@@ -83,6 +101,8 @@ export async function findShapes(
     checkLengths(lengths, { questionLength, answerLength });
     return { ...fixed, questionLength: questionLength ?? 0, padsQuestions: true, answerLength: answerLength ?? 0 };
   }
+  checkGivenLengths(lengths, config);
+  await checkImageShape(config, modules.vision_model);
   const question = await trialLength("question", modules.text_encoder, config, lengths.questionLength, (length) => [
     int64([1, length], 1n),
     int64([1, length], 1n),
@@ -98,6 +118,31 @@ export async function findShapes(
   ]);
   const questionLength = question.takesAny ? (lengths.questionLength ?? config.maxPositionEmbeddings) : question.length;
   return { ...fixed, questionLength, padsQuestions: !question.takesAny, answerLength: answer.length };
+}
+
+/** Asks the vision model itself, once, whether pictures are as config.json says, before the other parts are tried with that. */
+async function checkImageShape(config: BlipConfig, module: CompiledPart): Promise<void> {
+  const { imageSize, visionHiddenSize } = config;
+  const expected = [1, imageTokensOf(config), visionHiddenSize];
+  using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageSize]);
+  let found: readonly number[];
+  try {
+    found = tensorFrom(await module.forward([pixels]), "last_hidden_state", 0, module.path).shape;
+  } catch (error) {
+    if (!(error instanceof NeuronBlipError) || error.code !== "EXECUTION_FAILED") throw error;
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `"${module.path}" does not take pictures of ${imageSize} x ${imageSize} pixels, as config.json says (image_size): it is not ` +
+        "from this config.json.",
+      { cause: error },
+    );
+  }
+  if (found.length === 3 && found.every((size, i) => size === expected[i])) return;
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${module.path}" makes [${found.join(", ")}] of a picture, and by config.json it is [${expected.join(", ")}]: it is not from ` +
+      "this config.json.",
+  );
 }
 
 /** The tutorial's lengths. */

@@ -11,6 +11,7 @@ import { type BlipConfig, readBlipConfig } from "./blip-config.js";
 import { type CpuParts, loadCpuParts } from "./cpu-parts.js";
 import { type Architecture, HEADS, inputCountOf, type PartName, STANDS_IN_FOR } from "./heads.js";
 import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
+import { checkManifestShapes } from "./manifest-shapes.js";
 
 export interface ReplicaOptions extends NeuronRuntimeOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
@@ -68,6 +69,7 @@ export async function loadReplicas(
     );
   }
   const manifest = await readManifest(directory, architecture);
+  if (manifest) checkManifestShapes(manifest, config);
   if (manifest && options.verify !== false) {
     await Promise.all(Object.values(allPartsOf(manifest)).map((part) => verifyPart(directory, part)));
   }

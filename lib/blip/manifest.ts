@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { NeuronBlipError } from "../errors.js";
+import { inLine, NeuronBlipError } from "../errors.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import type { Dtype } from "../tensor.js";
 import { type Architecture, type CpuPartName, HEADS, isArchitecture, type PartName } from "./heads.js";
@@ -45,6 +45,9 @@ export interface Manifest {
   readonly cpu_parts?: CpuPartsSpec;
 }
 
+/** The most rows of a batch: more than any part is compiled for, since each row is worked on whether it is there or not. */
+const LARGEST_BATCH = 1024;
+
 /** What a manifest says of the dtype of keys and values. */
 export type KeysValuesDtype = "float32" | "bfloat16";
 
@@ -78,7 +81,7 @@ export async function readManifest(directory: string, architecture: Architecture
   if (manifest.format_version !== FORMAT_VERSION) {
     throw new NeuronBlipError(
       "ARTIFACT_MISMATCH",
-      `"${path}" has format version ${manifest.format_version}, and this neuron-blip reads version ${FORMAT_VERSION}. ` +
+      `"${path}" has format version ${inLine(manifest.format_version)}, and this neuron-blip reads version ${FORMAT_VERSION}. ` +
         "Compile the model again with this version, or install the one that wrote it.",
     );
   }
@@ -105,7 +108,10 @@ export async function readManifest(directory: string, architecture: Architecture
     ) &&
     (further === undefined || isCpuParts(further, cpuParts));
   if (!whole) {
-    throw new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}" lacks fields. Compile the model again.`);
+    throw new NeuronBlipError(
+      "ARTIFACT_CORRUPT",
+      `"${path}" lacks fields, or has some that none can be (batches have up to ${LARGEST_BATCH} rows). Compile the model again.`,
+    );
   }
   if (manifest.architecture !== architecture) {
     throw new NeuronBlipError(
@@ -143,7 +149,8 @@ function isCpuParts(value: unknown, names: readonly CpuPartName[]): boolean {
 const READS_ANSWERS: ReadonlySet<PartName> = new Set(["text_decoder", "text_decoder_all_positions"]);
 
 function isIncreasing(sizes: unknown): boolean {
-  return Array.isArray(sizes) && sizes.every((size, i) => isCount(size) && (i === 0 || size > sizes[i - 1]));
+  if (!Array.isArray(sizes) || sizes.length === 0) return false;
+  return sizes.every((size, i) => isCount(size) && (i === 0 || size > sizes[i - 1])) && sizes.at(-1) <= LARGEST_BATCH;
 }
 
 function isCount(value: unknown): boolean {
@@ -152,10 +159,15 @@ function isCount(value: unknown): boolean {
 
 function isPart(value: unknown, name: string): value is PartSpec {
   if (!isObject(value)) return false;
-  const { file, size, sha256, inputs } = value;
-  const [first]: unknown[] = Array.isArray(inputs) ? inputs : [];
+  const { file, size, sha256, inputs, outputs = [] } = value;
   const known = file === `${name}.pt` && Number.isSafeInteger(size) && typeof sha256 === "string";
-  return known && isObject(first) && Array.isArray(first.shape);
+  const areTensors = [inputs, outputs].every((tensors) => Array.isArray(tensors) && tensors.every(isTensorSpec));
+  return known && areTensors && (inputs as unknown[]).length > 0;
+}
+
+function isTensorSpec(value: unknown): boolean {
+  if (!isObject(value) || typeof value.name !== "string" || !Array.isArray(value.shape)) return false;
+  return value.shape.every((length) => Number.isSafeInteger(length) && length >= -1);
 }
 
 /** A part's first input must have the shape that the manifest's lengths say. */

@@ -9,7 +9,7 @@ import {
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../tensor.js";
-import { checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
+import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { CpuParts } from "./cpu-parts.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import { decodingOf } from "./decoding.js";
@@ -73,13 +73,17 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
           `"${loaded.directory}" has no neuron_blip.json. Compile the model with \`npx neuron-blip compile\`, or give answerLength.`,
         );
       }
+      checkGivenLengths(options, loaded.config);
       checkLengths(options, { answerLength });
       const shapes = {
         ...imageShapes(loaded.config, loaded.manifest),
         answerLength,
         anyBatch: loaded.cpuParts !== undefined,
       };
-      const defaults = await readGenerationDefaults(join(loaded.directory, "generation_config.json"));
+      const defaults = await readGenerationDefaults(
+        join(loaded.directory, "generation_config.json"),
+        loaded.config.vocabSize,
+      );
       return new NeuronBlipForConditionalGeneration(loaded, shapes, defaults);
     } catch (error) {
       await releaseParts(loaded);

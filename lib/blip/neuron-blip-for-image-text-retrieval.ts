@@ -3,7 +3,7 @@ import { batchesOf, ownRowsOf, stackRows } from "../runtime/batch.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
-import { checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
+import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { PartName } from "./heads.js";
 import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
@@ -51,6 +51,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForImageTextRetrieval> {
     try {
       const questionLength = loaded.manifest?.question_length ?? options.questionLength ?? 0;
+      checkGivenLengths(options, loaded.config);
       checkLengths(options, { questionLength });
       return new NeuronBlipForImageTextRetrieval(loaded, {
         ...imageShapes(loaded.config, loaded.manifest),

@@ -104,10 +104,17 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
   /** @internal Takes over parts that are loaded; frees them where they do not fit each other. */
   static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForQuestionAnswering> {
     try {
-      const modules = { text_encoder: partOf(loaded, "text_encoder"), text_decoder: partOf(loaded, "text_decoder") };
+      const modules = {
+        vision_model: partOf(loaded, "vision_model"),
+        text_encoder: partOf(loaded, "text_encoder"),
+        text_decoder: partOf(loaded, "text_decoder"),
+      };
       const found = await findShapes(loaded.config, loaded.manifest, modules, options);
       const shapes = { ...found, anyBatch: loaded.cpuParts !== undefined };
-      const defaults = await readGenerationDefaults(join(loaded.directory, "generation_config.json"));
+      const defaults = await readGenerationDefaults(
+        join(loaded.directory, "generation_config.json"),
+        loaded.config.vocabSize,
+      );
       return new NeuronBlipForQuestionAnswering(loaded, shapes, defaults);
     } catch (error) {
       await releaseParts(loaded);

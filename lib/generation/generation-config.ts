@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { NeuronBlipError } from "../errors.js";
+import { inLine, NeuronBlipError } from "../errors.js";
 import type { LogitsProcessor } from "./logits-processors.js";
 import type { StoppingCriterion } from "./stopping-criteria.js";
 import type { Streamer } from "./text-streamer.js";
@@ -118,16 +118,19 @@ const DEFAULTS = {
   outputScores: false,
 } as const satisfies GenerationConfig;
 
+/** The most sequences that one row is generated in side by side: with 30,524 scores of 4 bytes each they take 31 MB. */
+const MOST_SEQUENCES = 256;
+
 /** Every option's check: what it must be, in words, and whether a value is. */
 const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is: (value: unknown) => boolean]>> = {
   maxLength: wholeNumber(2),
   maxNewTokens: wholeNumber(1),
   minLength: wholeNumber(0),
   minNewTokens: wholeNumber(0),
-  numBeams: wholeNumber(1),
+  numBeams: atMost(MOST_SEQUENCES, "each keeps scores of the whole vocabulary"),
   lengthPenalty: ["a number", Number.isFinite],
   earlyStopping: ['true, false or "never"', (value) => typeof value === "boolean" || value === "never"],
-  numReturnSequences: wholeNumber(1),
+  numReturnSequences: atMost(MOST_SEQUENCES, "each keeps scores of the whole vocabulary"),
   doSample: ["true or false", isBoolean],
   temperature: ["a number above 0", (value) => isNumber(value) && value > 0],
   topK: wholeNumber(0),
@@ -157,10 +160,12 @@ export function checkGenerationConfig(options: GenerationConfig): void {
   for (const [name, value] of Object.entries(options)) {
     const check = Object.hasOwn(CHECKS, name) ? CHECKS[name as keyof GenerationConfig] : undefined;
     if (check === undefined) {
-      throw invalid(`There is no generation option "${name}". The options are ${Object.keys(CHECKS).join(", ")}.`);
+      throw invalid(
+        `There is no generation option ${inLine(name)}. The options are ${Object.keys(CHECKS).join(", ")}.`,
+      );
     }
     const [must, is] = check;
-    if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${describe(value)}.`);
+    if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${inLine(value)}.`);
   }
 }
 
@@ -209,20 +214,28 @@ export function resolveGenerationConfig(
     throw invalid("A streamer takes one sequence as it grows: give numBeams 1 and numReturnSequences 1.");
   }
   const forcedEosTokenIds = [forcedEosTokenId ?? []].flat();
-  const used = [
-    ...settled.badWordsIds.flat(),
-    ...settled.sequenceBias.flatMap(([tokenIds]) => tokenIds),
-    ...settled.suppressTokens,
-    ...settled.beginSuppressTokens,
-    ...forcedEosTokenIds,
-    ...(forcedBosTokenId === undefined ? [] : [forcedBosTokenId]),
-  ];
-  const unknown = used.find((token) => token >= tokens.vocabSize);
-  if (unknown !== undefined) {
-    throw invalid(`Token ${unknown} does not exist: this model's vocabulary has ${tokens.vocabSize} tokens.`);
-  }
+  checkTokens(
+    { ...settled, forcedEosTokenId: forcedEosTokenIds, ...(forcedBosTokenId !== undefined && { forcedBosTokenId }) },
+    tokens,
+  );
   const seed = settled.seed ?? randomInt(2 ** 32);
   return { ...settled, ...tokens, seed, maxLength, minLength, promptLength, forcedBosTokenId, forcedEosTokenIds };
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for tokens that the vocabulary does not have. */
+export function checkTokens(config: GenerationConfig, { vocabSize }: Pick<TokenSettings, "vocabSize">): void {
+  const { badWordsIds = [], sequenceBias = [], suppressTokens = [], beginSuppressTokens = [] } = config;
+  const used = [
+    ...badWordsIds.flat(),
+    ...sequenceBias.flatMap(([tokenIds]) => tokenIds),
+    ...suppressTokens,
+    ...beginSuppressTokens,
+    ...[config.forcedEosTokenId ?? []].flat(),
+    ...[config.forcedBosTokenId ?? []].flat(),
+  ];
+  const unknown = used.find((token) => token >= vocabSize);
+  if (unknown === undefined) return;
+  throw invalid(`Token ${unknown} does not exist: this model's vocabulary has ${vocabSize} tokens.`);
 }
 
 /** A sequence's most or fewest tokens, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
@@ -266,6 +279,11 @@ function wholeNumber(least: number): readonly [string, (value: unknown) => boole
   return [`a whole number >= ${least}`, (value) => Number.isSafeInteger(value) && (value as number) >= least];
 }
 
+function atMost(most: number, reason: string): readonly [string, (value: unknown) => boolean] {
+  const is = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= most;
+  return [`a whole number >= 1 and <= ${most}, since ${reason}`, is];
+}
+
 function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
 }
@@ -302,10 +320,6 @@ function isBiasValue(value: unknown): boolean {
 function isStreamer(value: unknown): boolean {
   const streamer = value as Partial<Streamer> | null;
   return typeof streamer?.put === "function" && typeof streamer.end === "function";
-}
-
-function describe(value: unknown): string {
-  return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
 }
 
 function invalid(message: string): NeuronBlipError {

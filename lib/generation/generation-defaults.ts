@@ -1,6 +1,6 @@
-import { NeuronBlipError } from "../errors.js";
+import { inLine, NeuronBlipError } from "../errors.js";
 import { readJsonIfThere } from "../json-file.js";
-import { checkGenerationConfig, type GenerationConfig } from "./generation-config.js";
+import { checkGenerationConfig, checkTokens, type GenerationConfig } from "./generation-config.js";
 
 /** The settings of generation_config.json that are read, by the name of the option that each is. */
 const NAMES = {
@@ -55,14 +55,15 @@ const UNSET_MAX_LENGTH = 20;
 
 /**
  * The model's own defaults, from its generation_config.json, if it has one.
+ * @param vocabSize how many tokens there are for its token ids.
  * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for settings that this version does not support.
  */
-export async function readGenerationDefaults(path: string): Promise<GenerationConfig> {
+export async function readGenerationDefaults(path: string, vocabSize: number): Promise<GenerationConfig> {
   const json = (await readJsonIfThere(path)) ?? {};
   for (const [name, off] of Object.entries(NOT_SUPPORTED)) {
     const value = json[name] ?? undefined;
     if (value !== undefined && !off.includes(value)) {
-      throw mismatch(path, `sets ${name} to ${JSON.stringify(value)}, which this version does not support`);
+      throw mismatch(path, `sets ${name} to ${inLine(value)}, which this version does not support`);
     }
   }
   const set = Object.entries(NAMES).flatMap(([theirs, ours]) => {
@@ -73,11 +74,19 @@ export async function readGenerationDefaults(path: string): Promise<GenerationCo
   const defaults: GenerationConfig = Object.fromEntries(set);
   try {
     checkGenerationConfig(defaults);
+    checkTokens(defaults, { vocabSize });
   } catch (error) {
     throw mismatch(path, `cannot be used: ${(error as Error).message}`);
   }
   if (defaults.doSample && (defaults.numBeams ?? 1) > 1) {
     throw mismatch(path, "sets do_sample together with num_beams, which this version does not support");
+  }
+  const { doSample = false, numBeams = 1, numReturnSequences = 1 } = defaults;
+  if (!doSample && numReturnSequences > numBeams) {
+    throw mismatch(
+      path,
+      `sets num_return_sequences ${numReturnSequences} above num_beams ${numBeams}, which cannot be`,
+    );
   }
   return defaults;
 }

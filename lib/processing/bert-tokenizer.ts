@@ -6,7 +6,7 @@ import { atOnce } from "../turns.js";
 import { AddedTokens } from "./added-tokens.js";
 import { normalizeForBert, splitForBert } from "./bert-normalizer.js";
 import { TextReader } from "./text-reader.js";
-import { checkTokenizerConfig, checkTokenizerJson, readVocabulary } from "./tokenizer-json.js";
+import { checkTokenizerConfig, checkTokenizerJson, readVocabulary, type TokenizerJson } from "./tokenizer-json.js";
 import { WordPiece } from "./word-piece.js";
 
 export interface EncodeOptions {
@@ -59,6 +59,8 @@ export class BertTokenizer {
   readonly clsTokenId: number;
   readonly sepTokenId: number;
   readonly padTokenId: number;
+  /** How many tokens a model needs to have for this tokenizer: its largest id and one. */
+  readonly vocabSize: number;
 
   /**
    * @param tokenizerJson tokenizer.json, as transformers writes it
@@ -83,6 +85,7 @@ export class BertTokenizer {
     this.clsTokenId = this.#specialId(names.cls_token, "[CLS]");
     this.sepTokenId = this.#specialId(names.sep_token, "[SEP]");
     this.padTokenId = this.#specialId(names.pad_token, "[PAD]");
+    this.vocabSize = vocabSizeOf(json);
     const words = new WordPiece(model, this.#specialId(model.unk_token, "[UNK]"));
     const readsParts = !addedTokens.some(({ normalized }) => normalized);
     this.#reader = readsParts ? new TextReader(new AddedTokens(addedTokens), normalizer, words) : undefined;
@@ -212,6 +215,13 @@ function tooLong(text: string, count: string, maxLength: number): NeuronBlipErro
     `The text ${inLine(text)} has ${count} tokens, [CLS] and [SEP] included, and the limit is ${maxLength}. ` +
       "Shorten it, cut it with the option truncation: true, or compile the model for longer questions.",
   );
+}
+
+function vocabSizeOf({ model, added_tokens: addedTokens }: TokenizerJson): number {
+  let largest = 0;
+  for (const id of Object.values(model.vocab)) largest = Math.max(largest, id);
+  for (const { id } of addedTokens) largest = Math.max(largest, id);
+  return largest + 1;
 }
 
 /** tokenizer_config.json's additional special tokens: their texts. */

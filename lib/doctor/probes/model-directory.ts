@@ -110,7 +110,7 @@ export const modelSettings: Probe = {
     const model = await examination.model();
     if (model?.config.value === undefined)
       return skipped("model.settings", "Not looked at: there is no config.json to go by.");
-    const { architecture } = model.config.value;
+    const { architecture, vocabSize } = model.config.value;
     const readers: [string, () => Promise<unknown>][] = [
       [
         "model.tokenizer",
@@ -124,7 +124,10 @@ export const modelSettings: Probe = {
       ],
     ];
     if (architecture !== "BlipForImageTextRetrieval") {
-      readers.push(["model.generation", () => readGenerationDefaults(join(directory, "generation_config.json"))]);
+      readers.push([
+        "model.generation",
+        () => readGenerationDefaults(join(directory, "generation_config.json"), vocabSize),
+      ]);
     }
     const findings: Finding[] = [];
     for (const [id, read] of readers) {
