@@ -88,6 +88,7 @@ export { Executor, type ExecutorOptions } from "./runtime/executor.js";
 export type { ReplicaEvents } from "./runtime/replicas.js";
 export {
   type ModuleSignature,
+  type TorchInput,
   TorchModule,
   type TorchModuleOptions,
   type TorchOutput,

@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { isMainThread } from "node:worker_threads";
 import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 
 declare const kind: unique symbol;
@@ -29,7 +30,19 @@ export type NativeOutput =
   | { kind: "tensor"; handle: TensorHandle; dtype: Dtype; shape: number[] }
   | { kind: "list"; items: NativeOutput[] }
   | { kind: "dict"; keys: string[]; items: NativeOutput[] }
-  | { kind: "value"; value: number | boolean | string | null };
+  | { kind: "value"; value: number | bigint | boolean | string | null };
+
+/** An input of a module's method; a dict is its keys and, in step with them, its items. undefined is the argument's default. */
+export type NativeInput =
+  | TensorHandle
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | undefined
+  | readonly NativeInput[]
+  | { readonly keys: readonly (string | number | bigint | boolean)[]; readonly items: readonly NativeInput[] };
 
 /** What a module's method takes and returns, as TorchScript declares it. */
 export interface ModuleSignature {
@@ -60,13 +73,15 @@ export interface Native {
   ): Promise<{ handle: ModuleHandle; methods: Readonly<Record<string, ModuleSignature>> }>;
   /** Whether a TorchScript file's code names AWS Neuron's classes or ops. */
   inspectModule(executor: ExecutorHandle, path: string): Promise<boolean>;
+  /** What a ZIP archive holds: of each record its name, where its bytes begin, and how many there are when it is unpacked. */
+  listRecords(executor: ExecutorHandle, path: string): Promise<{ name: string; offset: number; size: number }[]>;
   /** Puts a module's Neuron graphs on `count` of the visible cores; resolves to how many could be put anywhere. */
   placeModule(module: ModuleHandle, start: number, count: number): Promise<number>;
   callModule(
     executor: ExecutorHandle,
     module: ModuleHandle,
     method: string,
-    inputs: readonly TensorHandle[],
+    inputs: readonly NativeInput[],
   ): Promise<NativeOutput>;
   releaseModule(module: ModuleHandle): Promise<void>;
 
@@ -94,8 +109,11 @@ export interface Native {
   /** Sets a variable that libraries see, in a Worker too. */
   setEnvironment(name: string, value: string): void;
 
-  /** Stops and joins every thread of this environment. Later work is refused with DISPOSED. */
-  shutdown(): void;
+  /**
+   * Stops and joins every thread of this environment, or of the process, which is about to exit with that code. One that goes on for
+   * more than 5 s is given up. Later work is refused with DISPOSED.
+   */
+  shutdown(exitCode: number, isProcess: boolean): void;
 }
 
 /** Where the binary is; `NEURON_BLIP_ADDON` names another, such as a sanitised build. */
@@ -131,7 +149,7 @@ function load(): Native {
   }
   // process.exit() and uncaught exceptions do not run the addon's own clean-up, and libtorch's static objects must not be
   // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
-  process.prependListener("exit", () => addon.shutdown());
+  process.prependListener("exit", (exitCode) => addon.shutdown(exitCode, isMainThread));
   return addon;
 }
 

@@ -8,6 +8,7 @@
 #include "executor.h"
 #include "image_ops.h"
 #include "instance.h"
+#include "module_load.h"
 #include "neuron_runtime.h"
 #include "tensor.h"
 #include "torch_module.h"
@@ -18,6 +19,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     neuron_blip::Instance::Create(env, exports);
     neuron_blip::RegisterTensor(env, exports);
     neuron_blip::RegisterExecutor(env, exports);
+    neuron_blip::RegisterModuleLoad(env, exports);
     neuron_blip::RegisterTorchModule(env, exports);
     neuron_blip::RegisterNeuronRuntime(env, exports);
     neuron_blip::RegisterImageOps(env, exports);

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -12,50 +13,82 @@
 
 namespace neuron_blip {
 
-Executor::Executor(int threads) : thread_([this, threads] { Run(threads); }) {}
+namespace {
 
-Executor::~Executor() { Stop(); }
+std::atomic<int> threads_given_up{0};
+
+}  // namespace
+
+Executor::Executor(int threads)
+    : thread_([state = state_, threads] {
+        Run(*state, threads);
+        const std::lock_guard lock(state->mutex);
+        state->has_ended = true;
+        if (state->given_up) threads_given_up--;
+        state->ended.notify_all();
+      }) {}
+
+Executor::~Executor() {
+  // Its last reference may be dropped on its own thread, by a task that outlived everything else.
+  if (thread_.get_id() == std::this_thread::get_id()) thread_.detach();
+  Stop(Clock::time_point::max());
+}
 
 bool Executor::Post(std::function<void()> task) {
   {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return false;
-    tasks_.push(std::move(task));
+    const std::lock_guard lock(state_->mutex);
+    if (state_->closed) return false;
+    state_->tasks.push(std::move(task));
   }
-  wake_.notify_one();
+  state_->wake.notify_one();
   return true;
 }
 
 void Executor::Close() {
   {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
+    const std::lock_guard lock(state_->mutex);
+    state_->closed = true;
   }
-  wake_.notify_one();
+  state_->wake.notify_one();
 }
 
 bool Executor::closed() {
-  const std::lock_guard lock(mutex_);
-  return closed_;
+  const std::lock_guard lock(state_->mutex);
+  return state_->closed;
 }
 
 void Executor::Drop() {
   std::queue<std::function<void()>> dropped;  // destroyed without the lock
   {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    tasks_.swap(dropped);
+    const std::lock_guard lock(state_->mutex);
+    state_->closed = true;
+    state_->tasks.swap(dropped);
   }
-  wake_.notify_one();
+  state_->wake.notify_one();
 }
 
-void Executor::Stop() {
+void Executor::Stop(Clock::time_point deadline) {
   Drop();
-  const std::lock_guard lock(join_mutex_);
-  if (thread_.joinable()) thread_.join();
+  const std::lock_guard joining(join_mutex_);
+  if (!thread_.joinable()) return;
+  {
+    std::unique_lock lock(state_->mutex);
+    const auto has_ended = [this] { return state_->has_ended; };
+    if (deadline == Clock::time_point::max()) {
+      state_->ended.wait(lock, has_ended);
+    } else if (!state_->ended.wait_until(lock, deadline, has_ended)) {
+      state_->given_up = true;
+      threads_given_up++;
+      thread_.detach();
+      return;
+    }
+  }
+  thread_.join();
 }
 
-void Executor::Run(int threads) {
+int Executor::given_up() { return threads_given_up; }
+
+void Executor::Run(State& state, int threads) {
   // Must come first on the thread: libtorch's setting does not reach threads that have already done parallel work.
   if (threads > 0) at::set_num_threads(threads);
   // Otherwise a module's first two calls take up to three times as long, for profiling and rewriting its graph, and
@@ -64,11 +97,11 @@ void Executor::Run(int threads) {
   for (;;) {
     std::function<void()> task;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return closed_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop();
+      std::unique_lock lock(state.mutex);
+      state.wake.wait(lock, [&state] { return state.closed || !state.tasks.empty(); });
+      if (state.tasks.empty()) return;
+      task = std::move(state.tasks.front());
+      state.tasks.pop();
     }
     task();
   }

@@ -1,61 +1,31 @@
 #include "instance.h"
 
-#include <algorithm>
-#include <cstdlib>
 #include <mutex>
 #include <utility>
 
 #include "errors.h"
+#include "process_exit.h"
 
 namespace neuron_blip {
 namespace {
-
-/// Every executor of the process, for std::atexit. Never destroyed: it is used while static objects are.
-struct AllExecutors {
-  std::mutex mutex;
-  std::vector<std::weak_ptr<Executor>> executors;
-};
-
-AllExecutors& All() {
-  static auto* const all = new AllExecutors();
-  return *all;
-}
-
-void Remember(std::vector<std::weak_ptr<Executor>>& executors, const std::shared_ptr<Executor>& executor) {
-  std::erase_if(executors, [](const auto& known) { return known.expired(); });
-  executors.push_back(executor);
-}
-
-/// Lets every running task end, and none that is queued begin, before waiting for any.
-void StopAll(const std::vector<std::weak_ptr<Executor>>& known) {
-  std::vector<std::shared_ptr<Executor>> executors;
-  for (const auto& executor : known) {
-    if (auto alive = executor.lock()) executors.push_back(std::move(alive));
-  }
-  for (const auto& executor : executors) executor->Drop();
-  for (const auto& executor : executors) executor->Stop();
-}
-
-void StopEveryExecutor() {
-  std::vector<std::weak_ptr<Executor>> executors;
-  {
-    const std::lock_guard lock(All().mutex);
-    executors = All().executors;
-  }
-  StopAll(executors);
-}
 
 napi_value MakeError(napi_env env, const std::string& code, const std::string& message) {
   return ToJsError(env, code, message).Value();
 }
 
+/// shutdown(exitCode, isProcess): stops the executors of this environment, or of the process, which then ends with it.
+Napi::Value Shutdown(const Napi::CallbackInfo& info) {
+  if (info[1].As<Napi::Boolean>().Value()) StopEveryExecutor(info[0].As<Napi::Number>().Int32Value());
+  Instance::Of(info.Env()).StopExecutors();
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void Instance::Create(Napi::Env env, Napi::Object exports) {
-  [[maybe_unused]] static const int registered = std::atexit(StopEveryExecutor);
+  WatchProcessExit();
   env.SetInstanceData(new Instance(env));
-  exports.Set("shutdown", Napi::Function::New(
-                              env, [](const Napi::CallbackInfo& info) { Instance::Of(info.Env()).StopExecutors(); }));
+  Export<Shutdown>(env, exports, "shutdown");
 }
 
 Instance& Instance::Of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }
@@ -66,28 +36,42 @@ Instance::Instance(Napi::Env env) : env_(env) {
                                                                  this, Settle, &completions_));
   // Idle, the channel must not keep the process alive.
   NAPI_THROW_IF_FAILED_VOID(env, napi_unref_threadsafe_function(env, completions_));
+  channel_ = std::make_shared<Channel>(completions_);
   // Added after the channel's own hook, hence run before it: the threads that use the channel are joined first.
   NAPI_THROW_IF_FAILED_VOID(env, napi_add_env_cleanup_hook(env, CleanUp, this));
 }
 
 Instance::~Instance() = default;
 
+bool Instance::Channel::Send(void* completion) {
+  const std::lock_guard lock(mutex_);
+  return is_open_ && napi_call_threadsafe_function(function_, completion, napi_tsfn_nonblocking) == napi_ok;
+}
+
+void Instance::Channel::Close() {
+  const std::lock_guard lock(mutex_);
+  is_open_ = false;
+}
+
 void Instance::CleanUp(void* data) {
   auto* instance = static_cast<Instance*>(data);
   instance->StopExecutors();
+  instance->channel_->Close();
   napi_release_threadsafe_function(instance->completions_, napi_tsfn_abort);
 }
 
 void Instance::StopExecutors() {
   stopped_ = true;
-  StopAll(executors_);
+  neuron_blip::StopExecutors(executors_);
 }
 
 void Instance::Track(const std::shared_ptr<Executor>& executor) {
-  if (stopped_) throw CodedError("DISPOSED", "The process is exiting: no new work can begin.");
-  Remember(executors_, executor);
-  const std::lock_guard lock(All().mutex);
-  Remember(All().executors, executor);
+  if (stopped_ || IsProcessExiting()) {
+    throw CodedError("DISPOSED", "The process is exiting: no new work can begin.");
+  }
+  std::erase_if(executors_, [](const auto& known) { return known.expired(); });
+  executors_.push_back(executor);
+  TrackForExit(executor);
 }
 
 Napi::Value Instance::Submit(Executor& executor, std::unique_ptr<Job> job) {
@@ -97,7 +81,7 @@ Napi::Value Instance::Submit(Executor& executor, std::unique_ptr<Job> job) {
   // std::function must be copyable, hence a shared pointer; the channel takes it over as a raw one.
   const napi_deferred deferred = job->deferred_;
   std::shared_ptr<Job> owned = std::move(job);
-  const bool queued = executor.Post([shared = std::move(owned), channel = completions_]() mutable {
+  const bool queued = executor.Post([shared = std::move(owned), channel = channel_]() mutable {
     try {
       shared->Run();
     } catch (...) {
@@ -106,7 +90,7 @@ Napi::Value Instance::Submit(Executor& executor, std::unique_ptr<Job> job) {
     // Moved, not copied: the last reference to an executor must not be dropped on its own thread.
     auto* completion = new std::shared_ptr<Job>(std::move(shared));
     // Refused only when the environment is ending: then nobody waits for the result.
-    if (napi_call_threadsafe_function(channel, completion, napi_tsfn_nonblocking) != napi_ok) delete completion;
+    if (!channel->Send(completion)) delete completion;
   });
   if (!queued) {
     napi_reject_deferred(env_, deferred,

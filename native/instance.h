@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -31,7 +32,7 @@ class Job {
 /// on which their results come back. Everything stops when the environment ends, in whichever way:
 /// - natural exit and a Worker's end run the environment's clean-up hook;
 /// - process.exit() and an uncaught exception do not: lib/native.ts calls `shutdown` from process.on("exit");
-/// - whatever escapes both is caught by std::atexit, before libtorch's static objects are destroyed.
+/// - whatever escapes both is caught when the process exits: see process_exit.h.
 class Instance {
  public:
   static void Create(Napi::Env env, Napi::Object exports);
@@ -46,14 +47,31 @@ class Instance {
   /// Queues a job and returns the promise of its result; rejects with DISPOSED where the executor is closed.
   Napi::Value Submit(Executor& executor, std::unique_ptr<Job> job);
 
+  /// Waits for the running tasks, and gives up those that go on for too long: see process_exit.h.
+  void StopExecutors();
+
  private:
+  /// The way back to the JavaScript thread, shared with the threads: one that was given up finds it closed.
+  class Channel {
+   public:
+    explicit Channel(napi_threadsafe_function function) : function_(function) {}
+    /// Whether the completion was taken over.
+    bool Send(void* completion);
+    void Close();
+
+   private:
+    std::mutex mutex_;
+    napi_threadsafe_function function_;
+    bool is_open_ = true;
+  };
+
   explicit Instance(Napi::Env env);
   static void Settle(napi_env env, napi_value callback, void* context, void* data);
   static void CleanUp(void* data);
-  void StopExecutors();
 
   Napi::Env env_;
   napi_threadsafe_function completions_ = nullptr;
+  std::shared_ptr<Channel> channel_;
   size_t pending_ = 0;
   bool stopped_ = false;
   std::vector<std::weak_ptr<Executor>> executors_;

@@ -32,6 +32,8 @@ class TorchModule {
   Executor& executor() const { return *executor_; }
   /// What each method takes and returns.
   const std::vector<c10::FunctionSchema>& schemas() const { return schemas_; }
+  /// @throws CodedError INVALID_INPUT where there is no such method.
+  const c10::FunctionSchema& SchemaOf(const std::string& method) const;
   /// Bytes of parameters and buffers.
   size_t bytes() const { return bytes_; }
 

@@ -1,12 +1,14 @@
-"""Writes the small TorchScript files that the native tests run: test/fixtures/modules/*.pt.
+"""Writes the small TorchScript files that the native tests run, test/fixtures/modules/*.pt, and files of torch's that are no
+TorchScript, in test/fixtures/modules/foreign.
 
-    python scripts/make_test_modules.py
+    python scripts/make_test_modules.py [NAME…]
 
-Written with torch 2.13.0.
+NAME: which to write, such as `outputs.pt` or `foreign`; default: all. Written with torch 2.13.0.
 """
 
+import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from neuron_blip_compile.targets import save
@@ -94,6 +96,130 @@ class Raises(torch.nn.Module):
         return x
 
 
+class Asserts(torch.nn.Module):
+    """Fails with a reason of several lines."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.numel() == 0, "the first line\nthe second: with a colon\n  and a third"
+        return x
+
+
+class OnGpu(torch.nn.Module):
+    """What tracing on a GPU leaves in a module: tensors are made, and moved, there."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.ones(1, device=torch.device("cuda:0"))
+
+    @torch.jit.export
+    def moves(self, x: torch.Tensor) -> torch.Tensor:
+        return x.to(torch.device("cuda:0"))
+
+
+class Nested(torch.nn.Module):
+    """Outputs that are nested without end, or too much."""
+
+    def forward(self, depth: int) -> Any:
+        value: List[Any] = []
+        for _ in range(depth):
+            outer: List[Any] = [value]
+            value = outer
+        return value
+
+    @torch.jit.export
+    def circle(self) -> Any:
+        value: List[Any] = []
+        value.append(value)
+        return value
+
+    @torch.jit.export
+    def circle_of_dicts(self) -> Any:
+        items: List[Any] = []
+        value: Dict[str, List[Any]] = {"a": items}
+        items.append((1, value))
+        return value
+
+    @torch.jit.export
+    def doubled(self) -> Any:
+        value: List[Any] = [1]
+        for _ in range(60):
+            outer: List[Any] = [value, value]
+            value = outer
+        return value
+
+    @torch.jit.export
+    def many(self, count: int) -> List[int]:
+        return [i for i in range(count)]
+
+
+class Typed(torch.nn.Module):
+    """Inputs of every type that JavaScript has values for, given back."""
+
+    def forward(
+        self,
+        i: int,
+        f: float,
+        b: bool,
+        s: str,
+        o: Optional[int],
+        fs: List[float],
+        rows: List[List[int]],
+        named: Dict[str, torch.Tensor],
+        numbered: Dict[int, bool],
+        pair: Tuple[int, str],
+        either: Union[int, str, List[float]],
+        device: torch.device,
+    ) -> Tuple[int, float, bool, str, Optional[int], List[float], List[List[int]], Dict[str, torch.Tensor], List[int],
+               Tuple[int, str], Union[int, str, List[float]], str]:
+        return i, f, b, s, o, fs, rows, named, list(numbered.keys()), pair, either, str(device)
+
+    @torch.jit.export
+    def kind(self, x: Any) -> str:
+        """Which TorchScript type a value came as."""
+        if isinstance(x, torch.Tensor):
+            return "Tensor"
+        if isinstance(x, bool):
+            return "bool"
+        if isinstance(x, int):
+            return "int"
+        if isinstance(x, float):
+            return "float"
+        if isinstance(x, str):
+            return "str"
+        if isinstance(x, List[int]):
+            return "List[int]"
+        if isinstance(x, List[float]):
+            return "List[float]"
+        if isinstance(x, List[torch.Tensor]):
+            return "List[Tensor]"
+        if isinstance(x, Dict[str, int]):
+            return "Dict[str, int]"
+        return "other"
+
+    @torch.jit.export
+    def number(self, x: Union[int, float, complex]) -> str:
+        return "int" if isinstance(x, int) else "float" if isinstance(x, float) else "complex"
+
+    @torch.jit.export
+    def shifted(self, x: int, by: int = 3) -> int:
+        return x + by
+
+
+class Endless(torch.nn.Module):
+    """A forward that never returns, for inputs whose sum is not negative. It counts in its input, so that others see it run."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while bool(x.sum() >= 0):
+            x.add_(1.0)
+        return x
+
+
+class MissingOperator(torch.nn.Module):
+    """Calls an operator of a library that libtorch does not bring."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.torchvision.nms(x, x, 0.5)
+
+
 class ResNet(torch.nn.Module):
     """A small residual network with a classifier's inputs and outputs: [B, 3, 224, 224] -> [B, 10]."""
 
@@ -115,14 +241,50 @@ class ResNet(torch.nn.Module):
         return self.classifier(x.mean(dim=(2, 3)))
 
 
-def main() -> None:
-    """Writes every module."""
+class Linear(torch.nn.Module):
+    """What is written by other functions than torch.jit.save."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x)
+
+
+def write_foreign(out: Path) -> None:
+    """Writes one model in torch's other formats."""
+    out.mkdir(parents=True, exist_ok=True)
+    model = Linear().eval()
+    torch.save(model.state_dict(), out / "state_dict.pth")
+    torch.save({"model": model.state_dict(), "epoch": 3}, out / "checkpoint.pth")
+    torch.save(model.state_dict(), out / "legacy_state_dict.pth", _use_new_zipfile_serialization=False)
+    torch.save(model, out / "module.pth")
+    program = torch.export.export(model, (torch.zeros(1, 2),))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names this machine's files
+    torch.export.save(program, out / "exported.pt2")
+
+
+def main(names: List[str]) -> None:
+    """Writes the modules of these names, or all."""
     OUT.mkdir(parents=True, exist_ok=True)
-    for module in (Outputs(), Scalars(), Dtypes(), OptionalInput(), Slow(), Temporaries(), Complex(), Raises()):
-        save(torch.jit.script(module), OUT / f"{type(module).__name__.lower()}.pt", "cpu")
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor")
+    modules = (
+        Outputs, Scalars, Dtypes, OptionalInput, Slow, Temporaries, Complex, Raises, Asserts, OnGpu, Nested, Typed, Endless,
+        MissingOperator,
+    )  # fmt: skip
+    for module in modules:
+        name = f"{module.__name__.lower()}.pt"
+        if not names or name in names:
+            save(torch.jit.script(module()), OUT / name, "cpu")
     torch.manual_seed(0)
-    save(torch.jit.trace(ResNet().eval(), torch.zeros(1, 3, 224, 224)), OUT / "resnet.pt", "cpu")
+    if not names or "resnet.pt" in names:
+        save(torch.jit.trace(ResNet().eval(), torch.zeros(1, 3, 224, 224)), OUT / "resnet.pt", "cpu")
+    if not names or "foreign" in names:
+        write_foreign(OUT / "foreign")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

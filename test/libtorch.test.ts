@@ -1,10 +1,12 @@
 // Which libtorch the build would take, on hosts made up of files that look like one; and what it says where it cannot build.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -143,6 +145,60 @@ describe("finding libtorch", function () {
     writeFileSync(join(bin, "python3"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
     assert.match(find({ NEURON_BLIP_NO_DOWNLOAD: "" }).message, /python3 has no pip\. Install it: .*python/);
     assert(!existsSync(join(work, ".cache")));
+  });
+
+  describe("that is fetched", () => {
+    const content = "the bytes of a wheel";
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    const known = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl";
+
+    /** Makes a Python whose pip "downloads" a file of that name, and which "unpacks" it to what looks like libtorch. */
+    function makePip(file: string): void {
+      const torch = makeLibtorch(join(work, "wheel/torch"), "2.13.0");
+      const script = `#!/bin/sh
+case "$*" in
+  *find_spec*) echo ;;
+  *"pip --version"*) ;;
+  *"pip download"*)
+    while [ "$1" != --dest ]; do shift; done
+    /bin/mkdir -p "$2"; printf '%s' "${content}" > "$2/${file}" ;;
+  *) /bin/mkdir -p "$4"; /bin/cp -r ${torch} "$4/torch" ;;
+esac
+`;
+      writeFileSync(join(bin, "python3"), script, { mode: 0o755 });
+    }
+
+    const fetching = { NEURON_BLIP_NO_DOWNLOAD: "" };
+    const cache = () =>
+      existsSync(join(work, ".cache/neuron-blip")) ? readdirSync(join(work, ".cache/neuron-blip")) : [];
+
+    it("is refused and removed where it is not one of the known files, or not what its name says", () => {
+      for (const [file, why] of [
+        ["torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "is not one of the files that are known"],
+        [known, "is not the file of that name that is known"],
+      ] as const) {
+        makePip(file);
+        const { name, message } = find(fetching);
+        assert.equal(name, "SetupError");
+        assert(message.includes(`${file} ${why}`), message);
+        assert(message.includes(`Its SHA-256 is ${sha256}`), message);
+        assert.match(
+          message,
+          new RegExp(`[0-9a-f]{64} {2}${known.replaceAll(/[.+]/g, "\\$&")}\n.*NEURON_BLIP_LIBTORCH_SHA256`),
+        );
+        assert.deepEqual(cache(), []);
+      }
+    });
+
+    it("is taken where the user vouches for it, and for no other", () => {
+      makePip("torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl");
+      const vouch = (hash: string) => find({ ...fetching, NEURON_BLIP_LIBTORCH_SHA256: hash });
+      assert.match(vouch("0".repeat(64)).message, /is not one of the files that are known/);
+      assert.match(vouch("abc").message, /must be a SHA-256, 64 hexadecimal digits, not "abc"/);
+      assert.deepEqual(cache(), []);
+      assert.equal(vouch(sha256.toUpperCase()).found.origin, "cache");
+      assert.deepEqual(cache(), ["libtorch-2.13.0-cpu"]);
+    });
   });
 
   it("builds nothing where all is up to date", () => {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import type { Executor } from "../runtime/executor.js";
+import { lacksOperators } from "../runtime/module-error.js";
 import { SharedFile } from "../runtime/shared-file.js";
 import { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
@@ -97,7 +98,7 @@ export async function loadCpuParts(
   } catch (error) {
     await Promise.all(loaded.map((module) => module.dispose()));
     const { code } = error as NeuronBlipError;
-    if (code !== "ARTIFACT_CORRUPT" && code !== "EXECUTION_FAILED") throw error;
+    if (code !== "ARTIFACT_CORRUPT" && code !== "EXECUTION_FAILED" && !lacksOperators(error)) throw error;
     // A file that is what the manifest says is not at fault.
     for (const name of names) await verifyPart(directory, spec.parts[name]);
     process.emitWarning(

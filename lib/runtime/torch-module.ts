@@ -1,16 +1,37 @@
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError } from "../errors.js";
-import { fromNative, type ModuleHandle, type ModuleSignature, type NativeOutput, native } from "../native.js";
+import {
+  fromNative,
+  type ModuleHandle,
+  type ModuleSignature,
+  type NativeInput,
+  type NativeOutput,
+  native,
+} from "../native.js";
 import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
 import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
-import { handleOf, Tensor } from "../tensor.js";
+import { Tensor } from "../tensor.js";
 import { Executor } from "./executor.js";
+import { callError, loadError } from "./module-error.js";
+import { nativeInputs, type TorchInput } from "./module-input.js";
 
 export type { ModuleSignature } from "../native.js";
+export type { TorchInput } from "./module-input.js";
 
-/** What a TorchScript module returns: tuples and lists as arrays, string-keyed dicts as objects, None as null. */
-export type TorchOutput = Tensor | number | boolean | string | null | TorchOutput[] | { [key: string]: TorchOutput };
+/**
+ * What a TorchScript module returns: tuples and lists as arrays, string-keyed dicts as objects, None as null. An int is a number, or a
+ * bigint where a number cannot hold it (beyond `Number.MAX_SAFE_INTEGER`).
+ */
+export type TorchOutput =
+  | Tensor
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | TorchOutput[]
+  | { [key: string]: TorchOutput };
 
 export interface TorchModuleOptions extends NeuronRuntimeOptions {
   /** The thread to load and run on. Default: one of the module's own, closed when it is disposed. */
@@ -59,7 +80,7 @@ export class TorchModule implements AsyncDisposable {
 
   /**
    * Whether a TorchScript file was compiled for AWS Neuron, from its code, without running any.
-   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`.
+   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` and `ARTIFACT_MISMATCH` as `load`.
    */
   static async usesNeuron(path: string | URL): Promise<boolean> {
     const file = await fileOf(path);
@@ -67,14 +88,15 @@ export class TorchModule implements AsyncDisposable {
     try {
       return await native().inspectModule(executor.handle, file);
     } catch (error) {
-      throw fromNative(error);
+      throw await loadError(executor.handle, file, fromNative(error));
     }
   }
 
   /**
-   * Loads a TorchScript file on the executor's thread.
+   * Loads a TorchScript file on the executor's thread. Such a file is a program: load only what you trust.
    * @param path a path or a `file:` URL.
-   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` for a file that is no TorchScript module; for one compiled
+   * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` for a file that is damaged or no module; `ARTIFACT_MISMATCH` for a
+   * whole file of another kind (weights, an exported program, …), and for a module that this libtorch cannot run; for one compiled
    * for AWS Neuron `NEURON_RUNTIME_NOT_FOUND`, `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE` and `NEURON_EXECUTION`;
    * why the addon does not load.
    */
@@ -92,8 +114,9 @@ export class TorchModule implements AsyncDisposable {
         throw usesNeuron ? neuronError(file, fromNative(error)) : error;
       }
     } catch (error) {
+      const failure = await loadError(executor.handle, file, fromNative(error));
       if (ownsExecutor) await executor.close();
-      throw fromNative(error);
+      throw failure;
     }
   }
 
@@ -103,29 +126,36 @@ export class TorchModule implements AsyncDisposable {
   }
 
   /** Runs the module's `forward`: see `call`. */
-  forward<Output extends TorchOutput = TorchOutput>(inputs: readonly Tensor[]): Promise<Output> {
+  forward<Output extends TorchOutput = TorchOutput>(inputs: readonly (TorchInput | undefined)[]): Promise<Output> {
     return this.call<Output>("forward", inputs);
   }
 
   /**
    * Runs one of the module's methods on its executor's thread; calls run in order.
    * @param method a name in `methods`.
-   * @param inputs the positional inputs.
+   * @param inputs the positional inputs, of the types that `methods` declares. Where that is Any, Scalar (number) or a union, whole
+   * numbers and bigints are int, other numbers float. An int beyond `Number.MAX_SAFE_INTEGER` is given as a bigint; undefined stands for
+   * an argument's default.
    * @typeParam Output what the method returns, where that is known: `call<Tensor>(…)`.
    * @returns tensors over the memory that libtorch made, not copied.
-   * @throws NeuronBlipError `INVALID_INPUT` for a method that the module does not have, and where the number of inputs does
-   * not fit its signature; `EXECUTION_FAILED` with libtorch's reason where the module throws, as it does for wrong shapes and
-   * dtypes; `DISPOSED`.
+   * @throws NeuronBlipError `INVALID_INPUT` for a method that the module does not have, and where the inputs do not fit its
+   * signature; `EXECUTION_FAILED` with libtorch's reason where the module throws, as it does for wrong shapes and
+   * dtypes, and for outputs that nest more than 64 deep, hold themselves or have more than 100,000 values; `DISPOSED`.
    */
-  async call<Output extends TorchOutput = TorchOutput>(method: string, inputs: readonly Tensor[]): Promise<Output> {
+  async call<Output extends TorchOutput = TorchOutput>(
+    method: string,
+    inputs: readonly (TorchInput | undefined)[],
+  ): Promise<Output> {
     if (this.#disposed) throw disposedError(this.path);
-    this.#checkInputs(method, inputs);
-    const handles = inputs.map(handleOf);
+    const given = this.#checkedInputs(method, inputs);
     try {
-      const running = this.#executor.run((executor) => native().callModule(executor, this.#handle, method, handles));
+      const running = this.#executor.run((executor) => native().callModule(executor, this.#handle, method, given));
       return fromOutput(await this.#track(running)) as Output;
     } catch (error) {
-      throw callError(this.path, fromNative(error), this.usesNeuron);
+      const failure = fromNative(error);
+      throw this.usesNeuron && isNeuronFailure(failure.message)
+        ? neuronError(this.path, failure)
+        : callError(this.path, failure);
     }
   }
 
@@ -193,15 +223,15 @@ export class TorchModule implements AsyncDisposable {
     if (this.#ownsExecutor) await this.#executor.close();
   }
 
-  #checkInputs(method: string, inputs: readonly Tensor[]): void {
+  #checkedInputs(method: string, inputs: readonly (TorchInput | undefined)[]): NativeInput[] {
     if (!Object.hasOwn(this.methods, method)) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
         `"${this.path}" has no method ${JSON.stringify(method)}. It has ${Object.keys(this.methods).join(", ")}.`,
       );
     }
-    if (!Array.isArray(inputs) || !inputs.every((input) => input instanceof Tensor)) {
-      throw new NeuronBlipError("INVALID_INPUT", `${method} takes an array of Tensor objects.`);
+    if (!Array.isArray(inputs)) {
+      throw new NeuronBlipError("INVALID_INPUT", `${method} takes an array of its inputs, such as [Tensor.from(…)].`);
     }
     const declared = (this.methods[method] as ModuleSignature).inputs;
     const required = declared.filter((input) => !input.optional).length;
@@ -212,6 +242,11 @@ export class TorchModule implements AsyncDisposable {
           `(${declared.map(({ name }) => name).join(", ")}), not ${inputs.length}.`,
       );
     }
+    return nativeInputs(
+      method,
+      inputs,
+      declared.map(({ name }) => name),
+    );
   }
 }
 
@@ -226,14 +261,6 @@ async function fileOf(path: string | URL): Promise<string> {
 
 function disposedError(path: string): NeuronBlipError {
   return new NeuronBlipError("DISPOSED", `The module "${path}" has been disposed. Load it again.`);
-}
-
-/** libtorch's message ends with the reason; before it comes a trace through the module's code, which stays in the cause. */
-function callError(path: string, error: NeuronBlipError, usesNeuron: boolean): NeuronBlipError {
-  if (error.code !== "EXECUTION_FAILED") return error;
-  if (usesNeuron && isNeuronFailure(error.message)) return neuronError(path, error);
-  const reason = error.message.trimEnd().split("\n").at(-1) ?? "";
-  return new NeuronBlipError(error.code, `"${path}" failed: ${reason}`, { cause: error.cause });
 }
 
 /** Where the runtime gives no status, it is the choice of cores that it refused. */

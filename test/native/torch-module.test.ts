@@ -103,7 +103,8 @@ describe("TorchModule", () => {
     await using module = await TorchModule.load(fixture("modules/optionalinput.pt"));
     await assert.rejects(module.forward([]), fails("INVALID_INPUT", /takes 2 inputs \(x, y\), not 0/));
     await assert.rejects(module.forward([ones(1), ones(1), ones(1)]), fails("INVALID_INPUT", /not 3/));
-    await assert.rejects(module.forward([{} as Tensor]), fails("INVALID_INPUT", /array of Tensor/));
+    await assert.rejects(module.forward([{}]), fails("INVALID_INPUT", /type 'Tensor' for argument 'x'.*an object/));
+    await assert.rejects(module.forward(ones(1) as never), fails("INVALID_INPUT", /takes an array of its inputs/));
     const disposed = ones(1);
     disposed.dispose();
     await assert.rejects(module.forward([disposed]), fails("DISPOSED"));

@@ -1,0 +1,122 @@
+import { types } from "node:util";
+import { messageOf, NeuronBlipError } from "../errors.js";
+import type { NativeInput } from "../native.js";
+import { handleOf, Tensor } from "../tensor.js";
+
+/**
+ * What a TorchScript module takes: tensors; numbers, bigints (int, of 64 bits), booleans, strings and null (None); arrays (lists and
+ * tuples), objects and Maps (dicts), nested.
+ */
+export type TorchInput =
+  | Tensor
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | readonly TorchInput[]
+  | { readonly [key: string]: TorchInput }
+  | ReadonlyMap<string | number | bigint | boolean, TorchInput>;
+
+const DEEPEST = 64;
+const MOST = 100_000;
+const LONGEST_PATH = 200;
+
+/**
+ * A call's inputs as the addon takes them: copies, so that nothing that JavaScript does later reaches them.
+ * @param names of the inputs, for messages.
+ * @throws NeuronBlipError `INVALID_INPUT` for what is no TorchInput, nests more than 64 deep or in a circle, or has more than 100,000
+ * values; `DISPOSED` for a tensor that was disposed.
+ */
+export function nativeInputs(
+  method: string,
+  inputs: readonly (TorchInput | undefined)[],
+  names: readonly string[],
+): NativeInput[] {
+  let count = 0;
+  const convert = (value: unknown, path: string, depth: number): NativeInput => {
+    if (value instanceof Tensor) return handleOf(value);
+    if (value === null || typeof value !== "object") {
+      if (typeof value !== "function" && typeof value !== "symbol" && (value !== undefined || depth === 0)) {
+        return value as NativeInput;
+      }
+      throw refused(path, `is ${value === undefined ? "undefined" : `a ${typeof value}`}`);
+    }
+    if (depth >= DEEPEST) {
+      throw refused(path, `is nested more than ${DEEPEST} deep, or holds itself`);
+    }
+    const children = (items: readonly unknown[], keys?: readonly unknown[]): NativeInput[] => {
+      count += items.length;
+      if (count > MOST) throw refused(path, `brings more than ${MOST} values: give many numbers as one tensor`);
+      return Array.from(items, (item, i) => convert(item, `${path}[${step(keys ? keys[i] : i)}]`, depth + 1));
+    };
+    if (Array.isArray(value)) return children(value);
+    if (types.isMap(value)) {
+      const keys = [...value.keys()].map((key) => {
+        if (isKey(key)) return key;
+        throw refused(path, `has a key of type ${typeof key}`);
+      });
+      return { keys, items: children([...value.values()], keys) };
+    }
+    if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) {
+      throw refused(path, "is a typed array or buffer: make a tensor of it with Tensor.from");
+    }
+    if (!isPlain(value)) throw refused(path, `is an object of a class${classOf(value)}`);
+    const entries = Object.entries(value);
+    const keys = entries.map(([key]) => key);
+    return {
+      keys,
+      items: children(
+        entries.map(([, item]) => item),
+        keys,
+      ),
+    };
+  };
+  return inputs.map((input, i) => {
+    const path = names[i] ?? String(i);
+    try {
+      return convert(input, path, 0);
+    } catch (error) {
+      if (error instanceof NeuronBlipError) throw error;
+      // The value's own code: a getter, or a proxy.
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `The input ${path} of ${method} cannot be read: ${shown(messageOf(error))}.`,
+        {
+          cause: error,
+        },
+      );
+    }
+  });
+
+  function refused(path: string, how: string): NeuronBlipError {
+    return new NeuronBlipError(
+      "INVALID_INPUT",
+      `The input ${shown(path)} of ${method} ${how}. Modules take tensors, numbers, bigints, booleans, strings, null, arrays, plain ` +
+        "objects and Maps.",
+    );
+  }
+}
+
+function isKey(key: unknown): key is string | number | bigint | boolean {
+  return ["string", "number", "bigint", "boolean"].includes(typeof key);
+}
+
+/** Of any realm: what object literals and Object.create(null) make. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+function classOf(value: object): string {
+  const name = value.constructor?.name;
+  return typeof name === "string" && name !== "" ? ` (${name.slice(0, 60)})` : "";
+}
+
+function step(key: unknown): string {
+  return typeof key === "string" ? JSON.stringify(key.slice(0, 40)) : String(key);
+}
+
+function shown(text: string): string {
+  return text.length <= LONGEST_PATH ? text : `${text.slice(0, LONGEST_PATH)}…`;
+}

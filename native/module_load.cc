@@ -1,0 +1,200 @@
+#include "module_load.h"
+
+#include <c10/util/Exception.h>
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <torch/version.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "caching_allocator.h"
+#include "errors.h"
+#include "executor.h"
+#include "handle.h"
+#include "instance.h"
+#include "module_archive.h"
+#include "torch_module.h"
+
+namespace neuron_blip {
+namespace {
+
+/// Runs what reads an archive. What libtorch says of it becomes ARTIFACT_CORRUPT, for lib/runtime/load-error.ts to tell
+/// in full; a damaged record is the reason for whatever it says.
+template <typename Body>
+auto Reading(const ModuleArchive& archive, Body&& body) -> decltype(body()) {
+  try {
+    auto result = body();
+    archive.ThrowIfDamaged();
+    return result;
+  } catch (const CodedError&) {
+    throw;
+  } catch (...) {
+    const Failure failure = DescribeCurrentException();
+    archive.ThrowIfDamaged();
+    throw CodedError(failure.code == "EXECUTION_FAILED" ? "ARTIFACT_CORRUPT" : failure.code, failure.message);
+  }
+}
+
+/// Whether a TorchScript file's code names AWS Neuron's classes or ops. Reads the file without running any of it.
+bool UsesNeuron(ModuleArchive& archive) {
+  caffe2::serialize::PyTorchStreamReader reader(archive.Reader());
+  for (const std::string& name : reader.getAllRecords()) {
+    if (!name.ends_with(".py")) continue;
+    const auto [data, size] = reader.getRecord(name);
+    const std::string_view code(static_cast<const char*>(data.get()), size);
+    if (code.find("torch.classes.neuron") != std::string_view::npos ||
+        code.find("ops.neuron.") != std::string_view::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+class InspectJob : public Job {
+ public:
+  explicit InspectJob(std::string path) : path_(std::move(path)) {}
+
+  void Run() override {
+    ModuleArchive archive(path_);
+    uses_neuron_ = Reading(archive, [&] { return UsesNeuron(archive); });
+  }
+  Napi::Value Result(Napi::Env env) override { return Napi::Boolean::New(env, uses_neuron_); }
+
+ private:
+  std::string path_;
+  bool uses_neuron_ = false;
+};
+
+class ListJob : public Job {
+ public:
+  explicit ListJob(std::string path) : path_(std::move(path)) {}
+
+  void Run() override { records_ = ModuleArchive(path_).records(); }
+  Napi::Value Result(Napi::Env env) override {
+    Napi::Array records = Napi::Array::New(env, records_.size());
+    for (uint32_t i = 0; i < records_.size(); i++) {
+      const Napi::HandleScope scope(env);
+      Napi::Object record = Napi::Object::New(env);
+      record.Set("name", records_[i].name);
+      record.Set("offset", static_cast<double>(records_[i].offset));
+      record.Set("size", static_cast<double>(records_[i].size));
+      records.Set(i, record);
+    }
+    return records;
+  }
+
+ private:
+  std::string path_;
+  std::vector<ArchiveRecord> records_;
+};
+
+Napi::Object SignatureOf(Napi::Env env, const c10::FunctionSchema& schema) {
+  Napi::Array inputs = Napi::Array::New(env);
+  for (size_t i = 1; i < schema.arguments().size(); i++) {  // the first is `self`
+    const c10::Argument& argument = schema.arguments()[i];
+    Napi::Object input = Napi::Object::New(env);
+    input.Set("name", argument.name());
+    input.Set("type", argument.type()->annotation_str());
+    input.Set("optional", argument.default_value().has_value());
+    inputs.Set(inputs.Length(), input);
+  }
+  Napi::Array outputs = Napi::Array::New(env);
+  for (const c10::Argument& result : schema.returns()) outputs.Set(outputs.Length(), result.type()->annotation_str());
+  Napi::Object signature = Napi::Object::New(env);
+  signature.Set("inputs", inputs);
+  signature.Set("outputs", outputs);
+  return signature;
+}
+
+#if TORCH_VERSION_MAJOR >= 2
+/// While it lives, leaves out what libtorch says on this thread of its own successors, such as torchao's for int8
+/// weights: TorchScript has none.
+class WithoutDeprecations final : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning& warning) override {
+    if (warning.msg().find("deprecated") == std::string::npos) c10::WarningHandler::process(warning);
+  }
+
+ private:
+  c10::WarningUtils::WarningHandlerGuard guard_{this};
+};
+#else
+/// Older versions have another interface, and announce nothing.
+class WithoutDeprecations {};
+#endif
+
+class LoadJob : public Job {
+ public:
+  LoadJob(std::shared_ptr<Executor> executor, std::string path)
+      : executor_(std::move(executor)), path_(std::move(path)) {}
+
+  void Run() override {
+    [[maybe_unused]] const WithoutDeprecations quiet;
+    ModuleArchive archive(path_);
+    module_ = Reading(archive, [&] {
+      archive.CheckCompressed();
+      torch::jit::Module module = torch::jit::load(archive.Reader(), c10::Device(c10::DeviceType::CPU));
+      archive.ThrowIfDamaged();
+      module.eval();
+      if (!module.find_method("forward")) throw CodedError("ARTIFACT_MISMATCH", "The module has no method `forward`.");
+      return std::make_shared<TorchModule>(std::move(module), executor_);
+    });
+    ReleaseCachedMemory();  // what laying out weights has left
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+  }
+
+  Napi::Value Result(Napi::Env env) override {
+    Napi::Object methods = Napi::Object::New(env);
+    for (const c10::FunctionSchema& schema : module_->schemas()) methods.Set(schema.name(), SignatureOf(env, schema));
+    Napi::Object loaded = Napi::Object::New(env);
+    loaded.Set("handle", Handle<TorchModule>::Wrap(env, module_, module_->bytes()));
+    loaded.Set("methods", methods);
+    return loaded;
+  }
+
+ private:
+  std::shared_ptr<Executor> executor_;
+  std::string path_;
+  std::shared_ptr<TorchModule> module_;
+};
+
+/// loadModule(executor, path): Promise<{handle, methods}>, a signature by each method's name
+Napi::Value LoadModule(const Napi::CallbackInfo& info) {
+  auto executor = Handle<Executor>::Unwrap(info[0]);
+  Executor& runner = *executor;
+  return Instance::Of(info.Env())
+      .Submit(runner, std::make_unique<LoadJob>(std::move(executor), info[1].As<Napi::String>()));
+}
+
+/// inspectModule(executor, path): Promise<boolean>, whether it needs the Neuron runtime.
+Napi::Value InspectModule(const Napi::CallbackInfo& info) {
+  const auto executor = Handle<Executor>::Unwrap(info[0]);
+  return Instance::Of(info.Env()).Submit(*executor, std::make_unique<InspectJob>(info[1].As<Napi::String>()));
+}
+
+/// listRecords(executor, path): Promise<{name, offset, size}[]>, what a ZIP archive holds.
+Napi::Value ListRecords(const Napi::CallbackInfo& info) {
+  const auto executor = Handle<Executor>::Unwrap(info[0]);
+  return Instance::Of(info.Env()).Submit(*executor, std::make_unique<ListJob>(info[1].As<Napi::String>()));
+}
+
+}  // namespace
+
+void RegisterModuleLoad(Napi::Env env, Napi::Object exports) {
+  Export<InspectModule>(env, exports, "inspectModule");
+  Export<ListRecords>(env, exports, "listRecords");
+  Export<LoadModule>(env, exports, "loadModule");
+}
+
+}  // namespace neuron_blip
