@@ -14,6 +14,12 @@ const CALLERS = new Set(["INVALID_INPUT", "INVALID_IMAGE", "IMAGE_TOO_LARGE", "I
 const blip = await NeuronBlip.fromPretrained(directory, { numModels: "all", maxQueueLength: 64 });
 blip.on("replicaFailed", ({ replica, error }) => console.error(`replica ${replica} failed: ${error.message}`));
 blip.on("replicaReady", ({ replica }) => console.error(`replica ${replica} is back`));
+blip.on("replicaGivenUp", ({ replica, error }) => console.error(`replica ${replica} is given up: ${error.message}`));
+blip.on("restartRequired", ({ error }) => {
+  // NeuronCores are reset when a process begins: systemd, or whatever else watches this one, starts another.
+  console.error(error.message);
+  process.exit(1);
+});
 
 const server = createServer(async (request, response) => {
   const reply = (status, body) => {

@@ -20,6 +20,8 @@ export type NeuronBlipErrorCode =
   | "NEURON_CORES_UNAVAILABLE"
   /** A NeuronCore or its runtime failed: `status` has the NRT status, where it was told. */
   | "NEURON_EXECUTION"
+  /** The Neuron runtime, or every NeuronCore, is lost to this process: start another. */
+  | "NEURON_RESTART_REQUIRED"
   /** An argument is of the wrong type, shape or length. */
   | "INVALID_INPUT"
   /** A picture cannot be read. */
@@ -30,7 +32,7 @@ export type NeuronBlipErrorCode =
   | "INPUT_TOO_LONG"
   /** A module failed while it ran. */
   | "EXECUTION_FAILED"
-  /** The process ran out of memory. */
+  /** The process, or a NeuronCore, ran out of memory. */
   | "OUT_OF_MEMORY"
   /** The object was disposed before. */
   | "DISPOSED"
@@ -51,7 +53,7 @@ const LONGEST_VALUE = 100;
 export class NeuronBlipError extends Error {
   override readonly name = "NeuronBlipError";
   readonly code: NeuronBlipErrorCode;
-  /** Of `NEURON_EXECUTION`: the status of the Neuron runtime, such as 1202. */
+  /** Of errors of the Neuron runtime: its status, such as 1202. */
   readonly status?: number;
 
   constructor(code: NeuronBlipErrorCode, message: string, options?: { cause?: unknown; status?: number | undefined }) {

@@ -17,6 +17,12 @@ export interface NeuronBlipOptions extends ReplicaOptions {
    * attempt that fails, up to a minute. Default 1000.
    */
   reloadDelayMs?: number;
+  /**
+   * A NeuronCore whose replica could not be loaded again so many times in a row is given up (event `replicaGivenUp`); one with a
+   * hardware error also when it comes for the third time. Where all are, every call gets `NEURON_RESTART_REQUIRED` (event
+   * `restartRequired`). Default 5.
+   */
+  maxReloadAttempts?: number;
   /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
   tokenizer?: string;
   /** The most pixels that a picture may declare before it is decoded. Default 89,478,485, as Pillow. */
@@ -61,6 +67,7 @@ const NAMES: readonly (keyof NeuronBlipOptions)[] = [
   "callsInFlight",
   "warmUp",
   "reloadDelayMs",
+  "maxReloadAttempts",
   "maxBatchSize",
   "maxBatchDelayMs",
   "maxQueueLength",
@@ -76,13 +83,23 @@ const A_DAY_MS = 24 * 60 * 60 * 1000;
 /** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be. */
 export function checkLoadingOptions(options: NeuronBlipOptions): void {
   checkOptions(options, NAMES, "fromPretrained");
-  const { numModels, tokenizer, cores, reloadDelayMs, maxBatchSize, maxBatchDelayMs, maxQueueLength, pictureCache } =
-    options;
+  const {
+    numModels,
+    tokenizer,
+    cores,
+    reloadDelayMs,
+    maxReloadAttempts,
+    maxBatchSize,
+    maxBatchDelayMs,
+    maxQueueLength,
+    pictureCache,
+  } = options;
   if (cores !== undefined) parseCores(cores);
   check("tokenizer", tokenizer, "the path of a directory", (value) => typeof value === "string");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));
   check("reloadDelayMs", reloadDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
+  check("maxReloadAttempts", maxReloadAttempts, "a whole number >= 1", (value) => isWhole(value, 1));
   check("maxBatchSize", maxBatchSize, "a whole number from 1 to 1024", (value) => isWhole(value, 1, 1024));
   check("maxBatchDelayMs", maxBatchDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
   check("maxQueueLength", maxQueueLength, "a whole number >= 1", (value) => isWhole(value, 1));

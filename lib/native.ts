@@ -66,11 +66,16 @@ export interface Native {
   createExecutor(threads: number): ExecutorHandle;
   closeExecutor(executor: ExecutorHandle): Promise<void>;
 
-  /** Resolves to the module and what each of its methods takes and returns; `forward` is always one. */
+  /**
+   * Resolves to the module and what each of its methods takes and returns; `forward` is always one.
+   * @param core of a module for Neuron: the visible core that it shall come to, or -1 for any; undefined for other modules.
+   * `placed`: whether it came to that core as it was loaded; where not, `placeModule` puts it there.
+   */
   loadModule(
     executor: ExecutorHandle,
     path: string,
-  ): Promise<{ handle: ModuleHandle; methods: Readonly<Record<string, ModuleSignature>> }>;
+    core: number | undefined,
+  ): Promise<{ handle: ModuleHandle; methods: Readonly<Record<string, ModuleSignature>>; placed: boolean }>;
   /** Whether a TorchScript file's code names AWS Neuron's classes or ops. */
   inspectModule(executor: ExecutorHandle, path: string): Promise<boolean>;
   /** What a ZIP archive holds: of each record its name, where its bytes begin, and how many there are when it is unpacked. */

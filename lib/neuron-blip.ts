@@ -34,7 +34,7 @@ import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
 import { loadModels, replicaCount } from "./load-models.js";
 import { checkLoadingOptions, type NeuronBlipOptions } from "./loading-options.js";
-import { isCoreFailure } from "./neuron/neuron-error.js";
+import { replicaFailureOf } from "./neuron/neuron-error.js";
 import {
   type Encode,
   type EncodedText,
@@ -98,7 +98,7 @@ interface Loaded {
   processor: BlipProcessor;
   architecture: Architecture;
   models: readonly AnyModel[];
-  recovery: Pick<Recovery<AnyModel>, "reload" | "delayMs">;
+  recovery: Pick<Recovery<AnyModel>, "reload" | "delayMs" | "maxAttempts">;
   /** Whether the parts run on NeuronCores. */
   onNeuron: boolean;
   samples: boolean;
@@ -139,7 +139,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     this.architecture = architecture;
     this.#samples = samples;
     const emit: Recovery<AnyModel>["emit"] = (name, ...event) => void (this as EventEmitter).emit(name, ...event);
-    this.#replicas = new Replicas(models, { ...recovery, emit, isFailure: isCoreFailure });
+    this.#replicas = new Replicas(models, { ...recovery, emit, failureOf: replicaFailureOf });
 
     const { callsInFlight = 2, maxBatchSize, maxBatchDelayMs, maxQueueLength = 1000, pictureCache = true } = options;
     const { shapes } = this.#replicas.one;
@@ -169,7 +169,14 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
    */
   static async fromPretrained(directory: string, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
     checkLoadingOptions(options);
-    const { numModels = 1, tokenizer, maxPixels, reloadDelayMs = 1000, ...replicaOptions } = options;
+    const {
+      numModels = 1,
+      tokenizer,
+      maxPixels,
+      reloadDelayMs = 1000,
+      maxReloadAttempts = 5,
+      ...replicaOptions
+    } = options;
     await checkModelDirectory(directory);
     // Before the models, because they are quick to fail.
     const config = await readBlipConfig(directory);
@@ -197,7 +204,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       options.verify !== false,
     );
     const reload = async (replica: number) => (await load([replica], false))[0] as AnyModel;
-    const recovery = { reload, delayMs: reloadDelayMs };
+    const recovery = { reload, delayMs: reloadDelayMs, maxAttempts: maxReloadAttempts };
     return new NeuronBlip({ processor, architecture, models, recovery, onNeuron, samples, options });
   }
 

@@ -22,6 +22,7 @@
 #include "handle.h"
 #include "instance.h"
 #include "module_archive.h"
+#include "neuron_placement.h"
 #include "torch_module.h"
 
 namespace neuron_blip {
@@ -134,12 +135,16 @@ class WithoutDeprecations {};
 
 class LoadJob : public Job {
  public:
-  LoadJob(std::shared_ptr<Executor> executor, std::string path)
-      : executor_(std::move(executor)), path_(std::move(path)) {}
+  /// `core`: nothing for a module that is not for Neuron, -1 for one that may come to any core.
+  LoadJob(std::shared_ptr<Executor> executor, std::string path, std::optional<int64_t> core)
+      : executor_(std::move(executor)), path_(std::move(path)), core_(core) {}
 
   void Run() override {
     [[maybe_unused]] const WithoutDeprecations quiet;
     ModuleArchive archive(path_);
+    std::optional<NeuronLoad> load;
+    if (core_) load.emplace(*core_ < 0 ? std::nullopt : core_);
+    placed_ = load && load->placed();
     module_ = Reading(archive, [&] {
       archive.CheckCompressed();
       torch::jit::Module module = torch::jit::load(archive.Reader(), c10::Device(c10::DeviceType::CPU));
@@ -160,21 +165,28 @@ class LoadJob : public Job {
     Napi::Object loaded = Napi::Object::New(env);
     loaded.Set("handle", Handle<TorchModule>::Wrap(env, module_, module_->bytes()));
     loaded.Set("methods", methods);
+    loaded.Set("placed", placed_);
     return loaded;
   }
 
  private:
   std::shared_ptr<Executor> executor_;
   std::string path_;
+  std::optional<int64_t> core_;
   std::shared_ptr<TorchModule> module_;
+  bool placed_ = false;
 };
 
-/// loadModule(executor, path): Promise<{handle, methods}>, a signature by each method's name
+/// loadModule(executor, path, core): Promise<{handle, methods, placed}>, a signature by each method's name; core:
+/// undefined for a module that is not for Neuron, else a visible core or -1. placed: whether it was put there while it
+/// was loaded.
 Napi::Value LoadModule(const Napi::CallbackInfo& info) {
   auto executor = Handle<Executor>::Unwrap(info[0]);
   Executor& runner = *executor;
+  std::optional<int64_t> core;
+  if (info[2].IsNumber()) core = info[2].As<Napi::Number>().Int64Value();
   return Instance::Of(info.Env())
-      .Submit(runner, std::make_unique<LoadJob>(std::move(executor), info[1].As<Napi::String>()));
+      .Submit(runner, std::make_unique<LoadJob>(std::move(executor), info[1].As<Napi::String>(), core));
 }
 
 /// inspectModule(executor, path): Promise<boolean>, whether it needs the Neuron runtime.

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
@@ -51,11 +52,14 @@ Function Symbol(const Library& library, const char* name) {
   return reinterpret_cast<Function>(dlsym(library.get(), name));
 }
 
-/// A count of NeuronCores, or -1 where the runtime does not tell.
-double Count(const Library& library, const char* name) {
-  const auto count_cores = Symbol<int (*)(uint32_t*)>(library, name);
-  uint32_t count = 0;
-  return count_cores != nullptr && count_cores(&count) == 0 ? static_cast<double>(count) : -1.0;
+/// A count of NeuronCores by the first of these functions that tells it, or -1 where none does.
+double Count(const Library& library, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const auto count_cores = Symbol<int (*)(uint32_t*)>(library, name);
+    uint32_t count = 0;
+    if (count_cores != nullptr && count_cores(&count) == 0) return static_cast<double>(count);
+  }
+  return -1.0;
 }
 
 /// describeNrt(path): {version, totalCores, visibleCores} of a libnrt.so.1, which may be asked before it is initialised
@@ -71,8 +75,9 @@ Napi::Value DescribeNrt(const Napi::CallbackInfo& info) {
   }
   Napi::Object description = Napi::Object::New(info.Env());
   description.Set("version", version);
-  description.Set("totalCores", Count(library, "nrt_get_total_nc_count"));
-  description.Set("visibleCores", Count(library, "nrt_get_visible_nc_count"));
+  // The new names first: the old ones are deprecated.
+  description.Set("totalCores", Count(library, {"nrt_get_total_vnc_count", "nrt_get_total_nc_count"}));
+  description.Set("visibleCores", Count(library, {"nrt_get_visible_vnc_count", "nrt_get_visible_nc_count"}));
   return description;
 }
 

@@ -88,15 +88,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--compiler-args",
         metavar="ARGS",
         help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16 "
-        "--model-type=transformer. The default casts matrix products only, so that masks and sums stay float32, and to "
-        "fp16, the tutorial's type, which rounds eight times finer than bf16; --auto-cast-type alone would cast "
+        "--model-type=transformer --enable-saturate-infinity. The default casts matrix products only, so that sums stay float32, "
+        "and to fp16, the tutorial's type, which rounds eight times finer than bf16; --auto-cast-type alone would cast "
         'nothing. With an equals sign: --compiler-args="--auto-cast=none"',
-    )
-    parser.add_argument(
-        "--separate-weights",
-        action="store_true",
-        help="inf2: keep weights beside the compiled graph instead of in it (inline_weights_to_neff=False), for parts "
-        "too large to compile otherwise; slower, since they go to the device again in every call",
     )
     parser.add_argument(
         "--async-load", action="store_true", help="inf2: let loading return before a part is on its NeuronCore"
@@ -193,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
             compiler_args=targets.compiler_args_of(options.compiler_args, options.target),
             rank=options.rank,
             greedy_tokens=options.greedy_tokens,
-            neuron=NeuronOptions(options.separate_weights, options.async_load, options.lazy_load),
+            neuron=NeuronOptions(options.async_load, options.lazy_load),
             cpu_dtype=cpu_dtype_of(options),
         )
         compile_model(

@@ -30,8 +30,9 @@ class Bench {
     const models = Array.from({ length: replicas }, (_, i) => new FakeModel(i));
     this.replicas = new Replicas(models, {
       delayMs: 1,
+      maxAttempts: 5,
       reload: async (replica) => new FakeModel(replica),
-      isFailure: (error) => error instanceof CoreFailure,
+      failureOf: (error) => (error instanceof CoreFailure ? "reload" : undefined),
       emit: () => {},
     });
     this.queue = new BatchQueue(this.replicas, { batchesInHand, maxDelayMs });

@@ -118,6 +118,19 @@ class MadeHost {
     return this;
   }
 
+  /** A core_count that this user cannot read, as all but root cannot, beside so many directories of cores. */
+  hideCoreCount(cores: number): void {
+    const device = "sys/devices/virtual/neuron_device/neuron0";
+    this.remove(`${device}/core_count`);
+    mkdirSync(this.at(`${device}/core_count`)); // reading it fails, for root too
+    for (let core = 0; core < cores; core++) mkdirSync(this.at(`${device}/neuron_core${core}`));
+  }
+
+  /** Versions that neuron_blip.json has beside torch's. */
+  compiledWith(versions: Record<string, string>): void {
+    this.editManifest((json) => Object.assign(json, { versions: { torch: "2.9.0", ...versions } }));
+  }
+
   /** A libtorchneuron.so with these names of symbols and versions. */
   library(...names: string[]): void {
     const strings = Buffer.from(["", ...names, ""].join("\0"), "latin1");
@@ -348,6 +361,25 @@ describe("neuron-blip doctor", () => {
       /--reinstall/,
     ],
     [
+      "a runtime that is too old for its driver",
+      (m) => {
+        m.inf2().write("sys/module/neuron/version", "2.29.0.0\n");
+        m.answer("runtime", { version: "2.31.22.0", totalCores: 2, visibleCores: 2 });
+      },
+      "neuron.runtime",
+      "problem",
+      /aws-neuronx-dkms=2\.29\.0\.0 aws-neuronx-runtime-lib=2\.33\.10\.0\*/,
+    ],
+    [
+      "a runtime that sees other cores than the driver, which root alone may ask",
+      (m) => {
+        m.inf2().hideCoreCount(4);
+      },
+      "neuron.runtime",
+      "problem",
+      /same SDK/,
+    ],
+    [
       "a runtime that sees other cores than the driver",
       (m) => m.inf2().answer("runtime", { version: "", totalCores: 4, visibleCores: -1 }),
       "neuron.runtime",
@@ -391,6 +423,24 @@ describe("neuron-blip doctor", () => {
       "neuron.libtorchneuron.glibc",
       "problem",
       /glibc 2\.38 or newer/,
+    ],
+    [
+      "a torch-neuronx that is known to need a newer glibc",
+      (m) => {
+        m.inf2().write(`${SITE_PACKAGES}/torch_neuronx-2.9.0.2.15.32035.dist-info/METADATA`, "");
+        m.library(NEW_ABI, "GLIBC_2.17");
+        Object.assign(m.host, { glibc: "2.34" });
+      },
+      "neuron.libtorchneuron.glibc",
+      "problem",
+      /glibc 2\.35 or newer.*Amazon Linux 2023 has 2\.34/,
+    ],
+    [
+      "a torch-neuronx that is TorchNeuron",
+      (m) => m.inf2().write(`${SITE_PACKAGES}/torch_neuronx-2.13.3.dist-info/METADATA`, ""),
+      "neuron.libtorchneuron.product",
+      "problem",
+      /torch-neuronx 2\.9\.0\.2\.15\.32035 \(Neuron SDK 2\.31\).*aws_neuronx_venv_pytorch_2_9/,
     ],
     [
       "a libtorchneuron.so that is cut short",
@@ -567,6 +617,44 @@ describe("neuron-blip doctor", () => {
       /with torch 2\.8/,
     ],
     [
+      "a model for inf2 that another torch-neuronx compiled",
+      (m) => {
+        m.inf2().withModel("inf2").compiledWith({ torch_neuronx: "2.8.0.2.10.16998", neuronx_cc: "2.21.33363.0" });
+        m.write(`${SITE_PACKAGES}/torch_neuronx-2.9.0.2.15.32035.dist-info/METADATA`, "");
+      },
+      "model.neuron",
+      "warning",
+      /^Compile the model again with this host's SDK, or install the SDK that compiled it here/,
+    ],
+    [
+      "a model for inf2 that was compiled for a newer runtime, by its SDK",
+      (m) => {
+        m.inf2().withModel("inf2").compiledWith({ torch_neuronx: "2.9.0.2.15.32035", neuron_sdk: "2.31" });
+        m.answer("runtime", { version: "2.28.5.0", totalCores: 2, visibleCores: 2 });
+      },
+      "model.neuron",
+      "warning",
+      /install SDK 2\.31 here/,
+    ],
+    [
+      "a model for inf2 that was compiled for a newer runtime, by the host that compiled it",
+      (m) =>
+        m.inf2().withModel("inf2").compiledWith({ torch_neuronx: "2.9.0.2.15.32035", neuron_runtime: "2.35.30.0" }),
+      "model.neuron",
+      "warning",
+      /this host's SDK/,
+    ],
+    [
+      "a model for inf2 on another device",
+      (m) => {
+        m.inf2().withModel("inf2").compiledWith({ torch_neuronx: "2.9.0.2.15.32035" });
+        m.write("sys/devices/virtual/neuron_device/neuron0/info/architecture/device_name", "Trainium2\n");
+      },
+      "model.neuron",
+      "warning",
+      /this host's SDK/,
+    ],
+    [
       "a model for the CPU that a newer torch traced",
       (m) => m.withModel("cpu").editManifest((json) => Object.assign(json, { versions: { torch: "2.13.0" } })),
       "model.versions",
@@ -601,6 +689,24 @@ describe("neuron-blip doctor", () => {
       assert.equal(report.verdict, status);
     });
   }
+
+  it("counts the driver's cores by their directories where it may not read their number", async () => {
+    made.inf2().hideCoreCount(2);
+    const report = await made.examine();
+    assert.deepEqual(summary(report), []);
+    assert.equal(report.findings.find(({ id }) => id === "neuron.driver")?.details.cores, 2);
+  });
+
+  it("finds a model fine that was compiled with what the host has", async () => {
+    made.inf2().withModel("inf2").compiledWith({ torch_neuronx: "2.9.0.2.15.32035", neuron_sdk: "2.31" });
+    made.write(`${SITE_PACKAGES}/torch_neuronx-2.9.0.2.15.32035.dist-info/METADATA`, "");
+    made.answer("runtime", { version: "2.33.10.0", totalCores: 2, visibleCores: 2 });
+    made.write("sys/devices/virtual/neuron_device/neuron0/info/architecture/device_name", "Inferentia2\n");
+    const report = await made.examine();
+    assert.deepEqual(summary(report), []);
+    const found = report.findings.find(({ id }) => id === "model.neuron");
+    assert.equal(found?.what, "Compiled with torch-neuronx 2.9.0.2.15.32035 (SDK 2.31), which fits this host.");
+  });
 
   it("takes the tokenizer from another directory, where one is named", async () => {
     made.withModel("cpu").remove("model/tokenizer.json", "model/tokenizer_config.json");

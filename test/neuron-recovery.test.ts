@@ -34,7 +34,7 @@ describe("a NeuronCore that fails, on a stand-in", () => {
     assert.deepEqual(tokensOf(await host.ask(count)), expected.slice(0, count));
   }
 
-  for (const status of [101, 1200, 1201, 1202, 1203, 1204, 1205, TIMEOUT]) {
+  for (const status of [1, 3, 4, 101, 1004, 1006, 1200, 1201, 1202, 1203, 1204, 1205, TIMEOUT]) {
     it(`loses no call to status ${status} under load, and brings the replica back`, async () => {
       using hardware = new NeuronHardware();
       await using host = new NeuronProcess(hardware, { NEURON_RT_EXEC_TIMEOUT: "0.05" });
@@ -65,7 +65,7 @@ describe("a NeuronCore that fails, on a stand-in", () => {
     using hardware = new NeuronHardware({ latencyMs: 5 });
     await using host = new NeuronProcess(hardware);
     // So that there are as many calls at once: pictures that are looked at once for several are few.
-    await host.load(neuronModel, { ...two, callsInFlight: 4, pictureCache: false });
+    await host.load(neuronModel, { ...two, callsInFlight: 4, pictureCache: false, maxReloadAttempts: 1000 });
     // Nor does it come back while any of them may still be to come.
     hardware.failLoads(1, 1202);
     hardware.fail(1, 1202);
@@ -136,7 +136,7 @@ describe("a NeuronCore that fails, on a stand-in", () => {
   it("fails calls with its status where none comes back, and answers after it is mended", async () => {
     using hardware = new NeuronHardware();
     await using host = new NeuronProcess(hardware);
-    await host.load(neuronModel, two);
+    await host.load(neuronModel, { ...two, maxReloadAttempts: 1000 });
     for (const core of [0, 1]) {
       hardware.fail(core, 1202);
       hardware.failLoads(core, 1201);
@@ -154,7 +154,7 @@ describe("a NeuronCore that fails, on a stand-in", () => {
     await host.end();
   });
 
-  for (const status of [1003, 1005]) {
+  for (const status of [1002, 1003]) {
     it(`is not out of use after status ${status}, which is the error of one call`, async () => {
       using hardware = new NeuronHardware();
       await using host = new NeuronProcess(hardware);
@@ -168,6 +168,131 @@ describe("a NeuronCore that fails, on a stand-in", () => {
       await answersAll(host);
       assert.deepEqual(host.events, []);
       assert.equal(loads(), before);
+    });
+  }
+
+  for (const status of [7, 15, 1005, 1100]) {
+    it(`loses no call, and no replica, to status ${status}, which says that it is busy`, async () => {
+      using hardware = new NeuronHardware();
+      await using host = new NeuronProcess(hardware);
+      await host.load(neuronModel, one);
+      await host.look(3);
+      const whole = await host.stream(3);
+      hardware.fail(0, status, 2);
+      await answersAll(host);
+      // Also in the middle of a stream, which has given tokens already.
+      hardware.fail(0, status, 1);
+      assert.deepEqual(await host.stream(3), whole);
+      assert.deepEqual(host.events, []);
+    });
+  }
+
+  it("is given up where it cannot be loaded again, and its calls go on with the other", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 1, maxReloadAttempts: 3 });
+    hardware.failLoads(0, 1202);
+    hardware.fail(0, TIMEOUT, 1);
+    await answersAll(host);
+    await host.until("replicaGivenUp");
+    hardware.mend();
+    const before = hardware.events().length;
+    await answersAll(host, 4);
+    assert.deepEqual(
+      new Set(
+        hardware
+          .events()
+          .slice(before)
+          .map(({ core }) => core),
+      ),
+      new Set([1]),
+    );
+    const attempts = [1, 2, 3].map((attempt) => `replicaReloading ${attempt}`);
+    assert.deepEqual(
+      host.events.map(({ event, attempt }) => (attempt === undefined ? event : `${event} ${attempt}`)),
+      ["replicaFailed", ...attempts, "replicaGivenUp"],
+    );
+    assert.deepEqual(host.events.at(-1)?.error?.status, 1202);
+    await host.dispose();
+    await host.end();
+  });
+
+  it("is given up when it is out for the third time with an error of its hardware, though it loads each time", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 1 });
+    for (const [i, status] of [1202, 1202, 101].entries()) {
+      hardware.fail(0, status, 1);
+      await answersAll(host);
+      if (i < 2) await host.until("replicaReady", i + 1);
+    }
+    await host.until("replicaGivenUp");
+    await answersAll(host, 4);
+    assert.equal(host.events.filter(({ event }) => event === "restartRequired").length, 0);
+  });
+
+  it("is loaded again after a first status 1004, and presumed broken from the second on", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 1 });
+    // The first does not count: three more are needed.
+    for (let time = 1; time <= 4; time++) {
+      hardware.fail(0, 1004, 1);
+      await answersAll(host);
+      if (time < 4) await host.until("replicaReady", time);
+    }
+    await host.until("replicaGivenUp");
+    assert.equal(host.events.filter(({ event }) => event === "replicaReady").length, 3);
+  });
+
+  it("has the process say that another is needed where all are given up, by an event and by every later call", async () => {
+    using hardware = new NeuronHardware();
+    await using host = new NeuronProcess(hardware);
+    await host.load(neuronModel, { ...two, reloadDelayMs: 1, maxReloadAttempts: 2 });
+    for (const core of [0, 1]) {
+      hardware.fail(core, 1202);
+      hardware.failLoads(core, 1201);
+    }
+    await host.ask(6);
+    await host.until("restartRequired");
+    assert.deepEqual(
+      host.events.flatMap(({ event, replica }) => (event === "replicaGivenUp" ? [replica] : [])).sort(),
+      [0, 1],
+    );
+    assert.equal(host.events.at(-1)?.event, "restartRequired");
+    hardware.mend();
+    for (const { error } of await host.ask(4)) {
+      assert.deepEqual([error?.code, error?.status], ["NEURON_RESTART_REQUIRED", 1201]);
+      assert.match(error?.message ?? "", /Every NeuronCore of this model was given up: start another process\. .*1201/);
+    }
+    await host.dispose();
+    await host.end();
+  });
+
+  for (const status of [6, 13, 14, 1206]) {
+    it(`ends the use of the process with status ${status}: an event, and an error for every call`, async () => {
+      using hardware = new NeuronHardware();
+      await using host = new NeuronProcess(hardware);
+      await host.load(neuronModel, two);
+      hardware.fail(0, status, 1);
+      const outcomes = await host.ask(DIFFERENT);
+      assert(outcomes.some(({ error }) => error?.code === "NEURON_RESTART_REQUIRED" && error.status === status));
+      for (const { error } of outcomes) assert([undefined, "NEURON_RESTART_REQUIRED"].includes(error?.code));
+      await host.until("restartRequired");
+      assert.deepEqual(
+        host.events.map(({ event }) => event),
+        ["replicaFailed", "restartRequired"],
+        "nothing is loaded again",
+      );
+      for (const { error } of await host.ask(2)) {
+        assert.deepEqual([error?.code, error?.status], ["NEURON_RESTART_REQUIRED", status]);
+        assert.match(error?.message ?? "", /start another process/);
+      }
+      // What needs no NeuronCore goes on.
+      await host.load(fixture("neuron/cpu"), {}, "cpu");
+      assert.deepEqual(tokensOf(await host.ask(2, "cpu")), expected.slice(0, 2));
+      await host.dispose();
+      await host.end();
     });
   }
 

@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync,
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { NeuronBlip, TorchModule } from "neuron-blip";
-import { NeuronHardware } from "./children/neuron-hardware.ts";
+import { type NeuronEvent, NeuronHardware } from "./children/neuron-hardware.ts";
 import {
   NeuronProcess,
   neuronEnvironment,
@@ -21,6 +21,11 @@ const cpuModel = fixture("neuron/cpu");
 const neuronModel = fixture("neuron/inf2");
 const neuronPart = join(neuronModel, "vision_model.pt");
 const pixels = [1, 3, 32, 32];
+
+/** Each load, in order. */
+function loadsOf(events: readonly NeuronEvent[]): string[] {
+  return events.flatMap(({ event, core, model }) => (event === "load" ? [`load ${core} ${model}`] : []));
+}
 
 describe("Neuron, on a stand-in", () => {
   let expected: number[][] = [];
@@ -41,27 +46,91 @@ describe("Neuron, on a stand-in", () => {
       assert.equal(await host.load(neuronModel, { numModels: 2 }), 2);
       assert.deepEqual(tokensOf(await host.ask(DIFFERENT)), expected);
       await host.dispose();
-      // A part that is placed is loaded again: where it was unloaded last, it was last loaded.
       const events = hardware.events();
       const parts = [...new Set(events.map(({ model }) => model))];
       assert.equal(parts.length, 3);
-      // In the tutorial's order: every replica's first part, then every second, each load on the core that holds least.
+      // In the tutorial's order: every replica's first part, then every second, each on its core at once.
       const loads = parts.flatMap((model) => [0, 1].map((core) => `load ${core} ${model}`));
-      assert.deepEqual(
-        events.slice(0, 6).map(({ event, core, model }) => `${event} ${core} ${model}`),
-        loads,
-      );
+      assert.deepEqual(loadsOf(events), loads);
       for (const core of [0, 1]) {
         const calls = events.filter((event) => event.event === "begin" && event.core === core);
         assert.deepEqual(new Set(calls.map(({ model }) => model)), new Set(parts), `core ${core} ran all parts`);
         for (const part of parts) {
           const of = (name: string) =>
             events.filter((e) => e.event === name && e.core === core && e.model === part).length;
-          assert(of("load") > 0);
           assert.equal(of("load"), of("unload"), `${part} on core ${core} is unloaded by dispose`);
         }
       }
       await host.end();
+    });
+
+    it("places parts after they are loaded where the library has no class that does it before", async () => {
+      using hardware = new NeuronHardware({ latencyMs: 20 });
+      await using host = new NeuronProcess(hardware, { NEURON_BLIP_STAND_IN_RUNTIME_CLASS: "0" });
+      assert.equal(await host.load(neuronModel, { numModels: 2 }), 2);
+      assert.deepEqual(tokensOf(await host.ask(DIFFERENT)), expected);
+      await host.dispose();
+      const events = hardware.events();
+      assert(loadsOf(events).length > 6, "some are loaded a second time");
+      const parts = new Set(events.map(({ model }) => model));
+      for (const core of [0, 1]) {
+        const calls = events.filter((event) => event.event === "begin" && event.core === core);
+        assert.deepEqual(new Set(calls.map(({ model }) => model)), parts, `core ${core} ran all parts`);
+      }
+    });
+
+    it("loads on its core from a Worker while the main thread loads on another", async () => {
+      using hardware = new NeuronHardware({ cores: 3 });
+      await using host = new NeuronProcess(hardware);
+      // The default core is the process's: each load must meet its own.
+      const [outcomes] = await Promise.all([
+        host.worker(neuronModel, { numModels: 3 }, 4),
+        host.load(neuronModel, { numModels: 3 }),
+      ]);
+      assert.deepEqual(tokensOf(outcomes), expected.slice(0, 4));
+      const loads = loadsOf(hardware.events());
+      assert.equal(loads.length, 18);
+      for (const load of new Set(loads)) assert.equal(loads.filter((other) => other === load).length, 2, load);
+      // What asks for no core is not left with another's.
+      await host.loadModule(neuronPart);
+      assert.match(loadsOf(hardware.events()).at(-1) ?? "", /^load \d /);
+    });
+
+    it("loads a module on the core that is asked for, and refuses one that there is not", async () => {
+      using hardware = new NeuronHardware();
+      for (const runtimeClass of ["0", "1"]) {
+        await using host = new NeuronProcess(hardware, { NEURON_BLIP_STAND_IN_RUNTIME_CLASS: runtimeClass });
+        await host.loadModule(neuronPart, { neuronCore: 1 });
+        await host.forward(neuronPart, pixels);
+        assert.deepEqual(hardware.usedCores(), [1]);
+        await assert.rejects(
+          host.loadModule(neuronPart, { neuronCore: 2 }),
+          fails("NEURON_CORES_UNAVAILABLE", /vision_model\.pt" cannot be put on NeuronCore 2 .*2 visible NeuronCores/),
+        );
+        await host.loadModule(neuronPart, { neuronCore: 0 });
+      }
+    });
+
+    it("runs each part twice while it is loaded, and says which call failed", async () => {
+      using hardware = new NeuronHardware();
+      await using host = new NeuronProcess(hardware, { NEURON_RT_EXEC_TIMEOUT: "0.05" });
+      await host.load(neuronModel);
+      const begun = hardware.events().filter(({ event }) => event === "begin");
+      const models = [...new Set(begun.map(({ model }) => model))];
+      assert.deepEqual(
+        begun.map(({ model }) => model),
+        models.flatMap((model) => [model, model]),
+      );
+      assert.equal(models.length, 3);
+      await host.load(neuronModel, { warmUp: false }, "cold");
+      assert.equal(hardware.events().filter(({ event }) => event === "begin").length, begun.length);
+      hardware.hang(0, 60_000);
+      await assert.rejects(
+        host.load(neuronModel, {}, "hangs"),
+        fails("NEURON_EXECUTION", /Call 1 of the 2 that warm a part up failed: .*vision_model\.pt.*Timeout Exceeded/),
+      );
+      await host.load(neuronModel, {}, "after");
+      assert.deepEqual(tokensOf(await host.ask(2, "after")), expected.slice(0, 2));
     });
 
     for (const [what, options, environment, cores] of [
@@ -141,9 +210,13 @@ describe("Neuron, on a stand-in", () => {
       using hardware = new NeuronHardware();
       await using host = new NeuronProcess(hardware);
       for (const [status, code, message] of [
-        [1202, "NEURON_EXECUTION", /vision_model\.pt": nrt_load failed: .*1202.*NRT_EXEC_HW_ERR_NC_UE/],
-        [4, "NEURON_CORES_UNAVAILABLE", /NRT_RESOURCE/],
+        [1202, "NEURON_EXECUTION", /vision_model\.pt": Could not load the model status=1202 .*NRT_EXEC_HW_ERR_NC_UE/],
+        [4, "OUT_OF_MEMORY", /status=4 message=Allocation Failure .*16 GB/],
+        [2, "NEURON_RUNTIME_MISMATCH", /status=2 message=Invalid .*another device family.*SDK/],
         [10, "NEURON_RUNTIME_MISMATCH", /Update aws-neuronx-runtime-lib/],
+        [11, "OUT_OF_MEMORY", /host's memory/],
+        [9, "NEURON_CORES_UNAVAILABLE", /Another process may hold/],
+        [13, "NEURON_RESTART_REQUIRED", /start another process/],
       ] as const) {
         hardware.failLoads(0, status, 1);
         await assert.rejects(host.load(neuronModel), (error: { status?: number }) => {
@@ -178,6 +251,39 @@ describe("Neuron, on a stand-in", () => {
       hardware.fail(1, 1202, 1);
       await assert.rejects(host.forward(neuronPart, pixels), fails("NEURON_EXECUTION", /NRT_EXEC_HW_ERR_NC_UE/));
     });
+
+    for (const status of [7, 15, 1005, 1100]) {
+      it(`is called again where the runtime is busy for a moment: status ${status}`, async () => {
+        using hardware = new NeuronHardware({ cores: 1 });
+        await using host = new NeuronProcess(hardware);
+        hardware.failLoads(0, status, 1);
+        await host.loadModule(neuronPart);
+        hardware.fail(0, status, 3);
+        await host.forward(neuronPart, pixels);
+        hardware.fail(0, status);
+        await assert.rejects(host.forward(neuronPart, pixels), (error: { status?: number }) => {
+          assert.equal(error.status, status);
+          return fails("NEURON_EXECUTION", /It was tried again several times/)(error);
+        });
+        hardware.mend();
+        await host.forward(neuronPart, pixels);
+      });
+    }
+
+    for (const [status, message] of [
+      [1002, /Give it inputs of the shapes and dtypes/],
+      [1003, /message=Numerical Error .*--auto-cast=none/],
+    ] as const) {
+      it(`fails only the call whose inputs or numbers are wrong: status ${status}`, async () => {
+        using hardware = new NeuronHardware({ cores: 1 });
+        await using host = new NeuronProcess(hardware);
+        await host.loadModule(neuronPart);
+        hardware.fail(0, status, 1);
+        await assert.rejects(host.forward(neuronPart, pixels), fails("NEURON_EXECUTION", message));
+        await host.forward(neuronPart, pixels);
+        assert.equal(hardware.events().filter(({ event }) => event === "begin").length, 2, "made once");
+      });
+    }
 
     it("has two calls in flight for each core, so that they overlap, and one where one is asked for", async () => {
       using hardware = new NeuronHardware({ cores: 1, latencyMs: 10, exclusiveMs: 0 });

@@ -1,9 +1,18 @@
 // How work is spread over replicas and what becomes of it where they fail, with models that are none.
 import assert from "node:assert/strict";
-import { Replicas } from "../dist/runtime/replicas.js";
+import { setImmediate as delay } from "node:timers/promises";
+import { NeuronBlipError } from "neuron-blip";
+import { type Failure, Replicas } from "../dist/runtime/replicas.js";
 
 /** Of a core: the replica that throws it must not be used again. */
-class CoreFailure extends Error {}
+class CoreFailure extends Error {
+  readonly failure: Failure;
+
+  constructor(message: string, failure: Failure = "reload") {
+    super(message);
+    this.failure = failure;
+  }
+}
 class Disposed extends Error {}
 
 class FakeModel implements AsyncDisposable {
@@ -38,17 +47,23 @@ interface Setup {
   until(event: string): Promise<void>;
 }
 
-function setUp(count: number, reload: Reload = async (replica) => new FakeModel(`${replica}'`), delayMs = 1): Setup {
+function setUp(
+  count: number,
+  reload: Reload = async (replica) => new FakeModel(`${replica}'`),
+  delayMs = 1,
+  maxAttempts = 100,
+): Setup {
   const models = Array.from({ length: count }, (_, i) => new FakeModel(String(i)));
   const events: string[] = [];
   let arrived: (() => void)[] = [];
   const replicas = new Replicas(models, {
     delayMs,
     reload,
-    isFailure: (error) => error instanceof CoreFailure,
+    maxAttempts,
+    failureOf: (error) => (error instanceof CoreFailure ? error.failure : undefined),
     emit(name, ...[event]) {
       const pause = "attempt" in event ? ` ${event.attempt} ${event.delayMs}` : "";
-      events.push(`${name} ${event.replica}${pause}`);
+      events.push("replica" in event ? `${name} ${event.replica}${pause}` : name);
       for (const resume of arrived) resume();
       arrived = [];
     },
@@ -220,5 +235,58 @@ describe("replicas", () => {
     finish();
     await disposing;
     assert.equal(successor.disposed, 1);
+  });
+
+  /** Work that fails on the replica of that number, whichever successor it is. */
+  const breaking = (replica: string, failure: Failure) => (model: FakeModel) =>
+    model.call(() => {
+      if (model.name.startsWith(replica)) throw new CoreFailure(`${model.name} failed`, failure);
+      return model.name;
+    });
+
+  it("are given up after as many attempts in a row as allowed; when all are, what waits and all that comes fails", async () => {
+    const reload = async (replica: number) => {
+      throw new CoreFailure(`${replica} does not load`);
+    };
+    const { replicas, events, until } = setUp(2, reload, 1, 3);
+    assert.equal(await replicas.onLeastBusy(failingOn("0")), "1");
+    await until("replicaGivenUp 0");
+    assert.equal(events.includes("replicaReloading 0 4 8"), false);
+    assert.equal(await replicas.onLeastBusy(failingOn()), "1", "the other serves");
+    const waiting = replicas.onLeastBusy(failingOn("1"));
+    await assert.rejects(waiting, (error: Error) => {
+      assert(error instanceof NeuronBlipError && error.code === "NEURON_RESTART_REQUIRED");
+      assert.match(error.message, /start another process.*1 does not load/);
+      return true;
+    });
+    await until("restartRequired");
+    assert.deepEqual(events.slice(-2), ["replicaGivenUp 1", "restartRequired"]);
+    await assert.rejects(replicas.onLeastBusy(failingOn()), { code: "NEURON_RESTART_REQUIRED" });
+    assert.equal(replicas.hasRoom(1), true, "what is queued is told at once");
+    await replicas.dispose();
+  });
+
+  it("that are presumed broken are given up the third time, though each attempt succeeds", async () => {
+    const { replicas, events, until } = setUp(2);
+    for (let time = 1; time <= 3; time++) {
+      assert.equal(await replicas.onLeastBusy(breaking("0", "coreOut")), "1");
+      if (time < 3) while (events.filter((event) => event === "replicaReady 0").length < time) await delay();
+    }
+    await until("replicaGivenUp 0");
+    assert.equal(await replicas.onLeastBusy(failingOn()), "1");
+  });
+
+  it("are all lost at once where the process is, and are not loaded again", async () => {
+    const { replicas, events, until } = setUp(2);
+    let finish = () => {};
+    const under = replicas.onLeastBusy((model) =>
+      model.call(() => new Promise<string>((resolve) => (finish = () => resolve(model.name)))),
+    );
+    await assert.rejects(replicas.onLeastBusy(breaking("1", "processEnd")), /1 failed/);
+    await until("restartRequired");
+    finish();
+    assert.equal(await under, "0", "what is under way ends by itself");
+    await assert.rejects(replicas.onLeastBusy(failingOn()), { code: "NEURON_RESTART_REQUIRED" });
+    assert.deepEqual(events, ["replicaFailed 1", "restartRequired"]);
   });
 });

@@ -12,6 +12,7 @@ import { type CpuParts, loadCpuParts } from "./cpu-parts.js";
 import { type Architecture, HEADS, inputCountOf, type PartName, STANDS_IN_FOR } from "./heads.js";
 import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
+import { warmUpOnNeuron } from "./neuron-warm-up.js";
 
 export interface ReplicaOptions extends NeuronRuntimeOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
@@ -28,8 +29,9 @@ export interface ReplicaOptions extends NeuronRuntimeOptions {
    */
   callsInFlight?: number;
   /**
-   * Whether to run the parts for the CPU once while they are loaded, and to start a thread that decodes pictures, so that the
-   * first calls are as fast as later ones. Default true; loading takes about as long as one answer more.
+   * Whether to run the parts for the CPU once while they are loaded, and those for Neuron twice (a part that hangs does so on
+   * its second call at the latest), and to start a thread that decodes pictures, so that the first calls are as fast as later
+   * ones. Default true; loading takes about as long as one answer more.
    */
   warmUp?: boolean;
 }
@@ -97,13 +99,15 @@ export async function loadReplicas(
         cpuParts: cpuParts?.[i],
       };
     });
-    // The tutorial's order: every replica's first part, then every second. The runtime puts each load on the core that
+    const coreOf = new Map(executors.map((executor, i) => [executor, replicas[i] as number]));
+    // The tutorial's order: every replica's first part, then every second. Most runtimes put each load on the core that
     // holds least, so that a replica's parts come together even where they cannot be placed.
     for (const name of names) {
       const files = batchSizesOf(manifest).map((batchSize) => {
         const path = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
         const file = new SharedFile(path, async (path, executor) => {
-          const module = await TorchModule.load(path, { ...options, executor });
+          const neuronCore = coreOf.get(executor) as number;
+          const module = await TorchModule.load(path, { ...options, executor, neuronCore });
           try {
             checkInputCount(name, module, names);
           } catch (error) {
@@ -126,11 +130,16 @@ export async function loadReplicas(
         maps[i]?.set(name, new CompiledPart(modules));
       }
     }
-    for (const [i, { executor, parts }] of loaded.entries()) {
+    for (const { executor, parts } of loaded) {
       const onNeuron = [...parts.values()].flatMap((part) => part.modules).filter((module) => module.usesNeuron);
-      if (onNeuron.length > 0) executor.grow(callsInFlight);
-      for (const module of onNeuron) await module.setNeuronCores(replicas[i] as number);
+      if (onNeuron.length === 0) continue;
+      executor.grow(callsInFlight);
+      // A load that returned before it was done may have met another's core.
+      const { lazy_load: lazy = false, async_load: async = false } = manifest?.neuron_options ?? {};
+      if (lazy || async) for (const module of onNeuron) await module.setNeuronCores(coreOf.get(executor) as number);
     }
+    if (manifest && options.warmUp !== false)
+      await Promise.all(loaded.map((replica) => warmUpOnNeuron(replica, manifest)));
     return loaded;
   } catch (error) {
     await Promise.all(loaded.map(releaseParts));

@@ -41,6 +41,8 @@ export interface Manifest {
   readonly batch_sizes?: readonly number[];
   readonly image_size: number;
   readonly parts: Readonly<Record<string, PartSpec>>;
+  /** How parts for Neuron load: `compile`'s options of these names. */
+  readonly neuron_options?: { readonly async_load?: boolean; readonly lazy_load?: boolean } | null;
   /** The further parts for the CPU, where they were made. */
   readonly cpu_parts?: CpuPartsSpec;
 }

@@ -1,6 +1,6 @@
 /**
  * Run by itself, in a child process, because what it does can crash: `node native-child.js addon | runtime LIBNRT |
- * library LIBRARY | inspect FILE…`. It prints one line with its answer as JSON, after whatever libraries print.
+ * library LIBRARY… | inspect FILE…`. It prints one line with its answer as JSON, after whatever libraries print.
  */
 import { realpathSync } from "node:fs";
 import { messageOf, NeuronBlipError } from "../errors.js";
@@ -23,8 +23,8 @@ const TASKS: Readonly<Record<string, (paths: string[]) => unknown>> = {
     return { libtorchVersion, cxx11Abi, libraries: loadedLibraries() };
   },
   runtime: ([path]) => native().describeNrt(path as string),
-  library: ([path]) => {
-    native().loadLibrary(path as string);
+  library: (paths) => {
+    for (const path of paths) native().loadLibrary(path);
     return null;
   },
   inspect: async (paths) => {

@@ -1,5 +1,10 @@
 import { join } from "node:path";
-import { type FoundLibrary, findLibnrt, findLibtorchneuron } from "../neuron/find-libraries.js";
+import {
+  type FoundLibrary,
+  findLibnrt,
+  findLibtorchneuron,
+  torchNeuronxVersionBeside,
+} from "../neuron/find-libraries.js";
 import type { Host } from "./host.js";
 
 /** What there is of AWS Neuron on a host, by its files. */
@@ -12,8 +17,12 @@ export interface NeuronFacts {
   readonly driverVersion: string | undefined;
   /** Cores in all, as the driver tells; undefined where it does not. */
   readonly driverCores: number | undefined;
+  /** Of the first device, as the driver tells, such as "Inferentia2". */
+  readonly deviceName: string | undefined;
   readonly libnrt: FoundLibrary;
   readonly libtorchneuron: FoundLibrary;
+  /** Of the torch_neuronx that libtorchneuron.so is in, such as "2.9.0.2.15.32035". */
+  readonly torchNeuronx: string | undefined;
   /** The directory of the tools, and those that are in it. */
   readonly toolsDirectory: string;
   readonly tools: readonly string[];
@@ -42,8 +51,10 @@ export async function readNeuronFacts(host: Host): Promise<NeuronFacts> {
     devices,
     driverVersion,
     driverCores: await countCores(host),
+    deviceName: await readIfAllowed(host, join(host.at(DEVICES), "neuron0", "info", "architecture", "device_name")),
     libnrt,
     libtorchneuron,
+    torchNeuronx: libtorchneuron.path === undefined ? undefined : torchNeuronxVersionBeside(libtorchneuron.path),
     toolsDirectory,
     tools,
     hardware,
@@ -57,10 +68,26 @@ export async function readNeuronFacts(host: Host): Promise<NeuronFacts> {
   };
 }
 
+const DEVICES = "/sys/devices/virtual/neuron_device";
+
+/** By each device's core_count, which root alone may read, else by its directories of cores. */
 async function countCores(host: Host): Promise<number | undefined> {
-  const directory = host.at("/sys/devices/virtual/neuron_device");
+  const directory = host.at(DEVICES);
   const names = (await host.list(directory)).filter((name) => /^neuron\d+$/.test(name));
-  const texts = await Promise.all(names.map((name) => host.read(join(directory, name, "core_count"))));
-  const counts = texts.map((text) => Number.parseInt(text ?? "", 10));
-  return counts.length > 0 && counts.every((count) => count >= 0) ? counts.reduce((sum, n) => sum + n) : undefined;
+  const counts = await Promise.all(
+    names.map(async (name) => {
+      const told = Number.parseInt((await readIfAllowed(host, join(directory, name, "core_count"))) ?? "", 10);
+      if (told >= 0) return told;
+      return (await host.list(join(directory, name))).filter((entry) => /^neuron_core\d+$/.test(entry)).length;
+    }),
+  );
+  return counts.length > 0 && counts.every((count) => count > 0) ? counts.reduce((sum, n) => sum + n) : undefined;
+}
+
+/** A file's text; undefined where there is none, and where this user may not read it. */
+async function readIfAllowed(host: Host, path: string): Promise<string | undefined> {
+  return host.read(path).then(
+    (text) => text?.trim(),
+    () => undefined,
+  );
 }

@@ -50,6 +50,13 @@ export function torchVersionBeside(libtorchneuron: string): string | undefined {
   }
 }
 
+/** The version of the torch_neuronx that a libtorchneuron.so is in, as pip recorded it; undefined where it did not. */
+export function torchNeuronxVersionBeside(libtorchneuron: string): string | undefined {
+  const sitePackages = dirname(dirname(dirname(realpathSync(libtorchneuron))));
+  const records = list(sitePackages).map((name) => /^torch_neuronx-(.+)\.dist-info$/.exec(name)?.[1]);
+  return records.find((version) => version !== undefined);
+}
+
 function firstOf(places: readonly string[]): FoundLibrary {
   return { path: places.find((place) => existsSync(place)), places };
 }

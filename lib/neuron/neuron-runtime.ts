@@ -8,6 +8,7 @@ import { NeuronBlipError } from "../errors.js";
 import { addonPath, fromNative, native } from "../native.js";
 import { formatCores, parseCores } from "./cores.js";
 import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "./find-libraries.js";
+import { SDK } from "./sdk-versions.js";
 
 export interface NeuronRuntimeOptions {
   /**
@@ -64,20 +65,28 @@ async function load(
       "NEURON_RUNTIME_NOT_FOUND",
       `"${artifact}" was compiled for AWS Neuron, and libtorchneuron.so was not found` +
         `${places.length > 0 ? ` (${places.join(", ")})` : ": no Python here has torch_neuronx, and there is no /opt/aws_neuronx_venv_pytorch*"}. ` +
-        "On an Inf2 host install it (`pip install torch-neuronx==2.9.*`, from AWS's package index), or set " +
+        `On an Inf2 host install it (\`pip install torch-neuronx==${SDK.pip["torch-neuronx"]}\`, from AWS's package index; ` +
+        `${SDK.newer_torch}), or set ` +
         "NEURON_BLIP_LIBTORCHNEURON to the file; for this host, compile with `npx neuron-blip compile MODEL DIR --target cpu`. `npx neuron-blip doctor` tells more.",
     );
   }
   checkTorchVersion(path);
-  await testLoad(path);
+  const libraries = inOrder(path);
+  await testLoad(path, libraries);
   // libnrt reads it when it is initialised, by the first load.
   if (cores !== undefined) native().setEnvironment("NEURON_RT_VISIBLE_CORES", cores);
   try {
-    native().loadLibrary(path);
+    for (const library of libraries) native().loadLibrary(library);
   } catch (error) {
     throw fromNative(error);
   }
   return { library: path, cores: cores ?? coresOfEnvironment() };
+}
+
+/** What is to be loaded: libnrt.so.1 by its full path first, since the dynamic linker need not know /opt/aws/neuron/lib. */
+export function inOrder(libtorchneuron: string): string[] {
+  const { path } = findLibnrt();
+  return path === undefined ? [libtorchneuron] : [path, libtorchneuron];
 }
 
 /**
@@ -94,6 +103,27 @@ export function visibleCores(cores?: string | readonly number[]): number | undef
   } catch {
     return undefined; // whoever loads the model gets the reason
   }
+}
+
+function cureOf(failure: string): string {
+  const glibc = /GLIBC_(2\.\d+)'? not found/.exec(failure)?.[1];
+  if (glibc !== undefined) {
+    return (
+      `It needs glibc ${glibc}: use a system that has it, such as Ubuntu ${SDK.systems.join(" or ")}, not Amazon Linux 2023. ` +
+      "`npx neuron-blip doctor` tells more."
+    );
+  }
+  if (/libnrt\.so[^:]*: cannot open shared object/.test(failure)) {
+    return (
+      "The Neuron runtime is not where it is looked for: `sudo apt-get install aws-neuronx-runtime-lib`, or set " +
+      "NEURON_BLIP_LIBNRT to libnrt.so.1."
+    );
+  }
+  const undefinedSymbol = /undefined symbol/.test(failure) ? "Its torch is of another version or C++ ABI. " : "";
+  return (
+    `${undefinedSymbol}Build neuron-blip against the torch of the same Python environment: ` +
+    "NEURON_BLIP_LIBTORCH=…/site-packages/torch npx neuron-blip build"
+  );
 }
 
 /** As `formatCores` writes them; undefined for all, and for what only libnrt makes sense of. */
@@ -122,8 +152,10 @@ function checkTorchVersion(path: string): void {
  * Loads the library in a child process first: one that does not fit can crash the process that loads it. A pair of library
  * and addon that has loaded once is remembered.
  */
-async function testLoad(path: string): Promise<void> {
-  const stamps = await Promise.all([path, addonPath()].map(async (file) => `${file} ${(await stat(file)).mtimeMs}`));
+async function testLoad(path: string, libraries: readonly string[]): Promise<void> {
+  const stamps = await Promise.all(
+    [...libraries, addonPath()].map(async (file) => `${file} ${(await stat(file)).mtimeMs}`),
+  );
   const key = createHash("sha256").update(stamps.join("\n")).digest("hex").slice(0, 32);
   const cache =
     process.env.NEURON_BLIP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "neuron-blip");
@@ -138,19 +170,16 @@ async function testLoad(path: string): Promise<void> {
 
   const script = fileURLToPath(new URL("./test-load.js", import.meta.url));
   const failure = await new Promise<string | undefined>((resolve) => {
-    execFile(process.execPath, [script, path], { timeout: 120_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [script, ...libraries], { timeout: 120_000 }, (error, stdout, stderr) => {
       if (stdout.includes("loaded")) return resolve(undefined);
       if (error?.signal) return resolve(`it ends the process with ${error.signal}.`);
       resolve(stderr.trim().split("\n").at(-1) || `it ends the process with exit code ${error?.code ?? 0}.`);
     });
   });
   if (failure !== undefined) {
-    const undefinedSymbol = /undefined symbol/.test(failure);
     throw new NeuronBlipError(
       "NEURON_RUNTIME_MISMATCH",
-      `"${path}" does not load beside libtorch ${native().libtorchVersion}: ${failure}` +
-        `${undefinedSymbol ? " Its torch is of another version or C++ ABI." : ""} Build neuron-blip against the torch of the same ` +
-        "Python environment: NEURON_BLIP_LIBTORCH=…/site-packages/torch npx neuron-blip build",
+      `"${path}" does not load beside libtorch ${native().libtorchVersion}: ${failure.slice(0, 400)} ${cureOf(failure)}`,
     );
   }
   // Only saves time.

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { onAbort } from "./abort.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
@@ -10,16 +10,29 @@ export interface ReplicaEvents {
   replicaReloading: [event: { replica: number; attempt: number; delayMs: number }];
   /** It is in use again. */
   replicaReady: [event: { replica: number }];
+  /** It is out for good: it could not be loaded again so many times in a row, or its core was out too often. */
+  replicaGivenUp: [event: { replica: number; error: Error }];
+  /** No replica is left, or the runtime is lost to this process: every later call fails. A supervisor has to start another process. */
+  restartRequired: [event: { error: Error }];
 }
 
+/**
+ * What an error says of the replica that it came from. "reload": it must not be used before it is loaded again; "reloadOnce": the
+ * second time as "coreOut"; "coreOut": so, but what it runs on is presumed broken; "processEnd": no replica of this process can be
+ * used again.
+ */
+export type Failure = "reload" | "reloadOnce" | "coreOut" | "processEnd";
+
 export interface Recovery<Model> {
-  /** Whether an error means that the replica must not be used again. */
-  isFailure(error: unknown): boolean;
+  /** What an error says of its replica; undefined where it is the work's own. */
+  failureOf(error: unknown): Failure | undefined;
   /** Loads a replica's successor. */
   reload(replica: number): Promise<Model>;
   emit<Name extends keyof ReplicaEvents>(name: Name, ...event: ReplicaEvents[Name]): void;
   /** The pause before the first attempt to load again, in ms; doubled after each that fails, up to a minute. */
   delayMs: number;
+  /** After so many attempts in a row that failed, a replica is given up. */
+  maxAttempts: number;
 }
 
 export interface WorkOptions {
@@ -36,6 +49,12 @@ interface Slot<Model> {
   alive: boolean;
   /** To load it again, since it was taken out. */
   failedAttempts: number;
+  /** It is not loaded again. */
+  givenUp: boolean;
+  /** A failure that is the core's only when it repeats has come once. */
+  suspect: boolean;
+  /** How many times it was out as one that is presumed broken. */
+  timesOut: number;
 }
 
 const LONGEST_DELAY_MS = 60_000;
@@ -43,10 +62,12 @@ const LONGEST_DELAY_MS = 60_000;
 const LONGEST_DISPOSAL_MS = 10_000;
 /** Where every replica is out and has failed to load so many times, calls wait no longer. */
 const PATIENCE = 4;
+/** What is presumed broken is given up when it is out for the time after these: loading again may seem to cure it. */
+const MOST_TIMES_OUT = 2;
 
 /**
  * Spreads work over replicas: each piece goes at once to the one with the least in hand; BatchQueue decides when. A replica that
- * fails is taken out, its work is done once more by another, and it is loaded again in the background.
+ * fails is taken out, its work is done once more by another, and it is loaded again in the background, until it is given up.
  */
 export class Replicas<Model extends AsyncDisposable> {
   readonly #slots: readonly Slot<Model>[];
@@ -56,9 +77,12 @@ export class Replicas<Model extends AsyncDisposable> {
   readonly #roomListeners: (() => void)[] = [];
   #waiting: (() => void)[] = [];
   #lastFailure: unknown;
+  /** What every call gets once none of the replicas can come back. */
+  #lost: NeuronBlipError | undefined;
 
   constructor(models: readonly Model[], recovery?: Recovery<Model>) {
-    this.#slots = models.map((model, replica) => ({ replica, model, busy: 0, alive: true, failedAttempts: 0 }));
+    const state = { busy: 0, alive: true, failedAttempts: 0, givenUp: false, suspect: false, timesOut: 0 };
+    this.#slots = models.map((model, replica) => ({ replica, model, ...state }));
     this.#recovery = recovery;
   }
 
@@ -72,10 +96,12 @@ export class Replicas<Model extends AsyncDisposable> {
   }
 
   /**
-   * @throws what the work throws; the replica's failure, where another failed too or none came back; `ABORTED`.
+   * @throws what the work throws; the replica's failure, where another failed too or none came back in good time;
+   * `NEURON_RESTART_REQUIRED` where none can come back; `ABORTED`.
    */
   async onLeastBusy<T>(work: (model: Model) => Promise<T>, { retry = true, signal }: WorkOptions = {}): Promise<T> {
     for (let failures = 0; ; ) {
+      if (this.#lost) throw this.#lost;
       const slot = this.#leastBusy();
       if (slot === undefined) {
         await this.#oneInUse(signal);
@@ -87,10 +113,11 @@ export class Replicas<Model extends AsyncDisposable> {
       try {
         return await work(model);
       } catch (error) {
-        if (!this.#recovery?.isFailure(error)) throw error;
-        this.#takeOut(slot, model, error);
+        const failure = this.#recovery?.failureOf(error);
+        if (failure === undefined) throw error;
+        this.#takeOut(slot, model, failure, error);
         failures++;
-        if (!retry || failures === 2) throw error;
+        if (!retry || failures === 2 || failure === "processEnd") throw error;
       } finally {
         slot.busy--;
         this.#tellOfRoom();
@@ -100,7 +127,7 @@ export class Replicas<Model extends AsyncDisposable> {
 
   /** Whether an error says that a replica is out of use, and nothing of the work that met it. */
   isFailure(error: unknown): boolean {
-    return this.#recovery?.isFailure(error) ?? false;
+    return this.#recovery?.failureOf(error) !== undefined;
   }
 
   /**
@@ -144,7 +171,9 @@ export class Replicas<Model extends AsyncDisposable> {
       while (!this.#leastBusy()) {
         throwIfAborted(signal);
         if (this.#closing.signal.aborted) throw new NeuronBlipError("DISPOSED", "This model has been disposed.");
-        if (this.#slots.every(({ failedAttempts }) => failedAttempts >= PATIENCE)) throw this.#lastFailure;
+        if (this.#lost) throw this.#lost;
+        const hopeless = this.#slots.every(({ givenUp, failedAttempts }) => givenUp || failedAttempts >= PATIENCE);
+        if (hopeless) throw this.#lastFailure;
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
     } finally {
@@ -153,14 +182,45 @@ export class Replicas<Model extends AsyncDisposable> {
     }
   }
 
-  #takeOut(slot: Slot<Model>, model: Model, error: unknown): void {
+  #takeOut(slot: Slot<Model>, model: Model, failure: Failure, error: unknown): void {
     // Other calls that it had in hand fail too; its successor has nothing to do with them.
     if (!slot.alive || slot.model !== model || this.#closing.signal.aborted) return;
     slot.alive = false;
     this.#lastFailure = error;
     this.#emit("replicaFailed", { replica: slot.replica, error: error as Error });
+    if (this.#endsUse(slot, failure, error)) return;
     const recovering: Promise<void> = this.#recover(slot).finally(() => this.#recovering.delete(recovering));
     this.#recovering.add(recovering);
+  }
+
+  /** Whether a failure is a replica's last: then it is given up, and the process is told of where it was the last replica. */
+  #endsUse(slot: Slot<Model>, failure: Failure, error: unknown): boolean {
+    if (failure === "processEnd") {
+      this.#lose(error, "The Neuron runtime cannot be used in this process any more");
+      return true;
+    }
+    const repeated = failure === "reloadOnce" && slot.suspect;
+    slot.suspect ||= failure === "reloadOnce";
+    if (failure === "coreOut" || repeated) slot.timesOut++;
+    const { maxAttempts } = this.#recovery as Recovery<Model>;
+    if (slot.timesOut <= MOST_TIMES_OUT && slot.failedAttempts < maxAttempts) return false;
+    slot.givenUp = true;
+    this.#emit("replicaGivenUp", { replica: slot.replica, error: error as Error });
+    if (this.#slots.every(({ givenUp }) => givenUp)) this.#lose(error, "Every NeuronCore of this model was given up");
+    return true;
+  }
+
+  /** From here on, every call fails at once: in a process that goes on as if nothing were, nobody would start another. */
+  #lose(cause: unknown, what: string): void {
+    if (this.#lost) return;
+    this.#lost = new NeuronBlipError(
+      "NEURON_RESTART_REQUIRED",
+      `${what}: start another process. The last failure: ${messageOf(cause)}`,
+      { cause, status: cause instanceof NeuronBlipError ? cause.status : undefined },
+    );
+    for (const slot of this.#slots) slot.alive = false;
+    this.#wake();
+    this.#emit("restartRequired", { error: this.#lost });
   }
 
   async #recover(slot: Slot<Model>): Promise<void> {
@@ -172,12 +232,13 @@ export class Replicas<Model extends AsyncDisposable> {
       delay(LONGEST_DISPOSAL_MS, undefined, { ref: false }),
     ]);
     let delayMs = recovery.delayMs;
-    for (let attempt = 1; !signal.aborted; attempt++) {
+    for (let attempt = 1; !signal.aborted && !this.#lost; attempt++) {
       this.#emit("replicaReloading", { replica: slot.replica, attempt, delayMs });
       await delay(delayMs, undefined, { ref: false, signal }).catch(() => {});
-      if (signal.aborted) return;
+      if (signal.aborted || this.#lost) return;
       try {
         slot.model = await recovery.reload(slot.replica);
+        if (this.#lost) return; // disposed of with the others
         slot.alive = true;
         slot.failedAttempts = 0;
         this.#wake();
@@ -186,7 +247,11 @@ export class Replicas<Model extends AsyncDisposable> {
       } catch (error) {
         this.#lastFailure = error;
         slot.failedAttempts++;
+        // A load that fails on a broken core is told by its attempts, not as another time that it was out.
+        const ends = recovery.failureOf(error) === "processEnd" ? "processEnd" : "reload";
+        const isOver = this.#endsUse(slot, ends, error);
         this.#wake();
+        if (isOver) return;
         delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS);
       }
     }

@@ -5,12 +5,14 @@ import {
   fromNative,
   type ModuleHandle,
   type ModuleSignature,
+  type Native,
   type NativeInput,
   type NativeOutput,
   native,
 } from "../native.js";
 import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
 import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
+import { retryBusy } from "../neuron/retry-busy.js";
 import { Tensor } from "../tensor.js";
 import { Executor } from "./executor.js";
 import { callError, loadError } from "./module-error.js";
@@ -36,6 +38,11 @@ export type TorchOutput =
 export interface TorchModuleOptions extends NeuronRuntimeOptions {
   /** The thread to load and run on. Default: one of the module's own, closed when it is disposed. */
   executor?: Executor;
+  /**
+   * The NeuronCore that a module for Neuron is put on, an index among the visible ones. Default: the runtime's choice, on which
+   * nothing should rely.
+   */
+  neuronCore?: number;
 }
 
 /**
@@ -107,12 +114,11 @@ export class TorchModule implements AsyncDisposable {
     try {
       const usesNeuron = await native().inspectModule(executor.handle, file);
       if (usesNeuron) await loadNeuronRuntime(options, file);
-      try {
-        const loaded = await native().loadModule(executor.handle, file);
-        return new TorchModule(file, loaded, usesNeuron, executor, ownsExecutor);
-      } catch (error) {
-        throw usesNeuron ? neuronError(file, fromNative(error)) : error;
-      }
+      const core = usesNeuron ? (options.neuronCore ?? ANY_CORE) : undefined;
+      const loaded = await loadNative(file, executor, core);
+      const module = new TorchModule(file, loaded, usesNeuron, executor, ownsExecutor);
+      if (core !== undefined && core !== ANY_CORE && !loaded.placed) await module.#placeOrDispose(core);
+      return module;
     } catch (error) {
       const failure = await loadError(executor.handle, file, fromNative(error));
       if (ownsExecutor) await executor.close();
@@ -149,8 +155,8 @@ export class TorchModule implements AsyncDisposable {
     if (this.#disposed) throw disposedError(this.path);
     const given = this.#checkedInputs(method, inputs);
     try {
-      const running = this.#executor.run((executor) => native().callModule(executor, this.#handle, method, given));
-      return fromOutput(await this.#track(running)) as Output;
+      const call = () => this.#executor.run((executor) => native().callModule(executor, this.#handle, method, given));
+      return fromOutput(await this.#track(this.usesNeuron ? retryBusy(call) : call())) as Output;
     } catch (error) {
       const failure = fromNative(error);
       throw this.usesNeuron && isNeuronFailure(failure.message)
@@ -172,6 +178,16 @@ export class TorchModule implements AsyncDisposable {
       return (await this.#track(native().placeModule(this.#handle, start, count))) > 0;
     } catch (error) {
       throw placementError(this.path, start, neuronError(this.path, fromNative(error)));
+    }
+  }
+
+  /** Of a module that was just loaded, and that nobody has yet. */
+  async #placeOrDispose(core: number): Promise<void> {
+    try {
+      await this.setNeuronCores(core);
+    } catch (error) {
+      await this.dispose();
+      throw error;
     }
   }
 
@@ -250,6 +266,27 @@ export class TorchModule implements AsyncDisposable {
   }
 }
 
+/** Wherever the runtime puts it. */
+const ANY_CORE = -1;
+
+/** @param core undefined for a module that is not for Neuron. */
+async function loadNative(
+  file: string,
+  executor: Executor,
+  core: number | undefined,
+): ReturnType<Native["loadModule"]> {
+  const load = () => native().loadModule(executor.handle, file, core);
+  if (core === undefined) return load();
+  try {
+    return await retryBusy(load);
+  } catch (error) {
+    const failure = fromNative(error);
+    throw failure.code === "NEURON_CORES_UNAVAILABLE"
+      ? placementRefused(file, core, failure)
+      : neuronError(file, failure);
+  }
+}
+
 async function fileOf(path: string | URL): Promise<string> {
   const file = path instanceof URL ? fileURLToPath(path) : path;
   const found = await stat(file).catch((cause) => {
@@ -265,7 +302,10 @@ function disposedError(path: string): NeuronBlipError {
 
 /** Where the runtime gives no status, it is the choice of cores that it refused. */
 function placementError(path: string, start: number, error: NeuronBlipError): NeuronBlipError {
-  if (error.code !== "EXECUTION_FAILED") return error;
+  return error.code === "EXECUTION_FAILED" ? placementRefused(path, start, error) : error;
+}
+
+function placementRefused(path: string, start: number, error: NeuronBlipError): NeuronBlipError {
   const reason = error.message.trimEnd().split("\n").at(-1) ?? "";
   return new NeuronBlipError(
     "NEURON_CORES_UNAVAILABLE",

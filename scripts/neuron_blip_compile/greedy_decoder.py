@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .wrappers import small_mask
+
 
 class GreedyDecoder(nn.Module):
     """The first k tokens of greedy search, in one call.
@@ -32,8 +34,7 @@ class GreedyDecoder(nn.Module):
     def forward(self, input_ids: Tensor, question_embeds: Tensor, question_attention_mask: Tensor) -> dict[str, Tensor]:
         decoder, config = self.text_decoder, self.text_decoder.config
         layers = decoder.bert.encoder.layer
-        ignored = (1.0 - question_attention_mask.to(question_embeds.dtype)) * torch.finfo(question_embeds.dtype).min
-        ignored = ignored[:, None, None, :]
+        ignored = small_mask(question_attention_mask, question_embeds.dtype)[:, None, None, :]
         question = [_keys_values(layer.crossattention.self, question_embeds) for layer in layers]
         before: list[tuple[Tensor, Tensor] | None] = [None] * len(layers)
         running = torch.ones_like(input_ids, dtype=torch.bool)

@@ -12,6 +12,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from . import sdk
 from .files import read_json, sha256_of_file, sha256_of_json
 from .settings import Settings
 from .source import Source
@@ -21,17 +22,27 @@ REFERENCE = "reference.safetensors"
 FORMAT_VERSION = 1
 
 # Part of what a part is made from: raise it when a wrapper or the way of tracing changes what is traced.
-TRACING_VERSION = 1
+TRACING_VERSION = 2
+
+
+# Of the host and of the product: a trace does not depend on them.
+CIRCUMSTANCES = ("python", "neuron_sdk", "neuron_runtime")
 
 
 def versions(neuron: tuple[str, str | None] | None) -> dict[str, str | None]:
-    """Versions that a trace depends on; `neuron`: torch_neuronx's and neuronx-cc's, for that target."""
+    """Versions of what a model is compiled with; `neuron`: torch_neuronx's and neuronx-cc's, for that target.
+
+    neuron_sdk: the AWS Neuron SDK that these two are of, where that is known. neuron_runtime: of the host's libnrt.so.1,
+    where it has one.
+    """
     return {
         "torch": str(torch.__version__),
         "transformers": transformers.__version__,
         "python": platform.python_version(),
         "torch_neuronx": neuron[0] if neuron else None,
         "neuronx_cc": neuron[1] if neuron else None,
+        "neuron_sdk": sdk.sdk_of(*neuron) if neuron else None,
+        "neuron_runtime": sdk.runtime_version() if neuron else None,
     }
 
 
@@ -50,8 +61,7 @@ def digest_of(own: Mapping[str, Any], source: Source, used: Mapping[str, str | N
     # A copy of the model elsewhere is the same model.
     for key in ("_name_or_path", "_attn_implementation_internal"):
         config.pop(key, None)
-    # A trace does not depend on Python's patch level.
-    versions = {name: value for name, value in used.items() if name != "python"}
+    versions = {name: value for name, value in used.items() if name not in CIRCUMSTANCES}
     return sha256_of_json({**own, "weights": source.weights_sha256, "config": config, "versions": versions})
 
 

@@ -24,6 +24,9 @@ from .progress import step
 from .source import Source
 
 
+WARM_UPS = 2
+
+
 class PieceMaker:
     """Makes pieces into the staging directory.
 
@@ -56,6 +59,8 @@ class PieceMaker:
             check = piece in unchecked
             with step(f"{'Checking' if check else 'Loading'} {piece.name}"), self._running(piece.name):
                 compiled[piece.part] = torch.jit.load(str(self.files[piece.name]), map_location="cpu")
+                if self._judge.device != "cpu":
+                    self._warm_up(compiled[piece.part], examples.batches[0].inputs[piece.part])
                 if check:
                     self._check(piece, compiled[piece.part], examples.batches)
         if load and self._judge is not None:
@@ -111,6 +116,13 @@ class PieceMaker:
         self.entries[piece.name], self.files[piece.name] = entry, path
         write_json(self._record_of(piece), entry)
         _say(piece, f"traced in {seconds:.1f} s", entry)
+
+    @staticmethod
+    @torch.no_grad()
+    def _warm_up(compiled: Any, inputs: Sequence[torch.Tensor]) -> None:
+        """Runs a part on its NeuronCore: some were seen that hang on their second call."""
+        for _ in range(WARM_UPS):
+            compiled(*inputs)
 
     def _check(self, piece: Piece, compiled: Any, batches: Sequence[Example]) -> None:
         """Compares one piece with the eager model, and records the largest difference."""

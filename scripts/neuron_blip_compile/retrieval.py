@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from .examples import Example, image_mask_of, make_pixels, make_texts
 from .head import Head, Pairs, Part
 from .settings import Settings
-from .wrappers import VisionModel, encode_text
+from .wrappers import VisionModel, encode_text, small_masks
 
 
 class ImageTextMatching(nn.Module):
@@ -75,7 +75,8 @@ class TextProjection(nn.Module):
         self.text_proj = text_proj
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        output = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
+        with small_masks():
+            output = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
         return normalize(self.text_proj(output.last_hidden_state[:, 0, :]), dim=-1)
 
 

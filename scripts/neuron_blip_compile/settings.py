@@ -11,14 +11,12 @@ from .errors import CompileError
 
 @dataclass(frozen=True)
 class NeuronOptions:
-    """Ways of torch_neuronx to make and load a part.
+    """Ways of torch_neuronx to load a part.
 
-    separate_weights: keep weights beside the compiled graph, not in it (`inline_weights_to_neff=False`).
     async_load: let loading return before the part is on its NeuronCore.
     lazy_load: put the part on its NeuronCore when it is first called.
     """
 
-    separate_weights: bool = False
     async_load: bool = False
     lazy_load: bool = False
 

@@ -17,28 +17,32 @@ from torch import Tensor, nn
 
 from .errors import CompileError
 from .progress import LOG_FILE
+from .sdk import SDK
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
 # `--auto-cast-type` alone casts nothing since SDK 2.27, where the default of `--auto-cast` became "none". fp16 is the
-# tutorial's type and rounds eight times finer than bf16; BLIP's matrix operands are far from fp16's limit of 65504, and
-# "matmult" leaves the attention masks (-3.4e38, beyond that limit) in float32. All parts are transformers, the vision
-# model too. The level of optimisation is left at the compiler's default.
-DEFAULT_COMPILER_ARGS = "--auto-cast=matmult --auto-cast-type=fp16 --model-type=transformer"
+# tutorial's type and rounds eight times finer than bf16; BLIP's matrix operands and masks (see wrappers.MASKED) are far
+# from fp16's limit of 65504. Infinities that the compiler's own transposes come to are saturated all the same. All parts
+# are transformers, the vision model too. The level of optimisation is left at the compiler's default.
+DEFAULT_COMPILER_ARGS = (
+    "--auto-cast=matmult --auto-cast-type=fp16 --model-type=transformer --enable-saturate-infinity"
+)
 
 INSTALL_NEURON = """\
 --target inf2 needs torch_neuronx and the Neuron compiler, and they are not installed in this Python ({reason}).
-They are to be had for x86-64 Linux only (Ubuntu 22.04 or newer, Amazon Linux 2023), with Python 3.11 to 3.13:
-  - on an Inf2, Trn1 or Trn2 host with AWS's Neuron DLAMI: activate its environment first, for example
-      source /opt/aws_neuronx_venv_pytorch_2_9/bin/activate
+They are to be had for x86-64 Linux with glibc {glibc} or newer only (Ubuntu {systems}, Debian 12):
+  - on an Inf2, Trn1 or Trn2 host with AWS's image "{image}" of SDK {sdk} ({dates}): activate its environment first,
+      source {environment}/bin/activate
       pip install -r {requirements}
   - on any other such host, from AWS's own package index (its address is in the AWS Neuron documentation, "torch-neuronx
     setup"):
-      pip install torch-neuronx==2.9.* neuronx-cc==2.*
+      pip install torch-neuronx=={torch_neuronx} neuronx-cc=={neuronx_cc}
       pip install -r {requirements}
     This compiles without a Neuron device; the result is checked on the Inf2 host.
-torch-neuronx brings its own version of torch: use an environment made for it. To run on this machine: --target cpu."""
+torch-neuronx brings its own version of torch, {torch}: use an environment made for it. {newer_torch}.
+To run on this machine: --target cpu."""
 
 DEVICE = Path("/dev/neuron0")
 
@@ -61,6 +65,11 @@ def compiler_args_of(text: str | None, target: str) -> tuple[str, ...]:
     except ValueError as error:
         raise CompileError(f"--compiler-args {text!r} cannot be split into arguments: {error}.") from error
     names = {arg.split("=")[0] for arg in args}
+    if "--auto-cast=all" in args or ("--auto-cast", "all") in zip(args, args[1:]):
+        logger.warning(
+            "--auto-cast=all casts what is no matrix product too, such as softmax and normalisation, which is known to give "
+            "values that are no numbers: --auto-cast=matmult casts matrix products only"
+        )
     if "--auto-cast-type" in names and "--auto-cast" not in names:
         logger.warning(
             "--auto-cast-type without --auto-cast casts nothing (the compiler's default is none): "
@@ -78,23 +87,16 @@ def neuron_version(settings: Settings) -> tuple[str, str | None]:
     version = str(getattr(neuronx, "__version__", None) or _installed("torch-neuronx") or "unknown")
     if not hasattr(neuronx, "trace"):
         raise CompileError(
-            f"torch_neuronx {version} cannot trace models: it is of the newer kind, for Trn2 and Trn3. Inf2 needs "
-            "torch-neuronx 2.9 or earlier: use an environment that has it.",
+            f"torch_neuronx {version} cannot trace models: {SDK['newer_torch']}. Inf2 needs torch-neuronx "
+            f"{SDK['torch_minor']} or earlier: use an environment that has it.",
             exit_code=3,
         )
     wanted = [name for name in ("async_load", "lazy_load") if getattr(settings.neuron, name)]
     missing = [f"--{name.replace('_', '-')}" for name in wanted if not hasattr(neuronx, name)]
-    if settings.neuron.separate_weights and not _takes(neuronx.trace, "inline_weights_to_neff"):
-        missing.append("--separate-weights")
     if missing:
         raise CompileError(
             f"torch_neuronx {version} does not know {' and '.join(missing)}. Leave that out, or compile with "
-            "torch-neuronx 2.9, which does."
-        )
-    if settings.neuron.separate_weights:
-        logger.warning(
-            "--separate-weights: the runtime moves separate weights to the NeuronCore again in every call, unless the "
-            "program that loads them moves them there once, and neuron-blip does not"
+            f"torch-neuronx {SDK['torch_minor']}, which does."
         )
     return version, _installed("neuronx-cc")
 
@@ -114,13 +116,11 @@ def trace(
     neuronx = _torch_neuronx()
     arguments = list(settings.compiler_args)
     options: dict[str, object] = {}
-    if settings.neuron.separate_weights:
-        options["inline_weights_to_neff"] = False
     if device_of(settings.target) is None:
         if not _takes(neuronx.trace, "cpu_backend"):
             raise CompileError(
                 f"This host has no Neuron device ({DEVICE}), and torch_neuronx {neuron_version(settings)[0]} cannot "
-                "compile without one. Compile on an Inf2 host, or install torch-neuronx 2.9."
+                f"compile without one. Compile on an Inf2 host, or install torch-neuronx {SDK['torch_minor']}."
             )
         options["cpu_backend"] = True
         if not any(arg.split("=")[0] == "--target" for arg in arguments):
@@ -194,7 +194,18 @@ def _torch_neuronx() -> ModuleType:
         logger.debug("import torch_neuronx failed", exc_info=True)
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         requirements = shlex.quote(str(REQUIREMENTS))
-        raise CompileError(INSTALL_NEURON.format(reason=reason, requirements=requirements), exit_code=3) from error
+        raise CompileError(
+            INSTALL_NEURON.format(
+                reason=reason,
+                requirements=requirements,
+                systems=" or ".join(SDK["systems"]),
+                dates=", ".join(SDK["image_dates"]),
+                torch_neuronx=SDK["pip"]["torch-neuronx"],
+                neuronx_cc=SDK["pip"]["neuronx-cc"],
+                **{name: SDK[name] for name in ("sdk", "glibc", "image", "environment", "torch", "newer_torch")},
+            ),
+            exit_code=3,
+        ) from error
 
 
 def _takes(function: Callable[..., object], keyword: str) -> bool:

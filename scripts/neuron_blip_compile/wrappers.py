@@ -13,7 +13,44 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.blip.modeling_blip_text import BlipTextSelfAttention
+from transformers import masking_utils
+from transformers.models.blip.modeling_blip_text import BlipTextModel, BlipTextSelfAttention
+
+# What is added to the score of a token that is not to be attended to. After a softmax its weight is exactly zero, in float32 as
+# with the lowest of all numbers (scores are far below 1e4 apart); but it stays a number in fp16 and bf16, where that lowest one
+# becomes -inf, and 0 x -inf, which compilers for NeuronCores come to, is no number.
+MASKED = -1e4
+
+
+def small_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to scores: 0 where `mask` is 1 or True, MASKED where it is 0 or False."""
+    return (1.0 - mask.to(dtype)) * MASKED
+
+
+@contextmanager
+def small_masks() -> Iterator[None]:
+    """Has transformers make its attention masks of MASKED, and not of `torch.finfo(dtype).min`."""
+
+    def eager_mask(*args: Any, dtype: torch.dtype = torch.float32, **options: Any) -> Tensor | None:
+        options.pop("allow_is_causal_skip", None)
+        mask = masking_utils.sdpa_mask(*args, allow_is_causal_skip=False, **options)
+        return None if mask is None else small_mask(mask, dtype)
+
+    def invert_attention_mask(self: BlipTextModel, mask: Tensor) -> Tensor:
+        return small_mask(mask[:, None, None, :], self.dtype)
+
+    # transformers 5 looks "eager" up among these, of which its own are in another table.
+    masking_utils.ALL_MASK_ATTENTION_FUNCTIONS["eager"] = eager_mask
+    # transformers 4, whose other masks are small already.
+    inherited = hasattr(BlipTextModel, "invert_attention_mask")
+    if inherited:
+        BlipTextModel.invert_attention_mask = invert_attention_mask
+    try:
+        yield
+    finally:
+        del masking_utils.ALL_MASK_ATTENTION_FUNCTIONS["eager"]
+        if inherited:
+            del BlipTextModel.invert_attention_mask
 
 
 @contextmanager
@@ -76,7 +113,7 @@ def encode_text(
     text_encoder: nn.Module, input_ids: Tensor, attention_mask: Tensor, image_embeds: Tensor, image_mask: Tensor
 ) -> Tensor:
     """The text encoder's last hidden state, the picture at hand: float32 [B, Lq, Dt]."""
-    with cross_attention_masks():
+    with cross_attention_masks(), small_masks():
         return text_encoder(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -93,7 +130,7 @@ def decode_text(
 
     `embeds` is what it looks at besides its own tokens: a question's embeddings, or a picture's.
     """
-    with cross_attention_masks():
+    with cross_attention_masks(), small_masks():
         return text_decoder.bert(
             input_ids=input_ids,
             attention_mask=attention_mask,

@@ -11,7 +11,7 @@ const [model, how] = isMainThread ? process.argv.slice(2) : workerData;
 
 /** Resolves when a call is on its core, where the stand-in holds it for a while. */
 async function begin() {
-  const blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+  const blip = await NeuronBlip.fromPretrained(model, { threads: 1, warmUp: false });
   const begun = new Promise((resolve) => {
     const watcher = watch(hardware, () => {
       if (!readFileSync(join(hardware, "events.log"), "utf8").includes(" begin ")) return;
@@ -30,7 +30,7 @@ if (!isMainThread) {
   // Kept alive until it is terminated, or until its parent exits.
   if (how !== "worker-natural") setInterval(() => {}, 1000);
 } else if (how === "waiting") {
-  const blip = await NeuronBlip.fromPretrained(model, { threads: 1, reloadDelayMs: 50 });
+  const blip = await NeuronBlip.fromPretrained(model, { threads: 1, warmUp: false, reloadDelayMs: 50 });
   console.log(JSON.stringify(await ask(blip, 0)));
 } else if (how.includes("worker")) {
   const worker = new Worker(new URL(import.meta.url), { workerData: [model, how] });

@@ -5,7 +5,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { NeuronBlipError, type NeuronBlipErrorCode, type NeuronBlipOptions } from "neuron-blip";
+import {
+  NeuronBlipError,
+  type NeuronBlipErrorCode,
+  type NeuronBlipOptions,
+  type TorchModuleOptions,
+} from "neuron-blip";
 import { buildStandIns } from "../../scripts/build-stand-ins.mjs";
 import type { NeuronHardware } from "./neuron-hardware.ts";
 
@@ -24,8 +29,8 @@ export interface Outcome {
 
 /** An event of a NeuronBlip. */
 export interface ReplicaEvent {
-  event: "replicaFailed" | "replicaReloading" | "replicaReady";
-  replica: number;
+  event: "replicaFailed" | "replicaReloading" | "replicaReady" | "replicaGivenUp" | "restartRequired";
+  replica?: number;
   attempt?: number;
   delayMs?: number;
   error?: SentError;
@@ -124,7 +129,7 @@ export class NeuronProcess implements AsyncDisposable {
   }
 
   /** @returns whether it was compiled for Neuron. */
-  loadModule(path: string, options: Pick<NeuronBlipOptions, "libtorchneuron" | "cores"> = {}): Promise<boolean> {
+  loadModule(path: string, options: Omit<TorchModuleOptions, "executor"> = {}): Promise<boolean> {
     return this.#call("loadModule", path, options) as Promise<boolean>;
   }
 

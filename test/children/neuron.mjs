@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { NeuronBlip, Tensor, TorchModule } from "neuron-blip";
 import { ask, picture, question } from "./neuron-work.mjs";
 
-const EVENTS = ["replicaFailed", "replicaReloading", "replicaReady"];
+const EVENTS = ["replicaFailed", "replicaReloading", "replicaReady", "replicaGivenUp", "restartRequired"];
 const models = new Map();
 const modules = new Map();
 const pictures = new Map();

@@ -8,6 +8,7 @@ import { libtorch } from "./libtorch.js";
 import { libtorchneuron } from "./libtorchneuron.js";
 import { memory } from "./memory.js";
 import { modelConfig, modelFiles, modelManifest, modelSettings } from "./model-directory.js";
+import { modelNeuron } from "./model-neuron.js";
 import { modelTarget, modelVersions } from "./model-target.js";
 import { neuronDriver } from "./neuron-driver.js";
 import { neuronRuntime } from "./neuron-runtime.js";
@@ -37,5 +38,6 @@ export const PROBES: readonly Probe[] = [
   modelFiles,
   modelTarget,
   modelVersions,
+  modelNeuron,
   modelSettings,
 ];

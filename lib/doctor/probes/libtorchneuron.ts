@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { messageOf } from "../../errors.js";
 import { torchVersionBeside } from "../../neuron/find-libraries.js";
+import { aptInstall, SDK } from "../../neuron/sdk-versions.js";
 import type { Examination, Probe } from "../examination.js";
 import { type Finding, ok, skipped } from "../finding.js";
 import { askNative } from "../native-answer.js";
@@ -33,6 +34,9 @@ export const libtorchneuron: Probe = {
   },
 };
 
+/** The first torch of which torch-neuronx is TorchNeuron. */
+const TORCH_NEURON_FROM = "2.13";
+
 /** What can be told without loading it. */
 async function misfits(examination: Examination, path: string): Promise<Finding[]> {
   const { host } = examination;
@@ -63,13 +67,26 @@ async function misfits(examination: Examination, path: string): Promise<Finding[
       ),
     );
   }
-  if (glibc !== undefined && host.glibc !== undefined && compareVersions(glibc, host.glibc) > 0) {
+  const { torchNeuronx: version } = await examination.neuron();
+  if (version !== undefined && compareVersions(version, TORCH_NEURON_FROM) >= 0) {
+    findings.push(
+      await examination.neuronFault(
+        `${ID}.product`,
+        `It is of torch-neuronx ${version}: ${SDK.newer_torch}.`,
+        `Use an environment with torch-neuronx ${SDK.pip["torch-neuronx"]} (Neuron SDK ${SDK.sdk}), such as ${SDK.environment} of AWS's images.`,
+        { version },
+      ),
+    );
+    return findings;
+  }
+  const needed = neededGlibc(glibc, version);
+  if (needed !== undefined && host.glibc !== undefined && compareVersions(needed, host.glibc) > 0) {
     findings.push(
       await examination.neuronFault(
         `${ID}.glibc`,
-        `It needs glibc ${glibc}, and this host has ${host.glibc}.`,
-        `Use a system with glibc ${glibc} or newer (Ubuntu 22.04 and Debian 12 have 2.35 and 2.36), or an older torch-neuronx.`,
-        { needed: glibc, host: host.glibc },
+        `It needs glibc ${needed}, and this host has ${host.glibc}.`,
+        `Use a system with glibc ${needed} or newer (Ubuntu 22.04 and Debian 12 have 2.35 and 2.36, Amazon Linux 2023 has 2.34), or an older torch-neuronx.`,
+        { needed, host: host.glibc },
       ),
     );
   }
@@ -103,11 +120,22 @@ async function misfits(examination: Examination, path: string): Promise<Finding[
   return findings;
 }
 
+/** The newer of what the file asks for and what its version is known to need: others that it loads may ask for more. */
+function neededGlibc(glibc: string | undefined, torchNeuronx: string | undefined): string | undefined {
+  const known =
+    torchNeuronx !== undefined && compareVersions(torchNeuronx, SDK.torch_minor) >= 0 ? SDK.glibc : undefined;
+  if (glibc === undefined || known === undefined) return glibc ?? known;
+  return compareVersions(glibc, known) > 0 ? glibc : known;
+}
+
 async function testLoad(examination: Examination, path: string): Promise<Finding> {
   const id = `${ID}.load`;
   const { answer: addon } = await examination.addon();
   if (addon?.ok !== true) return skipped(id, "Not loaded for a test: the addon does not load.");
-  const answer = await askNative<null>(examination.host, "library", [path]);
+  const { libnrt } = await examination.neuron();
+  // As the models' process does: the runtime by its full path first.
+  const libraries = libnrt.path === undefined ? [path] : [libnrt.path, path];
+  const answer = await askNative<null>(examination.host, "library", libraries);
   const beside = `beside libtorch ${addon.value.libtorchVersion}`;
   if (answer.ok) return ok(id, `It loads ${beside}.`);
   return examination.neuronFault(
@@ -116,7 +144,7 @@ async function testLoad(examination: Examination, path: string): Promise<Finding
     /undefined symbol/.test(answer.reason)
       ? "Its torch is of another version or C++ ABI. Build the addon with the torch of the same environment: " +
           "NEURON_BLIP_LIBTORCH=…/site-packages/torch npx neuron-blip build"
-      : "Install aws-neuronx-runtime-lib and torch-neuronx of the same SDK.",
+      : `Install aws-neuronx-runtime-lib and torch-neuronx of the same SDK: \`${aptInstall("aws-neuronx-runtime-lib")}\`, torch-neuronx==${SDK.pip["torch-neuronx"]}.`,
     { how: answer.how, reason: answer.reason },
   );
 }

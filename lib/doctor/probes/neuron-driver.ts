@@ -1,3 +1,4 @@
+import { aptInstall } from "../../neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { ok, skipped } from "../finding.js";
 
@@ -9,16 +10,16 @@ export const neuronDriver: Probe = {
   async run(examination) {
     const { host } = examination;
     const facts = await examination.neuron();
-    const { present, devices, driverVersion, driverCores, instanceType } = facts;
+    const { present, devices, driverVersion, driverCores, deviceName, instanceType } = facts;
     if (!present)
       return skipped(ID, "There is nothing of AWS Neuron here; models compiled for the CPU need none of it.");
-    const details = { devices, version: driverVersion ?? null, cores: driverCores ?? null, instanceType };
+    const details = { devices, version: driverVersion ?? null, cores: driverCores ?? null, deviceName, instanceType };
     if (devices.length === 0 && driverVersion === undefined) {
       return examination.neuronFault(
         ID,
         `${instanceType ? `This is an ${instanceType}, and` : "AWS Neuron is installed, but"} its kernel driver is not loaded: ` +
           "no /dev/neuron0 and no /sys/module/neuron.",
-        "On an Inf2 host: `sudo apt-get install aws-neuronx-dkms`, then `sudo modprobe neuron`. Any other host has no " +
+        `On an Inf2 host: \`${aptInstall("aws-neuronx-dkms")}\`, then \`sudo modprobe neuron\`. Any other host has no ` +
           "NeuronCores: compile with --target cpu.",
         details,
       );

@@ -1,15 +1,18 @@
+import { aptInstall, SDK } from "../../neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { ok, skipped } from "../finding.js";
+import { compareVersions } from "../versions.js";
 
 const ID = "neuron.runtime";
-const INSTALL = "`sudo apt-get install aws-neuronx-runtime-lib`";
+const INSTALL = `\`${aptInstall("aws-neuronx-runtime-lib")}\``;
+const UPDATE_BOTH = `Update both to the same SDK: \`${aptInstall("aws-neuronx-dkms", "aws-neuronx-runtime-lib")}\`, then \`sudo modprobe -r neuron && sudo modprobe neuron\`.`;
 const REINSTALL = INSTALL.replace("install", "install --reinstall");
 
 /** libnrt.so.1, which talks to the driver. */
 export const neuronRuntime: Probe = {
   id: ID,
   async run(examination) {
-    const { present, libnrt, driverCores } = await examination.neuron();
+    const { present, libnrt, driverCores, driverVersion } = await examination.neuron();
     if (!present) return skipped(ID, "There is nothing of AWS Neuron here.");
     if (libnrt.path === undefined) {
       return examination.neuronFault(
@@ -52,8 +55,22 @@ export const neuronRuntime: Probe = {
       return examination.neuronFault(
         ID,
         `The ${name} sees ${totalCores} NeuronCores, and the driver ${driverCores}.`,
-        "Update both to the same SDK: `sudo apt-get install aws-neuronx-dkms aws-neuronx-runtime-lib`, then `sudo modprobe -r neuron && sudo modprobe neuron`.",
+        UPDATE_BOTH,
         details,
+      );
+    }
+    const { driver, runtime } = SDK.driver_needs_runtime;
+    if (
+      driverVersion !== undefined &&
+      version !== "" &&
+      compareVersions(driverVersion, driver) >= 0 &&
+      compareVersions(version, runtime) < 0
+    ) {
+      return examination.neuronFault(
+        ID,
+        `The ${name} is too old for the kernel driver ${driverVersion}: from ${driver} on it needs a runtime of ${runtime} or newer.`,
+        UPDATE_BOTH,
+        { ...details, driver: driverVersion },
       );
     }
     const cores =

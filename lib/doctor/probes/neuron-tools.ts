@@ -1,3 +1,4 @@
+import { aptInstall } from "../../neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { ok, skipped, warning } from "../finding.js";
 import { TOOLS } from "../neuron-facts.js";
@@ -16,7 +17,7 @@ export const neuronTools: Probe = {
     return warning(
       ID,
       `There is no ${missing.join(" and no ")} in ${toolsDirectory}, so that it cannot be told which process holds which core.`,
-      "`sudo apt-get install aws-neuronx-tools`",
+      `\`${aptInstall("aws-neuronx-tools")}\``,
       details,
     );
   },

@@ -60,6 +60,11 @@ NRT_STATUS nrt_get_visible_nc_count(uint32_t* count) {
   return Guard([count] { return Runtime::Get().VisibleCores(*count); });
 }
 
+// Virtual cores are the cores, on the devices that this stands in for.
+NRT_STATUS nrt_get_total_vnc_count(uint32_t* count) { return nrt_get_total_nc_count(count); }
+
+NRT_STATUS nrt_get_visible_vnc_count(uint32_t* count) { return nrt_get_visible_nc_count(count); }
+
 const char* nrt_get_status_as_str(NRT_STATUS status) {
 #define STAND_IN_NAME(name) \
   case name:                \

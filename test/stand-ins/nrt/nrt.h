@@ -61,6 +61,8 @@ NRT_EXPORT void nrt_close(void);
 NRT_EXPORT NRT_STATUS nrt_get_version(nrt_version_t* version, size_t size);
 NRT_EXPORT NRT_STATUS nrt_get_total_nc_count(uint32_t* count);
 NRT_EXPORT NRT_STATUS nrt_get_visible_nc_count(uint32_t* count);
+NRT_EXPORT NRT_STATUS nrt_get_total_vnc_count(uint32_t* count);
+NRT_EXPORT NRT_STATUS nrt_get_visible_vnc_count(uint32_t* count);
 NRT_EXPORT const char* nrt_get_status_as_str(NRT_STATUS status);
 
 }  // extern "C"

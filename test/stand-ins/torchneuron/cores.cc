@@ -5,23 +5,14 @@
 #include <utility>
 
 #include "../nrt/nrt_stand_in.h"
+#include "words.h"
 
 namespace stand_in {
-namespace {
-
-std::runtime_error StatusError(const char* function, NRT_STATUS status, int core) {
-  return std::runtime_error(std::string(function) + " failed: " + nrt_get_status_as_str(status) + " (status " +
-                            std::to_string(status) + ") on NeuronCore " + std::to_string(core));
-}
-
-}  // namespace
-
-Lease::Lease(uint32_t core, std::string model)
-    : core_(core), number_(nrt_stand_in_core(core)), model_(std::move(model)) {
+Lease::Lease(uint32_t core, std::string model) : core_(core), model_(std::move(model)) {
   const NRT_STATUS status = nrt_stand_in_load(core_, model_.c_str());
   if (status == NRT_SUCCESS) return;
   Cores::Get().Release(core_);
-  throw StatusError("nrt_load", status, number_);
+  throw LoadError(status);
 }
 
 Lease::~Lease() {
@@ -31,7 +22,7 @@ Lease::~Lease() {
 
 void Lease::Execute() const {
   const NRT_STATUS status = nrt_stand_in_execute(core_, model_.c_str());
-  if (status != NRT_SUCCESS) throw StatusError("nrt_execute", status, number_);
+  if (status != NRT_SUCCESS) throw ExecuteError(status);
 }
 
 Cores& Cores::Get() {
@@ -42,26 +33,38 @@ Cores& Cores::Get() {
   if (cores == nullptr) {
     const NRT_STATUS status = nrt_init(NRT_FRAMEWORK_TYPE_PYTORCH, "2.9.0", "2.9.0+standin");
     uint32_t count = 0;
-    if (status != NRT_SUCCESS || nrt_get_visible_nc_count(&count) != NRT_SUCCESS) {
-      throw std::runtime_error(
-          "The PyTorch Neuron Runtime could not be initialized. Neuron Driver issues are logged to your system logs. "
-          "(nrt_init status " +
-          std::to_string(status) + ")");
-    }
+    if (status != NRT_SUCCESS || nrt_get_visible_vnc_count(&count) != NRT_SUCCESS) throw InitializeError();
     cores = new Cores(count);
   }
   return *cores;
 }
 
-std::vector<uint32_t> Cores::Reserve(Placement placement) {
-  const std::lock_guard lock(mutex_);
+void Cores::Check(const char* function, Placement placement) const {
   const auto total = static_cast<int64_t>(models_.size());
   const int64_t count = placement.count == -1 ? 1 : placement.count;
   if (placement.start < -1 || count < 1 || std::max<int64_t>(placement.start, 0) > total - count) {
-    throw std::runtime_error("set_neuron_devices(" + std::to_string(placement.start) + ", " +
+    throw std::runtime_error(std::string(function) + "(" + std::to_string(placement.start) + ", " +
                              std::to_string(placement.count) + "): this process has " + std::to_string(total) +
                              " visible NeuronCores.");
   }
+}
+
+void Cores::SetDefault(Placement placement) {
+  const std::lock_guard lock(mutex_);
+  Check("set_default_neuron_cores", placement);
+  default_ = placement;
+}
+
+Placement Cores::GetDefault() {
+  const std::lock_guard lock(mutex_);
+  return default_;
+}
+
+std::vector<uint32_t> Cores::Reserve(Placement placement) {
+  const std::lock_guard lock(mutex_);
+  if (placement.start == -1 && placement.count == -1) placement = default_;
+  Check("set_neuron_devices", placement);
+  const int64_t count = placement.count == -1 ? 1 : placement.count;
   std::vector<uint32_t> chosen;
   for (int64_t i = 0; i < count; i++) {
     int64_t core = placement.start + i;

@@ -28,7 +28,6 @@ class Lease {
 
  private:
   const uint32_t core_;
-  const int number_;  // the core's on the host, for errors
   const std::string model_;
 };
 
@@ -42,10 +41,18 @@ class Cores {
   std::vector<uint32_t> Reserve(Placement placement);
   void Release(uint32_t core);
 
+  /// Where a model goes that asks for no place. Throws std::runtime_error where there are no such cores.
+  void SetDefault(Placement placement);
+  Placement GetDefault();
+  size_t count() const { return models_.size(); }
+
  private:
   explicit Cores(uint32_t count) : models_(count) {}
+  /// Throws std::runtime_error, in which `function` names the caller's, where there are no such cores.
+  void Check(const char* function, Placement placement) const;
 
   std::mutex mutex_;
+  Placement default_;
   std::vector<int> models_;  // how many, by visible core
 };
 

@@ -2,9 +2,12 @@
 
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <iostream>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
+
+#include "words.h"
 
 namespace stand_in {
 namespace {
@@ -15,10 +18,11 @@ constexpr size_t kHeaderSize = 1024;
 
 torch::jit::Module ReadGraph(const std::string& neff) {
   if (neff.size() <= kHeaderSize || neff.compare(0, kMagic.size(), kMagic) != 0) {
-    throw std::runtime_error(
-        "nrt_load failed: NRT_UNSUPPORTED_NEFF_VERSION (status 10): this is neuron-blip's stand-in for the Neuron "
-        "runtime, "
-        "and it loads only what its own torch_neuronx.trace made");
+    // The runtime's log has such a line too, with other numbers.
+    std::cerr << "libtorchneuron stand-in: NEFF version: 2.0, features: 0x100 are not supported (only what its own "
+                 "torch_neuronx.trace made is)"
+              << std::endl;
+    throw LoadError(NRT_UNSUPPORTED_NEFF_VERSION);
   }
   std::istringstream archive(neff.substr(kHeaderSize), std::ios::binary);
   torch::jit::Module graph = torch::jit::load(archive, c10::Device(c10::DeviceType::CPU));

@@ -1,0 +1,61 @@
+import { NeuronBlipError } from "../errors.js";
+import type { CompiledPart } from "../runtime/compiled-part.js";
+import type { TorchOutput } from "../runtime/torch-module.js";
+import { Tensor } from "../tensor.js";
+import type { LoadedParts } from "./load-parts.js";
+import { type Manifest, partKey, type TensorSpec } from "./manifest.js";
+
+/** First calls take over a second on some parts, and parts were seen that hang on their second. */
+const CALLS = 2;
+/** More elements than any input of a part has: a manifest that says so is not believed. */
+const MOST_ELEMENTS = 2 ** 28;
+
+/**
+ * Runs each part that is on NeuronCores, so that what does not run is told at load, and not by the first callers.
+ * @throws NeuronBlipError what a call throws, with which of the first calls it was; `ARTIFACT_MISMATCH`.
+ */
+export async function warmUpOnNeuron({ parts }: LoadedParts, manifest: Manifest): Promise<void> {
+  for (const [name, part] of parts) {
+    if (!part.modules.some(({ usesNeuron }) => usesNeuron)) continue;
+    for (const batchSize of part.batchSizes) {
+      const { inputs = [] } = manifest.parts[partKey(name, batchSize, manifest)] ?? {};
+      await warmUp(part, inputs);
+    }
+  }
+}
+
+async function warmUp(part: CompiledPart, specs: readonly TensorSpec[]): Promise<void> {
+  const inputs = specs.map((spec) => exampleOf(part.path, spec));
+  try {
+    for (let call = 1; call <= CALLS; call++)
+      disposeAll(await part.forward(inputs).catch((error) => fail(error, call)));
+  } finally {
+    for (const input of inputs) input.dispose();
+  }
+}
+
+function fail(error: unknown, call: number): never {
+  if (!(error instanceof NeuronBlipError)) throw error;
+  const { code, message, status } = error;
+  const what = `Call ${call} of the ${CALLS} that warm a part up failed: ${message}`;
+  throw new NeuronBlipError(code, what, { cause: error, status });
+}
+
+function exampleOf(path: string, { name, dtype, shape }: TensorSpec): Tensor {
+  const elements = shape.reduce((product, size) => product * size, 1);
+  if (!(elements > 0 && elements <= MOST_ELEMENTS)) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `neuron_blip.json says that ${name} of "${path}" has the shape [${shape.slice(0, 8).join(", ")}], which no part has. Compile the model again.`,
+    );
+  }
+  const tensor = Tensor.zeros(dtype, shape);
+  // Tokens, and masks that ignore nothing.
+  if (dtype === "int64" && name !== "current_position") (tensor as Tensor<"int64">).data.fill(1n);
+  return tensor;
+}
+
+function disposeAll(output: TorchOutput): void {
+  if (output instanceof Tensor) output.dispose();
+  else if (typeof output === "object" && output !== null) for (const item of Object.values(output)) disposeAll(item);
+}
