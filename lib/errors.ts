@@ -1,7 +1,9 @@
-import { inspect } from "node:util";
+import { isAbortSignal, shorten, shown } from "./values.js";
 
 /** What went wrong, for programs; see the README's table of errors for the cures. */
 export type NeuronBlipErrorCode =
+  /** neuron-blip was put into a bundle, where its addon and its threads are not. */
+  | "BUNDLED"
   /** The native addon is not built. */
   | "ADDON_NOT_BUILT"
   /** The addon is built, but libtorch is no longer where it was. */
@@ -46,47 +48,42 @@ export type NeuronBlipErrorCode =
 /** The most characters of a message, whatever was given: it is for a line of a log. */
 const LONGEST_MESSAGE = 1000;
 
-/** The most characters of a value in a message. */
-const LONGEST_VALUE = 100;
+/** The same in every copy of this package, and in every context of the process. */
+const BRAND = Symbol.for("neuron-blip.NeuronBlipError");
 
 /** The one class of errors that this package throws: a `code` for programs, a message that says what was wrong and what to do. */
 export class NeuronBlipError extends Error {
+  /** An error of another copy of this package is one too, so that test runners, which load it anew, can compare. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a subclass has instances of its own
+    if (this !== NeuronBlipError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === "object" && value !== null && BRAND in value;
+  }
+
   override readonly name = "NeuronBlipError";
   readonly code: NeuronBlipErrorCode;
   /** Of errors of the Neuron runtime: its status, such as 1202. */
-  readonly status?: number;
+  declare readonly status?: number;
 
   constructor(code: NeuronBlipErrorCode, message: string, options?: { cause?: unknown; status?: number | undefined }) {
-    super(shorten(message, LONGEST_MESSAGE), options);
+    // What is not there is not printed either.
+    super(shorten(message, LONGEST_MESSAGE), options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     if (options?.status !== undefined) this.status = options.status;
+    Object.defineProperty(this, BRAND, { value: true });
   }
 }
 
-/** The text of whatever was thrown. */
+/** The text of whatever was thrown. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : inLine(error);
+  const message = typeof error === "object" && error !== null && "message" in error ? error.message : undefined;
+  return typeof message === "string" ? message : shown(error);
 }
 
-/** A value as messages show it: in one line, cut to some 100 characters, however large it is; strings in quotes. */
-export function inLine(value: unknown): string {
-  // Only what is shown is quoted: a text may have megabytes.
-  if (typeof value === "string") return JSON.stringify(shorten(value, LONGEST_VALUE));
-  try {
-    return shorten(inspect(value, BRIEF).replaceAll(/\s+/g, " "), LONGEST_VALUE);
-  } catch {
-    return `a value of type ${typeof value} that cannot be shown`; // its own functions throw
-  }
-}
-
-const BRIEF = { depth: 1, maxArrayLength: 5, maxStringLength: 60, breakLength: Infinity, customInspect: false };
-
-/** Cuts the middle out of a text: what it is about stands at its beginning, why and what to do at its end. */
-function shorten(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const end = Math.floor((most - 1) / 2);
-  // Not between the two places of one character.
-  return `${text.slice(0, most - 1 - end).replace(/[\ud800-\udbff]$/, "")}…${text.slice(-end).replace(/^[\udc00-\udfff]/, "")}`;
+/** The `code` of whatever was thrown, such as "ENOENT"; undefined where it has none. */
+export function codeOf(error: unknown): string | undefined {
+  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : undefined;
 }
 
 /**
@@ -94,11 +91,14 @@ function shorten(text: string, most: number): string {
  * @param of whose options they are, for the message.
  */
 export function checkOptions(options: object, known: readonly string[], of: string): void {
+  if (typeof options !== "object" || options === null) {
+    throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
+  }
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown === undefined) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
-    `There is no option ${inLine(unknown)} of ${of}. The options are ${known.join(", ")}.`,
+    `There is no option ${shown(unknown)} of ${of}. The options are ${known.join(", ")}.`,
   );
 }
 
@@ -107,8 +107,8 @@ export function checkOptions(options: object, known: readonly string[], of: stri
  * it is no AbortSignal.
  */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${inLine(signal)}.`);
+  if (signal !== undefined && !isAbortSignal(signal)) {
+    throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${shown(signal)}.`);
   }
   if (signal?.aborted) throw abortedError(signal);
 }

@@ -1,3 +1,6 @@
+// First: the classes below have methods of these names.
+import "./symbol-dispose.js";
+
 export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./answers.js";
 export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
@@ -35,6 +38,7 @@ export type { RankedSequence, RankingConfig } from "./generation/ranking.js";
 export type { StoppingCriterion } from "./generation/stopping-criteria.js";
 export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
 export type { NeuronBlipOptions } from "./loading-options.js";
+export type { ModelDirectory } from "./model-directory.js";
 export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
 export {
   type AnswerOptions,
@@ -93,4 +97,5 @@ export {
   type TorchModuleOptions,
   type TorchOutput,
 } from "./runtime/torch-module.js";
-export { type Dtype, Tensor, type TensorData } from "./tensor.js";
+export { type Dtype, Tensor, type TensorData, type TensorSource } from "./tensor.js";
+export type { UrlLike } from "./values.js";

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { messageOf, NeuronBlipError } from "./errors.js";
+import { codeOf, messageOf, NeuronBlipError } from "./errors.js";
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -36,7 +36,7 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     // Not waiting for a pipe's other end.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (codeOf(error) === "ENOENT") return undefined;
     throw unreadable(path, messageOf(error), error);
   }
   let bytes: Buffer;

@@ -1,7 +1,9 @@
 import type { ReplicaOptions } from "./blip/load-parts.js";
-import { checkOptions, inLine, NeuronBlipError } from "./errors.js";
+import { checkOptions, NeuronBlipError } from "./errors.js";
+import type { ModelDirectory } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
+import { shown } from "./values.js";
 
 /** How to load a model, and how it serves calls. */
 export interface NeuronBlipOptions extends ReplicaOptions {
@@ -24,7 +26,7 @@ export interface NeuronBlipOptions extends ReplicaOptions {
    */
   maxReloadAttempts?: number;
   /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
-  tokenizer?: string;
+  tokenizer?: ModelDirectory;
   /** The most pixels that a picture may declare before it is decoded. Default 89,478,485, as Pillow. */
   maxPixels?: number;
   /**
@@ -113,7 +115,7 @@ export function checkLoadingOptions(options: NeuronBlipOptions): void {
 
 function check(name: string, value: unknown, must: string, is: (value: unknown) => boolean): void {
   if (value === undefined || (value !== null && is(value))) return;
-  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inLine(value)}.`);
+  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${shown(value)}.`);
 }
 
 function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean {

@@ -2,11 +2,11 @@
  * The only file that touches the addon's binary. It types the whole surface by hand, loads the binary on first use, and
  * turns what the binary throws into NeuronBlipError.
  */
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
-import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
+import { codeOf, messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
+import { checkAddonFile, explainLoadError } from "./load-error.js";
+import { packageFile } from "./package-file.js";
 
 declare const kind: unique symbol;
 /** Opaque, tagged objects: the addon refuses a handle of another kind. */
@@ -123,14 +123,14 @@ export interface Native {
 
 /** Where the binary is; `NEURON_BLIP_ADDON` names another, such as a sanitised build. */
 export function addonPath(): string {
-  return process.env.NEURON_BLIP_ADDON ?? fileURLToPath(new URL("../build/Release/neuron_blip.node", import.meta.url));
+  return process.env.NEURON_BLIP_ADDON ?? packageFile("../build/Release/neuron_blip.node");
 }
 
 let loaded: Native | undefined;
 
 /**
  * The addon, loaded on first use.
- * @throws NeuronBlipError `ADDON_NOT_BUILT`, `LIBTORCH_NOT_FOUND`.
+ * @throws NeuronBlipError `ADDON_NOT_BUILT`, `LIBTORCH_NOT_FOUND`, `BUNDLED`.
  */
 export function native(): Native {
   loaded ??= load();
@@ -139,18 +139,12 @@ export function native(): Native {
 
 function load(): Native {
   const path = addonPath();
-  if (!existsSync(path)) {
-    throw new NeuronBlipError(
-      "ADDON_NOT_BUILT",
-      `neuron-blip's native addon is not built (no "${path}"): the package manager may have skipped the install script. ` +
-        "Run `npx neuron-blip build`.",
-    );
-  }
+  checkAddonFile(path);
   let addon: Native;
   try {
-    addon = withShortSpins(() => createRequire(import.meta.url)(path));
+    addon = withShortSpins(() => createRequire(path)(path));
   } catch (error) {
-    throw loadError(path, error);
+    throw explainLoadError(path, error);
   }
   // process.exit() and uncaught exceptions do not run the addon's own clean-up, and libtorch's static objects must not be
   // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
@@ -176,26 +170,9 @@ function withShortSpins<T>(load: () => T): T {
   }
 }
 
-function loadError(path: string, error: unknown): NeuronBlipError {
-  const reason = messageOf(error);
-  if (/lib(torch|c10|torch_cpu)\b.*cannot open shared object|Library not loaded.*lib(torch|c10)/.test(reason)) {
-    return new NeuronBlipError(
-      "LIBTORCH_NOT_FOUND",
-      `The libtorch that neuron-blip was built with is no longer there (${reason}). Run \`npx neuron-blip build\` to build ` +
-        "with the libtorch that this host has.",
-      { cause: error },
-    );
-  }
-  return new NeuronBlipError(
-    "ADDON_NOT_BUILT",
-    `neuron-blip's native addon "${path}" does not load here (${reason}). Run \`npx neuron-blip build --force\`.`,
-    { cause: error },
-  );
-}
-
 /** What the addon threw, as a NeuronBlipError: the addon sets `code`. */
 export function fromNative(error: unknown): NeuronBlipError {
   if (error instanceof NeuronBlipError) return error;
-  const code = error instanceof Error && "code" in error ? (error.code as NeuronBlipErrorCode) : "EXECUTION_FAILED";
+  const code = (codeOf(error) ?? "EXECUTION_FAILED") as NeuronBlipErrorCode;
   return new NeuronBlipError(code, messageOf(error), { cause: error });
 }

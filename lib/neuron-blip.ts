@@ -13,7 +13,6 @@ import {
 } from "./answers.js";
 import { type BlipConfig, readBlipConfig } from "./blip/blip-config.js";
 import { type Architecture, HEADS } from "./blip/heads.js";
-import { checkModelDirectory } from "./blip/load-parts.js";
 import type {
   CaptionGenerateOptions,
   NeuronBlipForConditionalGeneration,
@@ -27,13 +26,14 @@ import type {
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
-import { checkOptions, inLine, NeuronBlipError, throwIfAborted } from "./errors.js";
+import { checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
 import { loadModels, replicaCount } from "./load-models.js";
 import { checkLoadingOptions, type NeuronBlipOptions } from "./loading-options.js";
+import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { replicaFailureOf } from "./neuron/neuron-error.js";
 import {
   type Encode,
@@ -49,6 +49,7 @@ import {
 import { Pictures } from "./pictures.js";
 import { BlipProcessor, type ProcessTextOptions, stackTexts, type TextInputs } from "./processing/blip-processor.js";
 import { type ImageSource, warmUpDecoding } from "./processing/load-image.js";
+import { either } from "./runtime/abort.js";
 import { BatchQueue, type Job, type RunOptions } from "./runtime/batch-queue.js";
 import { InFlight } from "./runtime/in-flight.js";
 import { type Recovery, type ReplicaEvents, Replicas } from "./runtime/replicas.js";
@@ -57,6 +58,7 @@ import { WaitingLine } from "./runtime/waiting-line.js";
 import type { Tensor } from "./tensor.js";
 import { type Together, together } from "./together.js";
 import { inTurns, mapSteps } from "./turns.js";
+import { shown } from "./values.js";
 
 export interface TextOptions {
   /** Cut a text that is longer than the compiled length, instead of throwing `INPUT_TOO_LONG`. Default false. */
@@ -167,7 +169,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`,
    * `INVALID_INPUT`, or why the addon does not load.
    */
-  static async fromPretrained(directory: string, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
+  static async fromPretrained(given: ModelDirectory, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
     checkLoadingOptions(options);
     const {
       numModels = 1,
@@ -177,7 +179,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       maxReloadAttempts = 5,
       ...replicaOptions
     } = options;
-    await checkModelDirectory(directory);
+    const directory = await modelDirectoryOf(given);
     // Before the models, because they are quick to fail.
     const config = await readBlipConfig(directory);
     const { architecture } = config;
@@ -320,7 +322,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     throwIfAborted(options.signal);
     const pieces = new PassThrough({ objectMode: true });
     const left = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
+    const { signal, stop } = either(options.signal, left);
     const streamer = new TextStreamer(this.processor, { callbackFunction: (piece) => pieces.write(piece) });
     const generation =
       this.architecture === "BlipForConditionalGeneration"
@@ -333,6 +335,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     try {
       yield* pieces;
     } finally {
+      stop();
       left.abort();
       await ended;
     }
@@ -624,7 +627,7 @@ function* encodeWithin(
   try {
     return yield* processor.encodeSteps(text, options);
   } catch (error) {
-    throw error instanceof NeuronBlipError && error.code === "INPUT_TOO_LONG" ? tooLong(inLine(text)) : error;
+    throw error instanceof NeuronBlipError && error.code === "INPUT_TOO_LONG" ? tooLong(shown(text)) : error;
   }
 }
 

@@ -1,3 +1,5 @@
+import { performance } from "node:perf_hooks";
+import { clearTimeout, setTimeout } from "node:timers";
 import { NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { LookedAt } from "./looked-at.js";
 import { untilAborted } from "./runtime/abort.js";

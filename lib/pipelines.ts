@@ -3,10 +3,10 @@ import { inspect } from "node:util";
 import type { Answer, Caption } from "./answers.js";
 import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
-import { checkModelDirectory } from "./blip/load-parts.js";
 import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError } from "./errors.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
+import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";
@@ -104,24 +104,23 @@ const ARCHITECTURES: Readonly<Record<PipelineTask, Architecture>> = {
  */
 export function pipeline(
   task: "visual-question-answering",
-  directory: string,
+  directory: ModelDirectory,
   options?: NeuronBlipOptions,
 ): Promise<VisualQuestionAnsweringPipeline>;
 export function pipeline(
   task: "image-to-text",
-  directory: string,
+  directory: ModelDirectory,
   options?: NeuronBlipOptions,
 ): Promise<ImageToTextPipeline>;
 export async function pipeline(
   task: PipelineTask,
-  directory: string,
+  given: ModelDirectory,
   options: NeuronBlipOptions = {},
 ): Promise<VisualQuestionAnsweringPipeline | ImageToTextPipeline> {
   if (!Object.hasOwn(ARCHITECTURES, task)) {
     throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
   }
-  if (typeof directory !== "string") throw invalid("pipeline takes a task and a model directory, which was not given.");
-  await checkModelDirectory(directory);
+  const directory = await modelDirectoryOf(given);
   // Before the model, which can take long to load.
   checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
   const model = await NeuronBlip.fromPretrained(directory, options);

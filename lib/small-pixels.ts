@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ImageSource, PixelSource } from "./processing/load-image.js";
+import { isBytes } from "./values.js";
 
 /** Pixels of so many bytes are copied and hashed at once, in up to 3 ms; preparing them for the model takes longer. */
 const SMALL = 4 * 2 ** 20;
@@ -13,7 +14,7 @@ export function copySmallPixels(source: ImageSource): { pixels: PixelSource; dig
   const given: Partial<PixelSource> | null =
     "bitmap" in source ? { ...source.bitmap, channels: 4 } : (source as object);
   const { data, width, height } = given;
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray) || data.length > SMALL) return undefined;
+  if (!isBytes(data) || data.length > SMALL) return undefined;
   if (!isSize(width) || !isSize(height)) return undefined;
   const channels = given.channels ?? data.length / (width * height);
   if ((channels !== 3 && channels !== 4) || data.length !== width * height * channels) return undefined;

@@ -2,6 +2,8 @@ import { types } from "node:util";
 import { NeuronBlipError } from "./errors.js";
 import { type Dtype, fromNative, native, type TensorHandle } from "./native.js";
 
+import { shown, typedArrayName } from "./values.js";
+
 export type { Dtype } from "./native.js";
 
 /** The typed array that shows each dtype. The two half types have none on Node 20: their bits are shown as Uint16Array. */
@@ -18,23 +20,36 @@ const arrayTypes = {
   bool: Uint8Array,
 } as const satisfies Record<Dtype, unknown>;
 
-interface Arrays<B extends ArrayBufferLike> {
-  float32: Float32Array<B>;
-  float64: Float64Array<B>;
-  float16: Uint16Array<B>;
-  bfloat16: Uint16Array<B>;
-  int64: BigInt64Array<B>;
-  int32: Int32Array<B>;
-  int16: Int16Array<B>;
-  int8: Int8Array<B>;
-  uint8: Uint8Array<B>;
-  bool: Uint8Array<B>;
+/**
+ * Over an ArrayBuffer, never a SharedArrayBuffer: Float32Array<ArrayBuffer>, said so that TypeScript before 5.7, where typed arrays
+ * have no parameter, reads it too.
+ */
+interface OwnArrays {
+  float32: ReturnType<Float32ArrayConstructor["of"]>;
+  float64: ReturnType<Float64ArrayConstructor["of"]>;
+  float16: ReturnType<Uint16ArrayConstructor["of"]>;
+  bfloat16: ReturnType<Uint16ArrayConstructor["of"]>;
+  int64: ReturnType<BigInt64ArrayConstructor["of"]>;
+  int32: ReturnType<Int32ArrayConstructor["of"]>;
+  int16: ReturnType<Int16ArrayConstructor["of"]>;
+  int8: ReturnType<Int8ArrayConstructor["of"]>;
+  uint8: ReturnType<Uint8ArrayConstructor["of"]>;
+  bool: ReturnType<Uint8ArrayConstructor["of"]>;
 }
 
-/** The typed array of a dtype: a tensor's own `data`, or, over any buffer, what a tensor can be made from. */
-export type TensorData<D extends Dtype = Dtype, B extends ArrayBufferLike = ArrayBuffer> = Arrays<B>[D];
+/** The typed array that is a tensor's `data`, by its dtype. */
+export type TensorData<D extends Dtype = Dtype> = OwnArrays[D];
 
-type AnyArray = TensorData<Dtype, ArrayBufferLike>;
+/** A typed array that a tensor can be made from, over any buffer. */
+export type TensorSource =
+  | Float32Array
+  | Float64Array
+  | Uint16Array
+  | BigInt64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | Uint8Array;
 
 /** The dtype that an array type stands for where none is named. */
 export type DefaultDtype<A> = A extends Float32Array
@@ -53,15 +68,15 @@ export type DefaultDtype<A> = A extends Float32Array
               ? "uint8"
               : Dtype;
 
-/** The dtype that an array stands for where none is given. */
-const defaultDtypes = new Map<unknown, Dtype>([
-  [Float32Array, "float32"],
-  [Float64Array, "float64"],
-  [BigInt64Array, "int64"],
-  [Int32Array, "int32"],
-  [Int16Array, "int16"],
-  [Int8Array, "int8"],
-  [Uint8Array, "uint8"],
+/** The dtype that an array stands for where none is given, by the name of its type: each realm has types of its own. */
+const defaultDtypes = new Map<string, Dtype>([
+  ["Float32Array", "float32"],
+  ["Float64Array", "float64"],
+  ["BigInt64Array", "int64"],
+  ["Int32Array", "int32"],
+  ["Int16Array", "int16"],
+  ["Int8Array", "int8"],
+  ["Uint8Array", "uint8"],
 ]);
 
 /** A handle of the memory that an ArrayBuffer shows, which lives as long as the buffer does, whichever tensor is disposed. */
@@ -120,7 +135,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * Uint16Array must be named.
    * @throws NeuronBlipError `INVALID_INPUT` where dtype, shape and length disagree, or the buffer is detached or resizable.
    */
-  static from<A extends AnyArray, D extends Dtype = DefaultDtype<A>>(
+  static from<A extends TensorSource, D extends Dtype = DefaultDtype<A>>(
     array: A,
     shape: readonly number[],
     dtype?: D,
@@ -139,7 +154,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * (such as `tensor.data.subarray(…)`).
    * @throws NeuronBlipError `INVALID_INPUT` for an array over any other memory, and where dtype, shape and length disagree.
    */
-  static view<A extends AnyArray, D extends Dtype = DefaultDtype<A>>(
+  static view<A extends TensorSource, D extends Dtype = DefaultDtype<A>>(
     array: A,
     shape: readonly number[],
     dtype?: D,
@@ -154,7 +169,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     return Tensor.#over(array, shape, type);
   }
 
-  static #over<D extends Dtype>(array: AnyArray, shape: readonly number[], dtype: D): Tensor<D> {
+  static #over<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype: D): Tensor<D> {
     const owner = owners.get(array.buffer) as TensorHandle;
     const handle = guarded(() => native().viewTensor(owner, array.byteOffset, dtype, shape));
     return new Tensor(handle, dtype, shape, array as TensorData<D>);
@@ -219,43 +234,40 @@ function invalid(message: string): NeuronBlipError {
 
 function checkDtype(dtype: Dtype): void {
   if (!Object.hasOwn(arrayTypes, dtype)) {
-    throw invalid(`Unknown dtype ${JSON.stringify(dtype)}. Use one of ${Object.keys(arrayTypes).join(", ")}.`);
+    throw invalid(`Unknown dtype ${shown(dtype)}. Use one of ${Object.keys(arrayTypes).join(", ")}.`);
   }
 }
 
 /** The product of a shape. */
 function elementCount(shape: readonly number[]): number {
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw invalid(`A shape is an array of whole numbers >= 0, not ${JSON.stringify(shape)}.`);
+    throw invalid(`A shape is an array of whole numbers >= 0, not ${shown(shape)}.`);
   }
   const count = shape.reduce((product, size) => product * size, 1);
-  if (count > 2 ** 40) throw invalid(`The shape [${shape}] has more elements than any machine has memory for.`);
+  if (count > 2 ** 40) throw invalid(`The shape ${shown(shape)} has more elements than any machine has memory for.`);
   return count;
 }
 
-function checkArray<D extends Dtype>(array: AnyArray, shape: readonly number[], dtype?: D): D {
-  if (!types.isTypedArray(array)) throw invalid("A tensor is made from a typed array, such as Float32Array.");
-  const type = dtype ?? (defaultDtypes.get(plainTypeOf(array)) as D | undefined);
+function checkArray<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype?: D): D {
+  if (!types.isTypedArray(array))
+    throw invalid(`A tensor is made from a typed array, such as Float32Array, not ${shown(array)}.`);
+  const name = typedArrayName(array);
+  const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
   if (type === undefined) {
-    throw invalid(`${array.constructor.name} does not say its dtype by itself: name one, such as "float16".`);
+    throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);
   }
   checkDtype(type);
-  if (plainTypeOf(array) !== arrayTypes[type]) {
-    throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${array.constructor.name}.`);
+  if (name !== arrayTypes[type].name) {
+    throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
   }
   if (isDetached(array.buffer)) throw invalid("The array's buffer is detached: it was transferred elsewhere.");
   const { resizable, growable } = array.buffer as { resizable?: boolean; growable?: boolean };
   if (resizable || growable) throw invalid("The array's buffer is resizable: copy it to one of fixed length first.");
   const count = elementCount(shape);
   if (array.length !== count) {
-    throw invalid(`The shape [${shape}] has ${count} elements, the array ${array.length}.`);
+    throw invalid(`The shape ${shown(shape)} has ${count} elements, the array ${array.length}.`);
   }
   return type;
-}
-
-/** A typed array's own type, whatever subclass it is of: a Buffer is a Uint8Array. */
-function plainTypeOf(array: NodeJS.TypedArray): unknown {
-  return array instanceof Uint8Array ? Uint8Array : array.constructor;
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {

@@ -98,7 +98,9 @@ export async function runMain(main) {
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
+    // The system's refusals, as of a directory that this user may not write to, name what they refuse.
+    const expected = error instanceof SetupError || (error instanceof Error && "syscall" in error);
+    if (!expected) throw error;
     console.error(`\nneuron-blip: ${error.message}`);
     process.exitCode = 1;
   }

@@ -8,13 +8,13 @@ BlipForConditionalGeneration (captions) or BlipForImageTextRetrieval; its config
 parts, the configuration and tokenizer, a manifest (neuron_blip.json) and reference inputs and outputs
 (reference.safetensors). What is up to date, by what it was made from, is left alone.
 
-Exit codes: 0 done, 1 the model or the directory would not do (the message says why), 2 wrong arguments, 3 something has
-to be installed, 4 an unexpected error (the log has the details), 130 interrupted.
+Exit codes: 0 done, 1 failed (the message says why), 2 wrong arguments; 130 or 143 where it was asked to end by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
 import os
 import shlex
@@ -102,7 +102,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--processor", metavar="MODEL", help="where to take image processor and tokenizer from, if MODEL has none"
     )
-    parser.add_argument("--log-dir", metavar="DIR", type=Path, help="directory for logs (default DIR/logs)")
+    parser.add_argument("--log-dir", metavar="DIR", type=Path, help="directory for logs, which stay there (default: a temporary one, kept only where an error names it)")
     parser.add_argument(
         "--tolerance",
         metavar="X",
@@ -111,21 +111,26 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "is below 1 (default 1e-4 on the CPU; on NeuronCores, whose casts round, 5e-2 is a warning)",
     )
     parser.add_argument("--force", action="store_true", help="trace again what is up to date")
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = sorted(name for action in parser._actions for name in action.option_strings)
+        near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{f'. Did you mean {near[0]}?' if near else ''}")
+    return options
 
 
 def cpu_dtype_of(options: argparse.Namespace) -> str | None:
-    """The number type of the faster parts for the CPU; None for no such parts. Raises CompileError."""
-    from neuron_blip_compile.errors import CompileError
+    """The number type of the faster parts for the CPU; None for no such parts. Raises UsageError."""
+    from neuron_blip_compile.errors import UsageError
 
     given = "--dtype" if options.dtype else "--tutorial-parts-only" if options.tutorial_parts_only else None
     if options.target != "cpu":
         if given:
-            raise CompileError(f"{given} has no meaning with --target {options.target}: leave it out.")
+            raise UsageError(f"{given} has no meaning with --target {options.target}: leave it out.")
         return None
     if options.tutorial_parts_only:
         if options.dtype:
-            raise CompileError("--dtype is of the faster parts, which --tutorial-parts-only leaves out: give one of them.")
+            raise UsageError("--dtype is of the faster parts, which --tutorial-parts-only leaves out: give one of them.")
         return None
     return options.dtype or "fp32"
 
@@ -165,20 +170,14 @@ def main(arguments: list[str] | None = None) -> int:
     missing = check_packages()
     if missing:
         print(f"error: {missing}", file=sys.stderr)
-        return 3
+        return 1
 
-    from neuron_blip_compile import progress, targets
-    from neuron_blip_compile.errors import CompileError
+    from neuron_blip_compile import run, targets
     from neuron_blip_compile.pipeline import Request, compile_model
     from neuron_blip_compile.settings import NeuronOptions, Settings
 
-    progress.start_terminal()
-    logger = logging.getLogger("neuron_blip_compile")
-    log: Path | None = None
-    try:
-        log_directory = options.log_dir or options.directory / "logs"
-        log = progress.start_log(log_directory)
-        logger.debug("arguments: %s", vars(options))
+    def compile_into(log_directory: Path) -> None:
+        logging.getLogger("neuron_blip_compile").debug("arguments: %s", vars(options))
         settings = Settings(
             question_length=options.question_length,
             answer_length=options.answer_length,
@@ -202,24 +201,13 @@ def main(arguments: list[str] | None = None) -> int:
                 force=options.force,
             )
         )
-    except CompileError as error:
-        logger.debug("failed", exc_info=True)
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted: what is finished is kept for the next run", file=sys.stderr)
-        return 130
-    except OSError as error:
-        logger.debug("failed", exc_info=True)
-        print(f"error: could not write to {options.directory}: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        logger.debug("failed", exc_info=True)
-        print(f"error: unexpected {type(error).__name__}: {error}\nDetails are in {log}.", file=sys.stderr)
-        return 4
-    print(f"{options.directory} is ready")
-    return 0
+        print(f"{options.directory} is ready", flush=True)
+
+    return run.run(options.directory, options.log_dir, compile_into)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the compilation, which has its own answer
+        sys.exit(130)

@@ -137,8 +137,8 @@ describe("neuron-blip on the command line", () => {
 
   it("complains once, not for each picture, of what is wrong with the options", () => {
     const { status, stderr } = cli(["caption", captionModel, circle, star, "--num-beams", "0"]);
-    assert.equal(status, 1);
-    assert.match(stderr, /^neuron-blip: numBeams.*\[INVALID_INPUT\]\n$/);
+    assert.equal(status, 2);
+    assert.match(stderr, /^neuron-blip: --num-beams must be.*not 0\. \[INVALID_INPUT\]\n$/);
   });
 
   it("says how likely texts describe a picture", () => {

@@ -1,7 +1,7 @@
 // `neuron-blip compile` as far as it goes without torch; test/slow/compile.test.ts goes further.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,6 +42,10 @@ describe("neuron-blip compile", () => {
       [["model", "dir", "--target", "cpu", "--batch-size", "1", "many"], /--batch-size: invalid int value: 'many'/],
       [["model", "dir", "--target", "cpu", "--batch-size"], /--batch-size: expected at least one argument/],
       [["model", "dir", "--target", "cpu", "--loud"], /unrecognized arguments: --loud/],
+      [
+        ["model", "dir", "--target", "cpu", "--dtpye", "bf16"],
+        /unrecognized arguments: --dtpye bf16\. Did you mean --dtype\?/,
+      ],
     ] as [string[], RegExp][]) {
       const { status, stderr } = compile(...args);
       assert.equal(status, 2, stderr);
@@ -62,6 +66,30 @@ describe("neuron-blip compile", () => {
     assert.equal(status, 128 + constants.signals.SIGTERM, stderr);
   });
 
+  it("says that memory ran out where Python is killed, how much is needed, and that it goes on when run again", () => {
+    const shim = join(work, "killed");
+    mkdirSync(shim);
+    writeFileSync(join(shim, "torch.py"), "import os\nos.kill(os.getpid(), 9)\n");
+    const model = join(work, "large");
+    mkdirSync(model);
+    writeFileSync(join(model, "model.safetensors"), "");
+    truncateSync(join(model, "model.safetensors"), 1.5e9); // takes no room on the disk
+    const env = { ...process.env, PYTHONPATH: shim };
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, [main, "compile", ...args], { encoding: "utf8", env });
+    const { status, stderr } = run(model, join(work, "out"), "--target", "cpu");
+    assert.equal(status, 1, stderr);
+    assert.match(
+      stderr,
+      /was killed \(SIGKILL\).*memory runs out.*weights take 1\.5 GB, needs about 5\.5 GB\. This host has/,
+    );
+    assert.match(stderr, /Run the same command again: .*goes on from there\. \[COMPILE_FAILED\]\n$/);
+    assert.match(
+      run("some/model", "out", "--target", "inf2").stderr,
+      /3 times the size of the model's weights.*Neuron compiler/,
+    );
+  });
+
   it("exits with 1 where DIR is a file, or the model itself", () => {
     const file = join(work, "file");
     writeFileSync(file, "not a directory");
@@ -74,10 +102,10 @@ describe("neuron-blip compile", () => {
     assert.match(toModel.stderr, /is the model itself\. Give another directory/);
   });
 
-  it("exits with 3 without torch, names what to install, and writes nothing", () => {
+  it("exits with 1 without torch, names what to install, and writes nothing", () => {
     const directory = join(work, "compiled");
     const { status, stderr } = compile("model", directory, "--target", "cpu");
-    assert.equal(status, 3, stderr);
+    assert.equal(status, 1, stderr);
     assert.match(stderr, /cannot import torch: hidden by the test/);
     assert.match(stderr, /pip install -r /);
     assert(stderr.includes(requirements), stderr);

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject } from "../json-file.js";
 import { type Dtype, Tensor } from "../tensor.js";
@@ -74,7 +75,7 @@ export function shapesFor(inputs: readonly InputSpec[], batchSize: number, lengt
 export function makeInput({ name, dtype }: InputSpec, shape: readonly number[]): Tensor {
   const tensor = Tensor.zeros(dtype, shape);
   const { data } = tensor;
-  if (data instanceof Float32Array || data instanceof Float64Array) {
+  if (types.isFloat32Array(data) || types.isFloat64Array(data)) {
     // A linear congruential generator: the same values for everyone.
     let state = 1;
     for (let i = 0; i < data.length; i++) {
@@ -82,7 +83,7 @@ export function makeInput({ name, dtype }: InputSpec, shape: readonly number[]):
       data[i] = state / 2 ** 31 - 1;
     }
   } else if (name.includes("mask")) {
-    if (data instanceof BigInt64Array) data.fill(1n);
+    if (types.isBigInt64Array(data)) data.fill(1n);
     else if (!dtype.includes("float")) data.fill(1);
   }
   return tensor;

@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
+import { shown } from "../values.js";
 import { type Architecture, HEADS, isArchitecture } from "./heads.js";
 
 /** What running BLIP needs of its `config.json`, with transformers' defaults, which it leaves out of the file. */
@@ -56,7 +57,7 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
   }
   const kind = json.model_type ?? "blip";
   if (kind !== "blip") {
-    throw new NeuronBlipError("ARTIFACT_MISMATCH", `"${path}" is of a model of type ${inLine(kind)}, not of "blip".`);
+    throw new NeuronBlipError("ARTIFACT_MISMATCH", `"${path}" is of a model of type ${shown(kind)}, not of "blip".`);
   }
   const size = (section: JsonObject, name: keyof typeof MOST, fallback: number): number => {
     const value = section[name] ?? fallback;
@@ -106,7 +107,7 @@ function architectureOf(json: JsonObject, path: string): Architecture {
   if (architecture !== undefined) return architecture;
   throw new NeuronBlipError(
     "ARTIFACT_MISMATCH",
-    `"${path}" is of ${named.slice(0, 5).map(inLine).join(", ")}. This package runs ${Object.keys(HEADS).join(", ")}.`,
+    `"${path}" is of ${named.slice(0, 5).map(shown).join(", ")}. This package runs ${Object.keys(HEADS).join(", ")}.`,
   );
 }
 
@@ -122,7 +123,7 @@ function isWhole(value: unknown, least: number, most: number): value is number {
 }
 
 function corrupt(path: string, name: string, value: unknown, must: string): NeuronBlipError {
-  return new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}": ${name} must be ${must}, not ${inLine(value)}.`);
+  return new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}": ${name} must be ${must}, not ${shown(value)}.`);
 }
 
 /** How many tokens the vision model makes of one picture: its patches and the class token. */

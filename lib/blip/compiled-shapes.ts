@@ -1,7 +1,8 @@
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { tensorFrom } from "../runtime/check.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
+import { shown } from "../values.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
 import { batchSizesOf, type Manifest } from "./manifest.js";
 
@@ -66,7 +67,7 @@ export function checkGivenLengths(given: Lengths, { maxPositionEmbeddings }: Bli
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `${name} must be a whole number from 1 to ${maxPositionEmbeddings}, since config.json gives the text model as many ` +
-        `positions (max_position_embeddings), not ${inLine(length)}.`,
+        `positions (max_position_embeddings), not ${shown(length)}.`,
     );
   }
 }
@@ -80,7 +81,7 @@ export function checkLengths(
     if (given[name] === undefined || given[name] === compiled[name]) continue;
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `${name} ${inLine(given[name])} was given, and the model was compiled for ${compiled[name] ?? "none"}. Leave the option out.`,
+      `${name} ${shown(given[name])} was given, and the model was compiled for ${compiled[name] ?? "none"}. Leave the option out.`,
     );
   }
 }

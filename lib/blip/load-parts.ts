@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
+import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
 import { checkCount, Executor } from "../runtime/executor.js";
@@ -55,14 +55,14 @@ export interface LoadedParts {
  * `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE`, `NEURON_EXECUTION`, or why the addon does not load.
  */
 export async function loadReplicas(
-  directory: string,
+  given: ModelDirectory,
   architecture: Architecture,
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedParts[]> {
   const { callsInFlight = 2, threads } = options;
   checkCount("callsInFlight", callsInFlight, 1, 64);
-  await checkModelDirectory(directory);
+  const directory = await modelDirectoryOf(given);
   const config = await readBlipConfig(directory);
   if (config.architecture !== architecture) {
     throw new NeuronBlipError(
@@ -150,7 +150,7 @@ export async function loadReplicas(
 
 /** Loads one replica: see `loadReplicas`. */
 export async function loadParts(
-  directory: string,
+  directory: ModelDirectory,
   architecture: Architecture,
   options: ReplicaOptions,
 ): Promise<LoadedParts> {
@@ -167,23 +167,6 @@ export async function releaseParts({ executor, parts, cpuParts }: LoadedParts): 
 /** A part that is known to be loaded. */
 export function partOf({ parts }: Pick<LoadedParts, "parts">, name: PartName): CompiledPart {
   return parts.get(name) as CompiledPart;
-}
-
-/** @throws NeuronBlipError `ARTIFACT_NOT_FOUND` where there is no such directory. */
-export async function checkModelDirectory(directory: string): Promise<void> {
-  const found = await stat(directory).catch((cause) => {
-    throw new NeuronBlipError(
-      "ARTIFACT_NOT_FOUND",
-      `There is no model directory "${directory}". Make one with \`npx neuron-blip compile MODEL ${directory}\`.`,
-      { cause },
-    );
-  });
-  if (!found.isDirectory()) {
-    throw new NeuronBlipError(
-      "ARTIFACT_NOT_FOUND",
-      `"${directory}" is not a directory; a model is a directory of parts.`,
-    );
-  }
 }
 
 function checkInputCount(name: PartName, { path, signature }: TorchModule, names: readonly PartName[]): void {

@@ -3,9 +3,10 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import type { Dtype } from "../tensor.js";
+import { shown } from "../values.js";
 import { type Architecture, type CpuPartName, HEADS, isArchitecture, type PartName } from "./heads.js";
 
 /** The version of `neuron_blip.json` that this package reads. */
@@ -83,7 +84,7 @@ export async function readManifest(directory: string, architecture: Architecture
   if (manifest.format_version !== FORMAT_VERSION) {
     throw new NeuronBlipError(
       "ARTIFACT_MISMATCH",
-      `"${path}" has format version ${inLine(manifest.format_version)}, and this neuron-blip reads version ${FORMAT_VERSION}. ` +
+      `"${path}" has format version ${shown(manifest.format_version)}, and this neuron-blip reads version ${FORMAT_VERSION}. ` +
         "Compile the model again with this version, or install the one that wrote it.",
     );
   }

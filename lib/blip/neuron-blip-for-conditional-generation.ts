@@ -8,6 +8,7 @@ import {
 } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { generate } from "../generation/search.js";
+import type { ModelDirectory } from "../model-directory.js";
 import type { Tensor } from "../tensor.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { CpuParts } from "./cpu-parts.js";
@@ -54,7 +55,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
    * why the addon does not load.
    */
   static async fromPretrained(
-    directory: string,
+    directory: ModelDirectory,
     options: ReplicaOptions = {},
   ): Promise<NeuronBlipForConditionalGeneration> {
     return NeuronBlipForConditionalGeneration.fromParts(

@@ -1,4 +1,5 @@
 import { throwIfAborted } from "../errors.js";
+import type { ModelDirectory } from "../model-directory.js";
 import { batchesOf, ownRowsOf, stackRows } from "../runtime/batch.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
@@ -38,7 +39,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * why the addon does not load.
    */
   static async fromPretrained(
-    directory: string,
+    directory: ModelDirectory,
     options: ReplicaOptions = {},
   ): Promise<NeuronBlipForImageTextRetrieval> {
     return NeuronBlipForImageTextRetrieval.fromParts(

@@ -1,15 +1,17 @@
 import { join } from "node:path";
-import { inLine, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
 import { generate, type NextTokenLogits } from "../generation/search.js";
 import { isPlainGreedy } from "../generation/token-search.js";
+import type { ModelDirectory } from "../model-directory.js";
 import { batchesOf, rowsOf, stackRows } from "../runtime/batch.js";
 import { checkInput } from "../runtime/check.js";
 import type { Tensor } from "../tensor.js";
 import { inTurns } from "../turns.js";
+import { shown } from "../values.js";
 import { encodeQuestions, type QuestionRow } from "./cached-questions.js";
 import { type CompiledShapes, findShapes } from "./compiled-shapes.js";
 import type { CpuParts } from "./cpu-parts.js";
@@ -92,7 +94,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * why the addon does not load.
    */
   static async fromPretrained(
-    directory: string,
+    directory: ModelDirectory,
     options: ReplicaOptions = {},
   ): Promise<NeuronBlipForQuestionAnswering> {
     return NeuronBlipForQuestionAnswering.fromParts(
@@ -223,7 +225,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     { questionMask = "real", signal }: { questionMask?: "real" | "ones" | undefined; signal?: AbortSignal | undefined },
   ): Promise<EncoderRow[]> {
     if (questionMask !== "real" && questionMask !== "ones") {
-      throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${inLine(questionMask)}.`);
+      throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${shown(questionMask)}.`);
     }
     const { questionLength, padsQuestions, batchSizes } = this.shapes;
     const { padTokenId } = this.config;
@@ -273,7 +275,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     const list: readonly unknown[] = Array.isArray(candidates) ? candidates : [];
     for (const [i, ids] of list.entries()) {
       yield;
-      if (!isCandidate(ids)) throw noCandidates(`Candidate ${i} is not: ${inLine(ids)}.`);
+      if (!isCandidate(ids)) throw noCandidates(`Candidate ${i} is not: ${shown(ids)}.`);
       if (ids.length <= answerLength + 1) continue;
       throw new NeuronBlipError(
         "INPUT_TOO_LONG",
@@ -298,17 +300,17 @@ function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
   if (name !== undefined) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `There is no option ${inLine(name)} of rank. The options are k and labelSmoothing.`,
+      `There is no option ${shown(name)} of rank. The options are k and labelSmoothing.`,
     );
   }
   if (k !== undefined && !(Number.isSafeInteger(k) && k >= 1)) {
-    throw new NeuronBlipError("INVALID_INPUT", `k must be a whole number >= 1, not ${inLine(k)}.`);
+    throw new NeuronBlipError("INVALID_INPUT", `k must be a whole number >= 1, not ${shown(k)}.`);
   }
   const isShare = typeof labelSmoothing === "number" && labelSmoothing >= 0 && labelSmoothing <= 1;
   if (labelSmoothing !== undefined && !isShare) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `labelSmoothing must be a number from 0 to 1, not ${inLine(labelSmoothing)}.`,
+      `labelSmoothing must be a number from 0 to 1, not ${shown(labelSmoothing)}.`,
     );
   }
 }

@@ -1,15 +1,19 @@
 import type { Answer } from "../answers.js";
+import type { Picture } from "../encoded-image.js";
 import type { NeuronBlipOptions } from "../loading-options.js";
 import { type AnswerOptions, NeuronBlip } from "../neuron-blip.js";
-import { checkTogether, defined, parse, UsageError, wholeNumber } from "./usage.js";
+import { print } from "./output.js";
+import { pictureOf } from "./picture-argument.js";
+import { checkQuoted } from "./questions.js";
+import { checkTogether, count, defined, parse, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Asks a picture one or more questions.
 
 Usage: neuron-blip ask DIR IMAGE QUESTION… [options]
 
   DIR       a model directory, made by \`neuron-blip compile\` or by the tutorial's trace()
-  IMAGE     a JPEG, PNG, GIF, BMP or TIFF file
-  QUESTION  one or more, each in quotes
+  IMAGE     a JPEG, PNG, GIF, BMP or TIFF file; - reads one from the standard input
+  QUESTION  one or more, each in quotes: "how many dogs are there?"; one of a single word needs a question mark
 
   --num-beams N          beam search with N beams (default 1: greedy)
   --alternatives N       print the N best answers, by beam search with at least N beams
@@ -22,6 +26,7 @@ Usage: neuron-blip ask DIR IMAGE QUESTION… [options]
                          meanLogProbability, tokenIds, …}, with the further answers as alternatives; or
                          {image, question, candidates}
   --tokenizer DIR        where the tokenizer's files are, if not in DIR
+  --max-pixels N         refuse a picture that declares more pixels (default 89478485)
   --question-length N    the compiled lengths, for a directory without a manifest (default: found by trial)
   --answer-length N
   --help                 print this
@@ -30,7 +35,7 @@ Exit codes: 0 answered, 1 failed, 2 wrong arguments.`;
 
 /** `neuron-blip ask`. */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, {
+  const { values, positionals, given } = parse(args, {
     "num-beams": "string",
     alternatives: "string",
     "max-new-tokens": "string",
@@ -40,11 +45,12 @@ export async function run(args: string[]): Promise<number> {
     truncate: "boolean",
     json: "boolean",
     tokenizer: "string",
+    "max-pixels": "string",
     "question-length": "string",
     "answer-length": "string",
   });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   const [directory, image, ...questions] = positionals;
@@ -53,12 +59,14 @@ export async function run(args: string[]): Promise<number> {
       "ask takes a model directory, a picture and at least one question. `neuron-blip ask --help` tells more.",
     );
   }
+  checkQuoted(questions, { before: ["ask", directory, image], options: given });
   checkTogether(values, "stream", ["candidates", "num-beams", "alternatives", "json"]);
   checkTogether(values, "candidates", ["num-beams", "alternatives", "max-new-tokens", "min-length"]);
   if (values.stream && questions.length > 1) throw new UsageError("--stream takes one question.");
   const candidates = values.candidates === undefined ? undefined : listOf("candidates", values.candidates);
   const options = defined<NeuronBlipOptions>({
     tokenizer: values.tokenizer,
+    maxPixels: count("max-pixels", values["max-pixels"]),
     questionLength: wholeNumber("question-length", values["question-length"]),
     answerLength: wholeNumber("answer-length", values["answer-length"]),
   });
@@ -73,33 +81,33 @@ export async function run(args: string[]): Promise<number> {
     truncation,
   });
 
+  const picture = await pictureOf(image);
   await using blip = await NeuronBlip.fromPretrained(directory, options);
-  if (values.stream) await stream(blip, image, questions[0] as string, answerOptions);
+  if (values.stream) await stream(blip, picture, questions[0] as string, answerOptions);
   else if (candidates) {
     for (const question of questions) {
-      const ranked = await blip.rank(image, question, candidates, defined({ truncation }));
-      if (values.json) console.log(JSON.stringify({ image, question, candidates: ranked }));
+      const ranked = await blip.rank(picture, question, candidates, defined({ truncation }));
+      if (values.json) print(JSON.stringify({ image, question, candidates: ranked }));
       else {
-        console.log(question);
-        for (const { answer, probability } of ranked)
-          console.log(`  ${answer} (probability ${probability.toFixed(3)})`);
+        print(question);
+        for (const { answer, probability } of ranked) print(`  ${answer} (probability ${probability.toFixed(3)})`);
       }
     }
   } else {
-    const answers = await blip.answer(image, questions, answerOptions);
+    const answers = await blip.answer(picture, questions, answerOptions);
     for (const [i, answer] of answers.entries()) {
       const question = questions[i];
-      if (values.json) console.log(JSON.stringify({ image, question, ...answer }));
+      if (values.json) print(JSON.stringify({ image, question, ...answer }));
       else {
-        console.log(`${question} ${inWords(answer)}`);
-        for (const other of answer.alternatives ?? []) console.log(`  or: ${inWords(other)}`);
+        print(`${question} ${inWords(answer)}`);
+        for (const other of answer.alternatives ?? []) print(`  or: ${inWords(other)}`);
       }
     }
   }
   return 0;
 }
 
-async function stream(blip: NeuronBlip, image: string, question: string, options: AnswerOptions): Promise<void> {
+async function stream(blip: NeuronBlip, image: Picture, question: string, options: AnswerOptions): Promise<void> {
   for await (const piece of blip.stream(image, question, options)) process.stdout.write(piece);
   process.stdout.write("\n");
 }
@@ -111,6 +119,6 @@ function inWords({ answer, score }: Answer): string {
 /** An option that is a list, with commas between. */
 function listOf(name: string, text: string): string[] {
   const items = text.split(",").map((item) => item.trim());
-  if (items.includes("")) throw new UsageError(`--${name} takes a list such as "yes,no", not "${text}".`);
+  if (items.includes("")) throw new UsageError(`--${name} takes a list such as "yes,no", not "${text.slice(0, 100)}".`);
   return items;
 }

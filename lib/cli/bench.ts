@@ -1,10 +1,10 @@
-import { writeFile } from "node:fs/promises";
 import { benchModule, fastest } from "../bench/bench-module.js";
 import { parseInput } from "../bench/input-specs.js";
 import { benchPage } from "../bench/page.js";
 import { isMeasured } from "../bench/report.js";
 import { milliseconds, perSecond } from "../validate/words.js";
-import { defined, parse, UsageError, wholeNumber } from "./usage.js";
+import { checkOutput, print, writeOutput } from "./output.js";
+import { count, defined, parse, UsageError } from "./usage.js";
 
 const HELP = `Times a TorchScript file at several batch sizes, which take turns: latency and rows per second of each.
 
@@ -37,41 +37,36 @@ export async function run(args: string[]): Promise<number> {
     html: "string",
   });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   const [path, ...others] = positionals;
   if (path === undefined || others.length > 0) {
     throw new UsageError("bench takes one TorchScript file. `neuron-blip bench --help` tells more.");
   }
-  const batchSizes = [...new Set((values.batch ?? "1,2,4,8").split(",").map((text) => count("batch", text)))];
+  const batchSizes = [...new Set((values.batch ?? "1,2,4,8").split(",").map((text) => count("batch", text) as number))];
   const inputs = values.input?.map(parseInput);
-  const threads = values.threads === undefined ? undefined : count("threads", values.threads);
-  const calls = values.calls === undefined ? undefined : count("calls", values.calls);
+  const threads = count("threads", values.threads);
+  const calls = count("calls", values.calls);
+  for (const file of [values.json, values.html]) if (file !== undefined) await checkOutput(file);
   const report = await benchModule(path, { batchSizes, ...defined({ inputs, threads, calls }) });
 
-  console.log(`${report.file} on ${report.ranOn}, ${report.calls} calls of each batch size`);
+  print(`${report.file} on ${report.ranOn}, ${report.calls} calls of each batch size`);
   const columns = ["batch", "median", "p90", "p99", "for each row", "throughput"];
-  console.log(columns.map((name) => name.padStart(WIDTH)).join(""));
+  print(columns.map((name) => name.padStart(WIDTH)).join(""));
   for (const result of report.results) {
     if (isMeasured(result)) {
       const { batchSize, latencyMs, rowsPerSecond } = result;
       const each = (latencyMs.median ?? 0) / batchSize;
       const times = [latencyMs.median, latencyMs.p90, latencyMs.p99, each].map(milliseconds);
       const cells = [String(batchSize), ...times, perSecond(rowsPerSecond, "rows")];
-      console.log(cells.map((cell) => cell.padStart(WIDTH)).join(""));
+      print(cells.map((cell) => cell.padStart(WIDTH)).join(""));
     } else {
-      console.log(`${String(result.batchSize).padStart(WIDTH)}    ${result.problem} [${result.code}]`);
+      print(`${String(result.batchSize).padStart(WIDTH)}    ${result.problem} [${result.code}]`);
     }
   }
-  console.log(`Most rows in a second: batches of ${fastest(report)}.`);
-  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
-  if (values.html !== undefined) await writeFile(values.html, benchPage(report));
+  print(`Most rows in a second: batches of ${fastest(report)}.`);
+  if (values.json !== undefined) await writeOutput(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (values.html !== undefined) await writeOutput(values.html, benchPage(report));
   return report.results.every(isMeasured) ? 0 : 1;
-}
-
-function count(name: string, text: string): number {
-  const value = wholeNumber(name, text);
-  if (value === undefined || value === 0) throw new UsageError(`--${name} takes whole numbers from 1, not "${text}".`);
-  return value;
 }

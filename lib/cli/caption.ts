@@ -1,17 +1,21 @@
 import { NeuronBlipError } from "../errors.js";
+import type { NeuronBlipOptions } from "../loading-options.js";
 import { type CaptionOptions, NeuronBlip } from "../neuron-blip.js";
-import { complaint, defined, parse, UsageError, wholeNumber } from "./usage.js";
+import { print, say } from "./output.js";
+import { pictureOf } from "./picture-argument.js";
+import { complaint, count, defined, parse, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Describes pictures.
 
 Usage: neuron-blip caption DIR IMAGE… [options]
 
   DIR    a model directory, made by \`neuron-blip compile\` from a BlipForConditionalGeneration
-  IMAGE  one or more JPEG, PNG, GIF, BMP or TIFF files
+  IMAGE  one or more JPEG, PNG, GIF, BMP or TIFF files; - reads one from the standard input
 
   --prompt TEXT        what the captions begin with, such as "a picture of" (default: nothing)
   --num-beams N        beam search with N beams (default 1: greedy)
   --max-new-tokens N   the longest caption, in tokens after the prompt (default 20, or what was compiled)
+  --max-pixels N       refuse a picture that declares more pixels (default 89478485)
   --json               print one JSON object per picture: {image, caption, score, sumLogProbability, meanLogProbability,
                        tokenIds, …}
   --help               print this
@@ -25,10 +29,11 @@ export async function run(args: string[]): Promise<number> {
     prompt: "string",
     "num-beams": "string",
     "max-new-tokens": "string",
+    "max-pixels": "string",
     json: "boolean",
   });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   const [directory, ...images] = positionals;
@@ -43,15 +48,17 @@ export async function run(args: string[]): Promise<number> {
     maxNewTokens: wholeNumber("max-new-tokens", values["max-new-tokens"]),
   });
 
-  await using blip = await NeuronBlip.fromPretrained(directory);
-  const outcomes = await blip.caption(images, { ...options, settled: true });
+  const loading = defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) });
+  const pictures = await Promise.all(images.map(pictureOf));
+  await using blip = await NeuronBlip.fromPretrained(directory, loading);
+  const outcomes = await blip.caption(pictures, { ...options, settled: true });
   for (const [i, outcome] of outcomes.entries()) {
     const image = images[i];
     if (outcome.status === "rejected") {
       if (!isOfOnePicture(outcome.reason)) throw outcome.reason;
-      console.error(complaint(outcome.reason));
-    } else if (values.json) console.log(JSON.stringify({ image, ...outcome.value }));
-    else console.log(`${image} ${outcome.value.caption} (score ${outcome.value.score.toFixed(3)})`);
+      say(complaint(outcome.reason));
+    } else if (values.json) print(JSON.stringify({ image, ...outcome.value }));
+    else print(`${image} ${outcome.value.caption} (score ${outcome.value.score.toFixed(3)})`);
   }
   return outcomes.every(({ status }) => status === "fulfilled") ? 0 : 1;
 }

@@ -1,11 +1,16 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
-import { NeuronBlipError } from "../errors.js";
+import { codeOf, NeuronBlipError } from "../errors.js";
+import { memoryAdvice } from "./compile-memory.js";
+
+/** Signals by which someone ends a command, rather than a fault. */
+const ASKED: readonly (NodeJS.Signals | null)[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
  * `neuron-blip compile`: runs scripts/trace.py, which has the options and their `--help`, with the Python that
- * `NEURON_BLIP_PYTHON` names, by default `python3`. Returns its exit code, 128 and the signal's number where a signal ended it.
+ * `NEURON_BLIP_PYTHON` names, by default `python3`.
+ * @returns its exit code: 0, 1 or 2; 128 and the signal's number where it was asked to end.
  */
 export function run(args: string[]): Promise<number> {
   const script = fileURLToPath(new URL("../../scripts/trace.py", import.meta.url));
@@ -14,23 +19,44 @@ export function run(args: string[]): Promise<number> {
     // The name that its help and its complaints begin with.
     const env = { ...process.env, NEURON_BLIP_PROG: "neuron-blip compile" };
     const child = spawn(python, [script, ...args], { stdio: "inherit", env });
-    child.on("error", (cause) => {
-      reject(
-        new NeuronBlipError(
-          "COMPILE_FAILED",
-          `Compiling needs Python, and "${python}" does not run (${cause.message}). Install Python 3.10 or later, or name yours ` +
-            "in NEURON_BLIP_PYTHON.",
-          { cause },
-        ),
-      );
-    });
-    // Ctrl-C reaches both from the terminal; Python's own answer to it is waited for. The other is sent to this process alone.
+    child.on("error", (cause) => reject(noPython(python, cause)));
+    // Ctrl-C reaches both from the terminal; Python's own answer to it is waited for. The others are sent to this process alone.
     const waitForPython = () => {};
-    const passOn = () => child.kill("SIGTERM");
-    process.on("SIGINT", waitForPython).on("SIGTERM", passOn);
+    const passOn = (signal: NodeJS.Signals) => child.kill(signal);
+    process.on("SIGINT", waitForPython).on("SIGTERM", passOn).on("SIGHUP", passOn);
     child.on("close", (code, signal) => {
-      process.off("SIGINT", waitForPython).off("SIGTERM", passOn);
-      resolve(code ?? 128 + (signal ? constants.signals[signal] : 0));
+      process.off("SIGINT", waitForPython).off("SIGTERM", passOn).off("SIGHUP", passOn);
+      if (signal === null || ASKED.includes(signal)) {
+        resolve(code ?? 128 + (signal ? constants.signals[signal] : 0));
+        return;
+      }
+      died(signal, args).then(reject, reject);
     });
   });
+}
+
+function noPython(python: string, cause: Error): NeuronBlipError {
+  return new NeuronBlipError(
+    "COMPILE_FAILED",
+    `Compiling needs Python, and "${python}" does not run (${codeOf(cause) === "ENOENT" ? "there is no such program" : cause.message}). ` +
+      "Install Python 3.10 or later, or name yours in NEURON_BLIP_PYTHON.",
+    { cause },
+  );
+}
+
+/** Says what ended the compiler, which had no time to say it. */
+async function died(signal: NodeJS.Signals, args: readonly string[]): Promise<NeuronBlipError> {
+  const goesOn = "Run the same command again: parts that are finished are kept, and it goes on from there.";
+  if (signal === "SIGKILL") {
+    return new NeuronBlipError(
+      "COMPILE_FAILED",
+      `The compiler was killed (SIGKILL), as the system does to a process when memory runs out. ${await memoryAdvice(args)} ` +
+        `If somebody else ended it, that is no fault. ${goesOn}`,
+    );
+  }
+  return new NeuronBlipError(
+    "COMPILE_FAILED",
+    `The compiler was ended by ${signal}: a fault in Python, in torch or in the Neuron compiler. ${goesOn} If it ends there again, ` +
+      "install the versions of scripts/requirements.txt.",
+  );
 }

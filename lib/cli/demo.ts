@@ -1,9 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Answer } from "../answers.js";
 import { NeuronBlip } from "../neuron-blip.js";
 import { type DemoAnswer, demoPage } from "./demo-page.js";
+import { checkOutput, print, say, writeOutput } from "./output.js";
 import { parse, UsageError } from "./usage.js";
 
 const HELP = `Asks the small bundled model about the bundled pictures, and writes a page that shows them with the answers.
@@ -14,6 +15,8 @@ Usage: neuron-blip demo [options]
   --json          print one JSON object per answer
   --help          print this
 
+Exit codes: 0 done, 1 failed, 2 wrong arguments.
+
 The model is a small BLIP that knows scenes of coloured shapes and nothing else: see the README, "The demo model".`;
 
 const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
@@ -22,7 +25,7 @@ const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, { output: "string", json: "boolean" });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   if (positionals.length > 0) throw new UsageError(`demo takes no "${positionals[0]}". \`--help\` lists its options.`);
@@ -30,6 +33,8 @@ export async function run(args: string[]): Promise<number> {
     await readFile(join(demoDirectory, "questions.json"), "utf8"),
   );
 
+  const output = values.output ?? "neuron-blip-demo.html";
+  await checkOutput(output);
   await using blip = await NeuronBlip.fromPretrained(join(demoDirectory, "model"));
   const answers: DemoAnswer[] = [];
   for (const { picture, question, answer: expected } of asked) {
@@ -38,18 +43,17 @@ export async function run(args: string[]): Promise<number> {
     answers.push({ path, question, expected, answer: answer.answer, score: answer.score, milliseconds });
     const shown = relative(process.cwd(), path);
     if (values.json) {
-      console.log(JSON.stringify({ path: shown, question, answer: answer.answer, score: answer.score, milliseconds }));
+      print(JSON.stringify({ path: shown, question, answer: answer.answer, score: answer.score, milliseconds }));
     } else {
       const cells = [shown.padEnd(36), question.padEnd(38), answer.answer.padEnd(36), answer.score.toFixed(3)];
-      console.log(`${cells.join("  ")}  ${milliseconds.toFixed(0).padStart(4)} ms`);
+      print(`${cells.join("  ")}  ${milliseconds.toFixed(0).padStart(4)} ms`);
     }
   }
   const right = answers.filter(({ answer, expected }) => answer === expected).length;
-  const output = values.output ?? "neuron-blip-demo.html";
-  await writeFile(output, await demoPage(answers));
+  await writeOutput(output, await demoPage(answers));
   // Of the JSON only answers go to the standard output.
-  const say = values.json ? console.error : console.log;
-  say(`\n${right} of ${answers.length} answers are right. To look at them, open ${output} in a browser.`);
+  const tell = values.json ? say : print;
+  tell(`\n${right} of ${answers.length} answers are right. To look at them, open ${output} in a browser.`);
   return 0;
 }
 

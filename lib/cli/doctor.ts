@@ -1,6 +1,7 @@
 import { examine } from "../doctor/doctor.js";
 import { render } from "../doctor/render.js";
-import { parse, UsageError, wholeNumber } from "./usage.js";
+import { print } from "./output.js";
+import { count, parse, UsageError } from "./usage.js";
 
 const HELP = `Looks at everything that can keep this host from running neuron-blip, and says what to do about it.
 
@@ -21,15 +22,14 @@ Exit codes: 0 no problems (there may be warnings), 1 problems, 2 wrong arguments
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, { replicas: "string", tokenizer: "string", json: "boolean" });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   const [directory, ...more] = positionals;
   if (more.length > 0)
     throw new UsageError("doctor takes one model directory. `neuron-blip doctor --help` tells more.");
-  const replicas = wholeNumber("replicas", values.replicas);
-  if (replicas === 0) throw new UsageError("--replicas takes a whole number of 1 or more, not 0.");
+  const replicas = count("replicas", values.replicas);
   const report = await examine({ directory, tokenizer: values.tokenizer, replicas });
-  console.log(values.json ? JSON.stringify(report, null, 2) : render(report, process.stdout.columns));
+  print(values.json ? JSON.stringify(report, null, 2) : render(report, process.stdout.columns));
   return report.verdict === "problem" ? 1 : 0;
 }

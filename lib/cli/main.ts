@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
-import { complaint, UsageError } from "./usage.js";
+import { print, say, watchOutputs } from "./output.js";
+import { didYouMean } from "./suggest.js";
+import { complaint, isUsage, UsageError } from "./usage.js";
 
 const HELP = `neuron-blip answers questions about pictures, describes and matches them with BLIP, on AWS Inferentia2 or on the CPU.
 
@@ -35,23 +37,30 @@ const commands: Record<string, () => Promise<{ run: Command }>> = {
 };
 
 async function main([name, ...args]: string[]): Promise<number> {
+  if (name === "help" && args[0] !== undefined && !args[0].startsWith("-")) return main([args[0], "--help"]);
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    console.log(HELP);
+    print(HELP);
     return name === undefined ? 2 : 0;
   }
   if (name === "--version" || name === "-v") {
-    console.log(createRequire(import.meta.url)("../../package.json").version);
+    print(createRequire(import.meta.url)("../../package.json").version);
     return 0;
   }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!load) throw new UsageError(`There is no command "${name}". \`neuron-blip --help\` lists them.`);
+  if (!load) {
+    const like = didYouMean(name, [...Object.keys(commands), "help", "--help", "--version"]);
+    throw new UsageError(
+      `There is no command "${name.slice(0, 100)}".${like} \`neuron-blip --help\` lists the commands.`,
+    );
+  }
   const { run } = await load();
   return run(args);
 }
 
+watchOutputs();
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  console.error(complaint(error));
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  say(complaint(error));
+  process.exitCode = isUsage(error) ? 2 : 1;
 }

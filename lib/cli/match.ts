@@ -1,26 +1,30 @@
+import type { NeuronBlipOptions } from "../loading-options.js";
 import { NeuronBlip } from "../neuron-blip.js";
-import { defined, parse, UsageError } from "./usage.js";
+import { print } from "./output.js";
+import { pictureOf } from "./picture-argument.js";
+import { count, defined, parse, UsageError } from "./usage.js";
 
 const HELP = `Says how likely each text describes a picture.
 
 Usage: neuron-blip match DIR IMAGE TEXT… [options]
 
   DIR    a model directory, made by \`neuron-blip compile\` from a BlipForImageTextRetrieval
-  IMAGE  a JPEG, PNG, GIF, BMP or TIFF file
+  IMAGE  a JPEG, PNG, GIF, BMP or TIFF file; - reads one from the standard input
   TEXT   one or more, each in quotes
 
-  --truncate   cut texts that are longer than the compiled length (default: an error)
-  --json       print one JSON object per text: {image, text, score, logits}
-  --help       print this
+  --max-pixels N  refuse a picture that declares more pixels (default 89478485)
+  --truncate      cut texts that are longer than the compiled length (default: an error)
+  --json          print one JSON object per text: {image, text, score, logits}
+  --help          print this
 
 The probability is each text's own: they need not add up to 1.
 Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
 
 /** `neuron-blip match`. */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { truncate: "boolean", json: "boolean" });
+  const { values, positionals } = parse(args, { "max-pixels": "string", truncate: "boolean", json: "boolean" });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   const [directory, image, ...texts] = positionals;
@@ -30,12 +34,14 @@ export async function run(args: string[]): Promise<number> {
     );
   }
 
-  await using blip = await NeuronBlip.fromPretrained(directory);
-  const matches = await blip.match(image, texts, defined({ truncation: values.truncate }));
+  const loading = defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) });
+  const picture = await pictureOf(image);
+  await using blip = await NeuronBlip.fromPretrained(directory, loading);
+  const matches = await blip.match(picture, texts, defined({ truncation: values.truncate }));
   for (const [i, match] of matches.entries()) {
     const text = texts[i];
-    if (values.json) console.log(JSON.stringify({ image, text, ...match }));
-    else console.log(`${text} (probability ${match.score.toFixed(3)})`);
+    if (values.json) print(JSON.stringify({ image, text, ...match }));
+    else print(`${text} (probability ${match.score.toFixed(3)})`);
   }
   return 0;
 }

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { reportPage } from "../validate/html/page.js";
 import type { Report, Status } from "../validate/report.js";
 import { type ValidateOptions, validate } from "../validate/validate.js";
-import { defined, parse, UsageError, wholeNumber } from "./usage.js";
+import { checkOutputDirectory, makeOutputDirectory, print, say, writeOutput } from "./output.js";
+import { count, defined, parse, UsageError } from "./usage.js";
 
 const HELP = `Checks a model on this host: its parts against what was recorded when it was compiled, latency, throughput, memory,
 minutes of steady load, and how processes end. Writes report.json and report.html, a page to read and to send.
@@ -38,7 +38,7 @@ export async function run(args: string[]): Promise<number> {
     json: "boolean",
   });
   if (values.help) {
-    console.log(HELP);
+    print(HELP);
     return 0;
   }
   const [directory, ...others] = positionals;
@@ -55,20 +55,23 @@ export async function run(args: string[]): Promise<number> {
     soakSeconds,
   });
   const out = values.out ?? "neuron-blip-report";
-  await mkdir(out, { recursive: true });
+  await checkOutputDirectory(out);
 
   const stopped = new AbortController();
   const stop = () => {
     if (stopped.signal.aborted) process.exit(1);
-    console.error("neuron-blip: stopping; what there is will be written. Ctrl-C again ends at once.");
+    say("neuron-blip: stopping; what there is will be written. Ctrl-C again ends at once.");
     stopped.abort();
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   let report: Report;
   try {
-    const say = (text: string) => console.error(`neuron-blip: ${text}`);
-    report = await validate(directory, { ...options, signal: stopped.signal, say });
+    report = await validate(directory, {
+      ...options,
+      signal: stopped.signal,
+      say: (text) => say(`neuron-blip: ${text}`),
+    });
   } finally {
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
@@ -76,24 +79,17 @@ export async function run(args: string[]): Promise<number> {
 
   const json = `${JSON.stringify(report, undefined, 2)}\n`;
   const page = join(out, "report.html");
-  await writeFile(join(out, "report.json"), json);
-  await writeFile(page, reportPage(report));
-  if (values.json) process.stdout.write(json);
+  await makeOutputDirectory(out);
+  await writeOutput(join(out, "report.json"), json);
+  await writeOutput(page, reportPage(report));
+  if (values.json) print(json.trimEnd());
   // Of the JSON only the report goes to the standard output.
-  const print = values.json ? console.error : console.log;
+  const tell = values.json ? say : print;
   for (const { status, what, cure } of report.checks) {
-    print(`${MARKS[status]}  ${what}${status !== "pass" && cure ? `\n      ${cure}` : ""}`);
+    tell(`${MARKS[status]}  ${what}${status !== "pass" && cure ? `\n      ${cure}` : ""}`);
   }
-  print(
-    `\n${report.verdict.words}\nRan on ${report.ranOnWords}.\nThe report: ${relative(process.cwd(), page) || page}`,
-  );
+  tell(`\n${report.verdict.words}\nRan on ${report.ranOnWords}.\nThe report: ${relative(process.cwd(), page) || page}`);
   return report.verdict.status === "pass" ? 0 : 1;
-}
-
-function count(name: string, text: string | undefined): number | undefined {
-  const value = wholeNumber(name, text);
-  if (value === 0) throw new UsageError(`--${name} takes a whole number from 1, not "0".`);
-  return value;
 }
 
 function time(name: string, text: string | undefined): number | undefined {

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { isObject, type JsonObject } from "../json-file.js";
+import { packageFile } from "../package-file.js";
 import type { Host } from "./host.js";
 import { askNative, type NativeAnswer } from "./native-answer.js";
 
@@ -23,8 +23,7 @@ export interface AddonFacts {
 
 /** Looks for the addon and loads it in a child process. */
 export async function readAddonFacts(host: Host): Promise<AddonFacts> {
-  const path =
-    host.env.NEURON_BLIP_ADDON ?? fileURLToPath(new URL("../../build/Release/neuron_blip.node", import.meta.url));
+  const path = host.env.NEURON_BLIP_ADDON ?? packageFile("../build/Release/neuron_blip.node");
   const built = await host.exists(path);
   const answer = built ? await askNative<LoadedAddon>(host, "addon") : undefined;
   return { path, built, answer, builtWith: await readStamp(host, join(dirname(path), "neuron_blip.json")) };

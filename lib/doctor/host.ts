@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { access, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { availableParallelism, freemem, totalmem } from "node:os";
 import { join } from "node:path";
+import { codeOf } from "../errors.js";
 
 export interface HostOptions {
   /** The directory below which the system's own files (/dev, /sys, /opt, …) are looked at. Default "/". */
@@ -157,7 +158,7 @@ export class Host {
 }
 
 function isAbsence(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+  return ["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "");
 }
 
 async function freeBytes(path: string): Promise<number> {

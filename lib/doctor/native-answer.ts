@@ -1,4 +1,4 @@
-import { fileURLToPath } from "node:url";
+import { packageFile } from "../package-file.js";
 import type { Host } from "./host.js";
 
 /** Begins the line that has the child's answer. */
@@ -24,7 +24,7 @@ export async function askNative<T>(
   task: "addon" | "runtime" | "library" | "inspect",
   paths: readonly string[] = [],
 ): Promise<NativeAnswer<T>> {
-  const script = fileURLToPath(new URL("./native-child.js", import.meta.url));
+  const script = packageFile("doctor/native-child.js");
   const { code, signal, stdout, stderr, timedOut, error } = await host.runNode(script, [task, ...paths], LONGEST);
   const lastWords = stderr.trim().split("\n").at(-1) ?? "";
   if (timedOut) return { ok: false, how: "hung", reason: `it did not come to an end in ${LONGEST} s` };

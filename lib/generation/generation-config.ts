@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
+import { shown } from "../values.js";
 import type { LogitsProcessor } from "./logits-processors.js";
 import type { StoppingCriterion } from "./stopping-criteria.js";
 import type { Streamer } from "./text-streamer.js";
@@ -160,12 +161,10 @@ export function checkGenerationConfig(options: GenerationConfig): void {
   for (const [name, value] of Object.entries(options)) {
     const check = Object.hasOwn(CHECKS, name) ? CHECKS[name as keyof GenerationConfig] : undefined;
     if (check === undefined) {
-      throw invalid(
-        `There is no generation option ${inLine(name)}. The options are ${Object.keys(CHECKS).join(", ")}.`,
-      );
+      throw invalid(`There is no generation option ${shown(name)}. The options are ${Object.keys(CHECKS).join(", ")}.`);
     }
     const [must, is] = check;
-    if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${inLine(value)}.`);
+    if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${shown(value)}.`);
   }
 }
 

@@ -1,5 +1,6 @@
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { readJsonIfThere } from "../json-file.js";
+import { shown } from "../values.js";
 import { checkGenerationConfig, checkTokens, type GenerationConfig } from "./generation-config.js";
 
 /** The settings of generation_config.json that are read, by the name of the option that each is. */
@@ -63,7 +64,7 @@ export async function readGenerationDefaults(path: string, vocabSize: number): P
   for (const [name, off] of Object.entries(NOT_SUPPORTED)) {
     const value = json[name] ?? undefined;
     if (value !== undefined && !off.includes(value)) {
-      throw mismatch(path, `sets ${name} to ${inLine(value)}, which this version does not support`);
+      throw mismatch(path, `sets ${name} to ${shown(value)}, which this version does not support`);
     }
   }
   const set = Object.entries(NAMES).flatMap(([theirs, ours]) => {

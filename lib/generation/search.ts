@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { BeamSearch } from "./beam-search.js";

@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { NeuronBlipError } from "../errors.js";
 import { addonPath, fromNative, native } from "../native.js";
+import { packageFile } from "../package-file.js";
 import { formatCores, parseCores } from "./cores.js";
 import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "./find-libraries.js";
 import { SDK } from "./sdk-versions.js";
@@ -168,7 +168,7 @@ async function testLoad(path: string, libraries: readonly string[]): Promise<voi
   )
     return;
 
-  const script = fileURLToPath(new URL("./test-load.js", import.meta.url));
+  const script = packageFile("neuron/test-load.js");
   const failure = await new Promise<string | undefined>((resolve) => {
     execFile(process.execPath, [script, ...libraries], { timeout: 120_000 }, (error, stdout, stderr) => {
       if (stdout.includes("loaded")) return resolve(undefined);

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { inLine, messageOf, NeuronBlipError } from "../errors.js";
+import { messageOf, NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
+import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { atOnce } from "../turns.js";
+import { shown } from "../values.js";
 import { AddedTokens } from "./added-tokens.js";
 import { normalizeForBert, splitForBert } from "./bert-normalizer.js";
 import { TextReader } from "./text-reader.js";
@@ -95,7 +97,8 @@ export class BertTokenizer {
    * Reads a directory's tokenizer.json and tokenizer_config.json; or its vocab.txt where there is no tokenizer.json.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
-  static async fromPretrained(directory: string): Promise<BertTokenizer> {
+  static async fromPretrained(given: ModelDirectory): Promise<BertTokenizer> {
+    const directory = await directoryOf(given);
     const config = (await readJsonIfThere(join(directory, "tokenizer_config.json"))) ?? {};
     const tokenizer = (await readJsonIfThere(join(directory, "tokenizer.json"))) ?? (await readVocabulary(directory));
     if (tokenizer === undefined) {
@@ -159,12 +162,12 @@ export class BertTokenizer {
     const { skipSpecialTokens = true, cleanUpTokenizationSpaces = this.#cleanUp } = options;
     const known: number[] = [];
     if (typeof ids?.[Symbol.iterator] !== "function") {
-      throw new NeuronBlipError("INVALID_INPUT", `Give token ids as a list of numbers, not ${inLine(ids)}.`);
+      throw new NeuronBlipError("INVALID_INPUT", `Give token ids as a list of numbers, not ${shown(ids)}.`);
     }
     for (const id of ids) {
       const number = typeof id === "bigint" ? Number(id) : id;
       if (!Number.isInteger(number) || number < 0) {
-        throw new NeuronBlipError("INVALID_INPUT", `A token id is a whole number >= 0, not ${inLine(id)}.`);
+        throw new NeuronBlipError("INVALID_INPUT", `A token id is a whole number >= 0, not ${shown(id)}.`);
       }
       if (this.#tokenizer.id_to_token(number) !== undefined) known.push(number);
     }
@@ -185,7 +188,7 @@ export class BertTokenizer {
     const token = typeof content === "string" ? content : name;
     const id = this.#tokenizer.token_to_id(token);
     if (id === undefined) {
-      throw new NeuronBlipError("ARTIFACT_MISMATCH", `The tokenizer has no token ${inLine(token)}: it is not BERT's.`);
+      throw new NeuronBlipError("ARTIFACT_MISMATCH", `The tokenizer has no token ${shown(token)}: it is not BERT's.`);
     }
     return id;
   }
@@ -195,7 +198,7 @@ function checkMaxLength(maxLength: number): void {
   if (maxLength === Number.POSITIVE_INFINITY || (Number.isInteger(maxLength) && maxLength >= 2)) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
-    `maxLength must be a whole number of at least 2, not ${inLine(maxLength)}.`,
+    `maxLength must be a whole number of at least 2, not ${shown(maxLength)}.`,
   );
 }
 
@@ -205,14 +208,14 @@ export function checkPadding(maxLength: number | undefined): void {
   throw new NeuronBlipError(
     "INVALID_INPUT",
     `To pad to it, maxLength must be a whole number of at most ${LONGEST_PADDING}, since no model of this kind reads more, ` +
-      `not ${inLine(maxLength)}.`,
+      `not ${shown(maxLength)}.`,
   );
 }
 
 function tooLong(text: string, count: string, maxLength: number): NeuronBlipError {
   return new NeuronBlipError(
     "INPUT_TOO_LONG",
-    `The text ${inLine(text)} has ${count} tokens, [CLS] and [SEP] included, and the limit is ${maxLength}. ` +
+    `The text ${shown(text)} has ${count} tokens, [CLS] and [SEP] included, and the limit is ${maxLength}. ` +
       "Shorten it, cut it with the option truncation: true, or compile the model for longer questions.",
   );
 }

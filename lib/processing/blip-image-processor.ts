@@ -1,6 +1,8 @@
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { isObject } from "../json-file.js";
+import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
+import { shown } from "../values.js";
 import type { PixelTarget } from "./decode-worker.js";
 import { DECODED_AT_A_TIME, type ImageSource, type LoadImageOptions, loadPixelValues } from "./load-image.js";
 import { type PictureSize, type ResizeRule, resizedSize } from "./picture-geometry.js";
@@ -87,8 +89,8 @@ export class BlipImageProcessor {
    * neither, takes BLIP's settings with the size that config.json gives the vision model.
    * @throws NeuronBlipError `ARTIFACT_CORRUPT` for unreadable files, `ARTIFACT_MISMATCH` for settings that are not supported
    */
-  static async fromPretrained(directory: string): Promise<BlipImageProcessor> {
-    const { path, config } = await readPreprocessor(directory);
+  static async fromPretrained(given: ModelDirectory): Promise<BlipImageProcessor> {
+    const { path, config } = await readPreprocessor(await directoryOf(given));
     try {
       return new BlipImageProcessor(config);
     } catch (error) {
@@ -150,7 +152,7 @@ function checkConfig(config: Config): void {
   const { size, resample, rescaleFactor, imageMean, imageStd, cropSize, padSize, doCenterCrop, doPad } = config;
   const check = (valid: boolean, name: string, value: unknown, expected: string) => {
     if (valid) return;
-    throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${expected}, not ${inLine(value)}.`);
+    throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${expected}, not ${shown(value)}.`);
   };
   const isFlag = (value: unknown) => typeof value === "boolean";
   for (const name of ["doResize", "doCenterCrop", "doRescale", "doNormalize", "doPad"] as const) {
@@ -169,7 +171,7 @@ function checkConfig(config: Config): void {
   if ("width" in size || doCenterCrop || (doPad && padSize !== undefined)) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
-    `size must be { height, width }, or go with crop_size or pad_size (and do_center_crop or do_pad): ${inLine(size)} alone makes ` +
+    `size must be { height, width }, or go with crop_size or pad_size (and do_center_crop or do_pad): ${shown(size)} alone makes ` +
       "pictures of different sizes, and the model takes one.",
   );
 }

@@ -1,6 +1,8 @@
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
+import type { ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
 import { atOnce } from "../turns.js";
+import { shown } from "../values.js";
 import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
 import { BlipImageProcessor } from "./blip-image-processor.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
@@ -8,7 +10,7 @@ import type { ImageSource, LoadImageOptions } from "./load-image.js";
 
 export interface BlipProcessorOptions {
   /** A directory with the tokenizer's files, where the model directory has none. */
-  readonly tokenizer?: string;
+  readonly tokenizer?: ModelDirectory;
   /** The most pixels that an encoded picture may declare. Default 89,478,485, as Pillow. */
   readonly maxPixels?: number;
 }
@@ -45,7 +47,7 @@ export class BlipProcessor {
    * Reads a model directory's preprocessor_config.json, tokenizer.json and tokenizer_config.json.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
-  static async fromPretrained(directory: string, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
+  static async fromPretrained(directory: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
     const [imageProcessor, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
       BertTokenizer.fromPretrained(options.tokenizer ?? directory),
@@ -117,5 +119,5 @@ export function stackTexts(rows: readonly (readonly number[])[], width: number, 
 }
 
 function emptyQuestion(text: string): NeuronBlipError {
-  return new NeuronBlipError("INVALID_INPUT", `The question ${inLine(text)} has no words. Ask something.`);
+  return new NeuronBlipError("INVALID_INPUT", `The question ${shown(text)} has no words. Ask something.`);
 }

@@ -1,5 +1,7 @@
+import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
 import { messageOf } from "../errors.js";
+import { packageFile } from "../package-file.js";
 import type { WorkReply, WorkRequest } from "./decode-worker.js";
 
 /** Enough for the JPEG decoder, which keeps an object for every 64 samples, at the default limit of pixels. */
@@ -71,7 +73,7 @@ export class DecodeThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL("./decode-worker.js", import.meta.url), {
+    const worker = new Worker(packageFile("processing/decode-worker.js"), {
       name: "neuron-blip decoder",
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },

@@ -1,6 +1,6 @@
 /** The worker thread that decodes pictures and prepares them for the model; its other side is decode-thread.ts. */
 import { parentPort } from "node:worker_threads";
-import { messageOf } from "../errors.js";
+import { codeOf, messageOf } from "../errors.js";
 import { native } from "../native.js";
 import { decodeImage, type ImageDecoder } from "./decode-image.js";
 import { applyOrientation } from "./formats/exif.js";
@@ -51,7 +51,7 @@ parentPort?.on("message", async ({ source, target }: WorkRequest) => {
     if (target) replyWithValues(stored, target);
     else replyWithImage(stored);
   } catch (error) {
-    const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+    const code = codeOf(error);
     reply({ kind: "error", reason: messageOf(error), ...(code !== undefined && { code }) });
   }
 });

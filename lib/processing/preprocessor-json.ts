@@ -1,7 +1,8 @@
 /** What a model directory's files say of how pictures are prepared. */
 import { join } from "node:path";
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
+import { shown } from "../values.js";
 import type { BlipImageProcessorConfig } from "./blip-image-processor.js";
 
 /** The settings of transformers that are followed, by the name of ours. */
@@ -101,11 +102,11 @@ function squareOf(size: unknown): unknown {
 function refused(path: string, name: string, value: unknown): NeuronBlipError {
   return new NeuronBlipError(
     "ARTIFACT_MISMATCH",
-    `"${path}" sets ${inLine(name)} to ${inLine(value)}, which this version does not support: pictures would come out otherwise ` +
+    `"${path}" sets ${shown(name)} to ${shown(value)}, which this version does not support: pictures would come out otherwise ` +
       "than transformers' BlipImageProcessor makes them. Remove the setting, if the model does not need it.",
   );
 }
 
 function corrupt(path: string, name: string, value: unknown, must: string): NeuronBlipError {
-  return new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}": ${name} must be ${must}, not ${inLine(value)}.`);
+  return new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}": ${name} must be ${must}, not ${shown(value)}.`);
 }

@@ -1,7 +1,8 @@
 /** What tokenizer.json, tokenizer_config.json and vocab.txt say, checked. */
 import { join } from "node:path";
-import { inLine, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readTextIfThere } from "../json-file.js";
+import { shown } from "../values.js";
 import type { AddedToken } from "./added-tokens.js";
 import type { BertNormalizerConfig } from "./bert-normalizer.js";
 import type { WordPieceConfig } from "./word-piece.js";
@@ -100,7 +101,7 @@ function partOf(json: JsonObject, name: string, expected: string): JsonObject | 
 function checkModel(model: JsonObject): TokenizerJson["model"] {
   const { vocab } = model;
   if (!isObject(vocab)) throw corrupt("tokenizer.json", "model.vocab", vocab, "an object of tokens and their ids");
-  for (const token of Object.keys(vocab)) checkId(vocab[token], `the id of ${inLine(token)}`);
+  for (const token of Object.keys(vocab)) checkId(vocab[token], `the id of ${shown(token)}`);
   const most = model.max_input_chars_per_word ?? MAX_WORD_CHARACTERS;
   if (!isWhole(most, 1, MOST_WORD_CHARACTERS)) {
     const must = `a whole number from 1 to ${MOST_WORD_CHARACTERS}, since a word is read whole`;
@@ -176,10 +177,10 @@ function booleanOf(value: unknown, name: string, fallback: boolean | null): bool
 function notBert(part: string, type: unknown, expected: string): NeuronBlipError {
   return new NeuronBlipError(
     "ARTIFACT_MISMATCH",
-    `tokenizer.json is not BERT's: its ${part} is ${inLine(type)} where BLIP has "${expected}".`,
+    `tokenizer.json is not BERT's: its ${part} is ${shown(type)} where BLIP has "${expected}".`,
   );
 }
 
 function corrupt(file: string, name: string, value: unknown, must: string): NeuronBlipError {
-  return new NeuronBlipError("ARTIFACT_CORRUPT", `${file}: ${name} must be ${must}, not ${inLine(value)}.`);
+  return new NeuronBlipError("ARTIFACT_CORRUPT", `${file}: ${name} must be ${must}, not ${shown(value)}.`);
 }

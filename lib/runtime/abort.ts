@@ -11,10 +11,27 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
     listener();
     return () => {};
   }
-  // One signal may be that of many calls, which Node 20 would warn about.
-  setMaxListeners(0, signal);
+  allowListeners(signal);
   signal.addEventListener("abort", listener, { once: true });
   return () => signal.removeEventListener("abort", listener);
+}
+
+/** One signal may be that of many calls, which Node 20 would warn about. */
+function allowListeners(signal: AbortSignal): void {
+  try {
+    setMaxListeners(0, signal);
+  } catch {
+    // A polyfill's, which does not count them.
+  }
+}
+
+/** A signal that is aborted with either of two. Not AbortSignal.any, which takes Node's own alone. */
+export function either(
+  one: AbortSignal | undefined,
+  other: AbortController,
+): { signal: AbortSignal; stop: () => void } {
+  const stop = onAbort(one, () => other.abort(one?.reason));
+  return { signal: other.signal, stop };
 }
 
 /** Some work's outcome, or the error `ABORTED` as soon as the signal is aborted; the work goes on. */

@@ -1,3 +1,6 @@
+// Not the global ones, which tests replace: jsdom and fake timers.
+import { performance } from "node:perf_hooks";
+import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { abortedError, NeuronBlipError } from "../errors.js";
 import { onAbort } from "./abort.js";
 import type { Replicas } from "./replicas.js";

@@ -1,5 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
 import { type Dtype, Tensor } from "../tensor.js";
+import { shown } from "../values.js";
 import type { TorchOutput } from "./torch-module.js";
 
 /** A compiled shape; where the part takes any size along a dimension, that is "any". */
@@ -7,7 +8,9 @@ export type ShapePattern = readonly (number | "any")[];
 
 /** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype, or one of them, and shape that was compiled for. */
 export function checkInput(name: string, tensor: Tensor, dtype: Dtype | readonly Dtype[], shape: ShapePattern): void {
-  if (!(tensor instanceof Tensor)) throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor.`);
+  if (!(tensor instanceof Tensor)) {
+    throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor, not ${inWords(tensor)}.`);
+  }
   const fits =
     tensor.shape.length === shape.length && shape.every((size, i) => size === "any" || tensor.shape[i] === size);
   const dtypes = [dtype].flat();
@@ -22,12 +25,21 @@ export function checkInput(name: string, tensor: Tensor, dtype: Dtype | readonly
 /** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and number of dimensions expected. */
 export function checkRank(name: string, tensor: Tensor, dtype: Dtype, rank: number): void {
   if (!(tensor instanceof Tensor) || tensor.dtype !== dtype || tensor.shape.length !== rank || tensor.shape[0] === 0) {
-    const given = tensor instanceof Tensor ? `${tensor.dtype} [${tensor.shape.join(", ")}]` : String(tensor);
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `${name} must be a ${dtype} tensor of ${rank} dimensions, not ${given}.`,
+      `${name} must be a ${dtype} tensor of ${rank} dimensions, not ${inWords(tensor)}.`,
     );
   }
+}
+
+/** What was given in place of a tensor that fits. */
+export function inWords(value: unknown): string {
+  if (value instanceof Tensor) return `${value.dtype} [${value.shape.join(", ")}]`;
+  // Another copy's tensors have another addon's memory.
+  if (typeof value === "object" && value !== null && value.constructor?.name === "Tensor" && "dtype" in value) {
+    return "a Tensor of another copy of neuron-blip: load the package once in a process (`npm ls neuron-blip` lists the copies)";
+  }
+  return shown(value);
 }
 
 /**

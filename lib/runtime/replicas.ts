@@ -1,3 +1,4 @@
+import { clearInterval, setInterval } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { onAbort } from "./abort.js";

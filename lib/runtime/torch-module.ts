@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { adviceFor } from "../advice.js";
 import { NeuronBlipError } from "../errors.js";
+import { type ModelDirectory, pathOf } from "../model-directory.js";
 import {
   fromNative,
   type ModuleHandle,
@@ -89,7 +90,7 @@ export class TorchModule implements AsyncDisposable {
    * Whether a TorchScript file was compiled for AWS Neuron, from its code, without running any.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` and `ARTIFACT_MISMATCH` as `load`.
    */
-  static async usesNeuron(path: string | URL): Promise<boolean> {
+  static async usesNeuron(path: ModelDirectory): Promise<boolean> {
     const file = await fileOf(path);
     await using executor = new Executor();
     try {
@@ -107,7 +108,7 @@ export class TorchModule implements AsyncDisposable {
    * for AWS Neuron `NEURON_RUNTIME_NOT_FOUND`, `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE` and `NEURON_EXECUTION`;
    * why the addon does not load.
    */
-  static async load(path: string | URL, options: TorchModuleOptions = {}): Promise<TorchModule> {
+  static async load(path: ModelDirectory, options: TorchModuleOptions = {}): Promise<TorchModule> {
     const file = await fileOf(path);
     const executor = options.executor ?? new Executor();
     const ownsExecutor = options.executor === undefined;
@@ -287,12 +288,15 @@ async function loadNative(
   }
 }
 
-async function fileOf(path: string | URL): Promise<string> {
-  const file = path instanceof URL ? fileURLToPath(path) : path;
-  const found = await stat(file).catch((cause) => {
-    throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `There is no file "${file}".`, { cause });
+async function fileOf(path: ModelDirectory): Promise<string> {
+  const file = pathOf(path, "a TorchScript file");
+  const found = await stat(file).catch(async (cause) => {
+    const advice = file.endsWith(".pt") ? "" : ` ${await adviceFor(file)}`;
+    throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `There is no file "${file}".${advice}`, { cause });
   });
-  if (!found.isFile()) throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `"${file}" is not a file.`);
+  if (!found.isFile()) {
+    throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `"${file}" is not a file. ${await adviceFor(file)}`);
+  }
   return file;
 }
 

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject } from "../json-file.js";
 import { type Dtype, Tensor, type TensorData } from "../tensor.js";
 
@@ -30,7 +30,7 @@ const DTYPES = {
  */
 export async function readSafetensors(path: string): Promise<Safetensors> {
   const file = await readFile(path).catch((cause) => {
-    const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    const missing = codeOf(cause) === "ENOENT";
     throw new NeuronBlipError(
       missing ? "ARTIFACT_NOT_FOUND" : "ARTIFACT_CORRUPT",
       missing ? `There is no file "${path}".` : `"${path}" cannot be read: ${messageOf(cause)}.`,

@@ -196,20 +196,32 @@ def _reference_tensors(parts: Mapping[str, nn.Module], example: Example) -> dict
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[Path]:
-    """The directory's staging directory, for one process at a time; the system frees the lock of one that died.
-
-    The lock file stays: were it removed, one process could lock the removed file while another locks a new one.
-    """
+    """The directory's staging directory, for one process at a time; the system frees the lock of one that died."""
     staging = directory / STAGING
     staging.mkdir(parents=True, exist_ok=True)
-    with (directory / f"{STAGING}.lock").open("a") as lock:
+    path = directory / f"{STAGING}.lock"
+    with _lock(path, directory):
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CompileError(f'Another process is compiling into "{directory}". Wait for it, or end it.') from error
-        remove_left_overs(staging)
-        try:
+            remove_left_overs(staging)
             yield staging
         finally:
             if staging.is_dir() and not any(staging.glob("*.pt")):
                 shutil.rmtree(staging)
+            path.unlink()
+
+
+@contextmanager
+def _lock(path: Path, directory: Path) -> Iterator[None]:
+    """Holds a lock file, which its holder may remove: one that was removed before it was locked is made anew."""
+    while True:
+        with path.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CompileError(
+                    f'Another process is compiling into "{directory}". Wait for it, or end it.'
+                ) from error
+            if not path.exists() or not os.path.samestat(path.stat(), os.fstat(lock.fileno())):
+                continue
+            yield
+            return

@@ -51,6 +51,15 @@ def start_log(directory: Path) -> Path:
     return path
 
 
+def end_log() -> None:
+    """Closes the log file, which can then be removed."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
+
+
 @contextmanager
 def step(what: str) -> Iterator[None]:
     """Says that a step has begun, and every 15 s that it still runs."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from .errors import CompileError
+from .errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -58,30 +58,30 @@ class Settings:
         return replace(self, batch_sizes=(size,))
 
     def check(self, max_positions: int) -> None:
-        """Raises CompileError for lengths that a model with `max_positions` position embeddings cannot have, for batch
+        """Raises UsageError for lengths that a model with `max_positions` position embeddings cannot have, for batch
         sizes that do not increase, and for Neuron's options with another target.
         """
         lengths = (("--question-length", self.question_length, 3), ("--answer-length", self.answer_length, 1))
         for name, value, least in (*lengths, *(("--batch-size", size, 1) for size in self.batch_sizes)):
             if value is not None and value < least:
-                raise CompileError(f"{name} must be at least {least}, not {value}.")
+                raise UsageError(f"{name} must be at least {least}, not {value}.")
         for name, value, _ in lengths:
             if value is not None and value > max_positions:
-                raise CompileError(
+                raise UsageError(
                     f"{name} {value} is longer than this model can read: it has {max_positions} positions "
                     "(text_config.max_position_embeddings in its config.json). Ask for fewer."
                 )
         if self.greedy_tokens < 0 or self.greedy_tokens > (self.answer_length or 0):
-            raise CompileError(
+            raise UsageError(
                 f"--greedy-tokens must be from 0 to the length of answers, {self.answer_length or 0}, not {self.greedy_tokens}."
             )
         if sorted(set(self.batch_sizes)) != list(self.batch_sizes):
             given, wanted = (" ".join(map(str, sizes)) for sizes in (self.batch_sizes, sorted(set(self.batch_sizes))))
-            raise CompileError(f"--batch-size {given} does not increase. Give each size once: --batch-size {wanted}.")
+            raise UsageError(f"--batch-size {given} does not increase. Give each size once: --batch-size {wanted}.")
         for name, value in asdict(self.neuron).items():
             if value and self.target != "inf2":
                 option = f"--{name.replace('_', '-')}"
-                raise CompileError(f"{option} has no meaning with --target {self.target}: leave it out.")
+                raise UsageError(f"{option} has no meaning with --target {self.target}: leave it out.")
 
     def of(self, length: str) -> int:
         """A length by its name, "question_length" or "answer_length", of a head that has it."""

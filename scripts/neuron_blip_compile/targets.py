@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from .errors import CompileError
+from .errors import CompileError, UsageError
 from .progress import LOG_FILE
 from .sdk import SDK
 from .settings import Settings
@@ -54,16 +54,16 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 def compiler_args_of(text: str | None, target: str) -> tuple[str, ...]:
     """The Neuron compiler's arguments; `text` is what the user gave, None for the default.
 
-    Raises CompileError for arguments that no compiler would see, or that contradict the target.
+    Raises UsageError for arguments that no compiler would see, or that contradict the target.
     """
     if target == "cpu":
         if text:
-            raise CompileError("--compiler-args are the Neuron compiler's: they have no meaning with --target cpu.")
+            raise UsageError("--compiler-args are the Neuron compiler's: they have no meaning with --target cpu.")
         return ()
     try:
         args = shlex.split(DEFAULT_COMPILER_ARGS if text is None else text)
     except ValueError as error:
-        raise CompileError(f"--compiler-args {text!r} cannot be split into arguments: {error}.") from error
+        raise UsageError(f"--compiler-args {text!r} cannot be split into arguments: {error}.") from error
     names = {arg.split("=")[0] for arg in args}
     if "--auto-cast=all" in args or ("--auto-cast", "all") in zip(args, args[1:]):
         logger.warning(
@@ -89,7 +89,6 @@ def neuron_version(settings: Settings) -> tuple[str, str | None]:
         raise CompileError(
             f"torch_neuronx {version} cannot trace models: {SDK['newer_torch']}. Inf2 needs torch-neuronx "
             f"{SDK['torch_minor']} or earlier: use an environment that has it.",
-            exit_code=3,
         )
     wanted = [name for name in ("async_load", "lazy_load") if getattr(settings.neuron, name)]
     missing = [f"--{name.replace('_', '-')}" for name in wanted if not hasattr(neuronx, name)]
@@ -204,7 +203,6 @@ def _torch_neuronx() -> ModuleType:
                 neuronx_cc=SDK["pip"]["neuronx-cc"],
                 **{name: SDK[name] for name in ("sdk", "glibc", "image", "environment", "torch", "newer_torch")},
             ),
-            exit_code=3,
         ) from error
 
 

@@ -1,0 +1,58 @@
+/** What to do with something that was given as a model and is none: the one place that says so. */
+import { readdir, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+
+/** What save_pretrained writes weights into. */
+const WEIGHTS = /^(model|pytorch_model)([-.].*)?\.(safetensors|bin)(\.index\.json)?$/;
+/** A name of the Hugging Face Hub. */
+const HUB_NAME = /^[A-Za-z0-9][\w.-]{0,95}\/[\w.-]{1,96}$/;
+const LONGEST = 200;
+
+/**
+ * What to do with a path that is not what it should be: a directory from save_pretrained, a name of the Hugging Face Hub, a model
+ * directory where a file is wanted, or nothing.
+ * @returns sentences, to be added to an error.
+ */
+export async function adviceFor(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found)
+    return HUB_NAME.test(path) ? `It looks like a name of the Hugging Face Hub. ${compile(path)}` : make(path);
+  if (found.isDirectory()) {
+    const names = await readdir(path).catch((): string[] => []);
+    const parts = names.filter((name) => name.endsWith(".pt"));
+    if (parts.length > 0) {
+      const part = shownPath(join(path, parts[0] as string));
+      return `It is a directory with TorchScript files: give NeuronBlip.fromPretrained the directory, or name one file, such as ${part}.`;
+    }
+    if (names.some((name) => WEIGHTS.test(name))) {
+      return `It holds a model's weights, as save_pretrained writes them. ${compile(path)}`;
+    }
+  } else if (WEIGHTS.test(basename(path))) {
+    return `It holds a model's weights, as save_pretrained writes them. ${compile(resolve(path, ".."))}`;
+  }
+  return "Give the directory that `neuron-blip compile` or the tutorial's trace() wrote.";
+}
+
+/** Whether a directory holds a checkpoint, and no TorchScript part beside it. */
+export async function isCheckpoint(directory: string): Promise<boolean> {
+  const names = await readdir(directory).catch((): string[] => []);
+  return names.some((name) => WEIGHTS.test(name)) && !names.some((name) => name.endsWith(".pt"));
+}
+
+function compile(model: string): string {
+  const output = `${basename(resolve(model))}-cpu`;
+  return (
+    `A model has to be compiled once: \`npx neuron-blip compile ${shownPath(model)} ${shownPath(output)} --target cpu\` ` +
+    `(--target inf2 for NeuronCores). Then give the directory ${shownPath(output)}.`
+  );
+}
+
+function make(directory: string): string {
+  return `Make one with \`npx neuron-blip compile MODEL ${shownPath(directory)} --target cpu\` (--target inf2 for NeuronCores).`;
+}
+
+/** A path as a shell takes it. */
+function shownPath(path: string): string {
+  const text = path.length > LONGEST ? `${path.slice(0, LONGEST)}…` : path;
+  return /^[\w./~@:+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

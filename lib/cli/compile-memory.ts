@@ -1,0 +1,55 @@
+/** How much memory compiling takes, for whoever has run out of it. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { freemem, homedir, totalmem } from "node:os";
+import { join } from "node:path";
+
+/**
+ * How often the weights are in memory at once while parts are traced and checked for the CPU, and Python with torch by itself: with
+ * weights of 0.6 GB it took 2.2 GB.
+ */
+const TIMES_WEIGHTS = 3;
+const PYTHON_BYTES = 1e9;
+
+/**
+ * What is needed and what is there, in sentences.
+ * @param args the command's: the first that is a directory, or a name in the Hugging Face cache, is the model.
+ */
+export async function memoryAdvice(args: readonly string[]): Promise<string> {
+  let weights = 0;
+  for (const model of args.filter((arg) => !arg.startsWith("-"))) {
+    weights ||= await weightsOf(model);
+  }
+  const has = `This host has ${inGigabytes(availableTotal())} in all, ${inGigabytes(freemem())} of them free`;
+  const needs =
+    weights === 0
+      ? `Compiling takes about ${TIMES_WEIGHTS} times the size of the model's weights, and 1 GB`
+      : `Compiling this model, whose weights take ${inGigabytes(weights)}, needs about ` +
+        `${inGigabytes(weights * TIMES_WEIGHTS + PYTHON_BYTES)}`;
+  const more = args.some((arg) => arg.includes("inf2")) ? ", and the Neuron compiler several times that" : "";
+  return `${needs}${more}. ${has}: close other programs, add swap, or compile on another host and copy the directory.`;
+}
+
+/** Bytes of a model's weights, where they are on this host: as a directory, or in the Hugging Face cache. */
+async function weightsOf(model: string): Promise<number> {
+  const hub = process.env.HF_HUB_CACHE ?? join(process.env.HF_HOME ?? join(homedir(), ".cache", "huggingface"), "hub");
+  const cached = join(hub, `models--${model.replaceAll("/", "--")}`);
+  const revision = await readFile(join(cached, "refs", "main"), "utf8").catch(() => "");
+  for (const directory of [model, join(cached, "snapshots", revision.trim())]) {
+    const names = await readdir(directory).catch((): string[] => []);
+    const safe = names.filter((name) => name.endsWith(".safetensors"));
+    const files = safe.length > 0 ? safe : names.filter((name) => /^pytorch_model.*\.bin$/.test(name));
+    const sizes = await Promise.all(files.map(async (name) => (await stat(join(directory, name))).size));
+    if (sizes.length > 0) return sizes.reduce((sum, size) => sum + size, 0);
+  }
+  return 0;
+}
+
+/** What this process may have: a container's limit, or the host's memory. */
+function availableTotal(): number {
+  const limit = process.constrainedMemory?.() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+function inGigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}

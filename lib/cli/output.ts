@@ -1,0 +1,99 @@
+/** What a command writes: lines on the standard output, and files. */
+import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { codeOf, messageOf } from "../errors.js";
+
+/** What cannot be written, in one line: exit code 1. */
+export class OutputError extends Error {}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EISDIR: "it is a directory",
+  ENOENT: "its directory does not exist",
+  ENOSPC: "no space is left on the device",
+  ENOTDIR: "a directory in its path is a file",
+  EROFS: "the file system is read-only",
+  EDQUOT: "the disk quota is used up",
+};
+
+/** The standard output's end ends the command: quietly where its reader has gone, as `head` does, and with a line otherwise. */
+export function watchOutputs(): void {
+  process.stdout.on("error", (error: Error) => {
+    if (codeOf(error) === "EPIPE") process.exit(0);
+    process.stderr.write(`neuron-blip: ${outputError("the standard output", error).message}\n`);
+    process.exit(1);
+  });
+  // Nobody is left to be told.
+  process.stderr.on("error", () => {});
+}
+
+/** Prints a line. Not by the console, which keeps it to itself where that fails. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Prints a line on the standard error. */
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/**
+ * Checks, before long work, that a file can be written after it.
+ * @throws OutputError
+ */
+export async function checkOutput(path: string): Promise<void> {
+  try {
+    const there = await isThere(path);
+    if (there && (await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    await access(there ? path : dirname(path), constants.W_OK);
+  } catch (error) {
+    throw outputError(`"${path}"`, error);
+  }
+}
+
+/**
+ * Checks, before long work, that files can be written into a directory, which may have to be made.
+ * @throws OutputError
+ */
+export async function checkOutputDirectory(path: string): Promise<void> {
+  try {
+    let nearest = resolve(path);
+    while (!(await isThere(nearest))) nearest = dirname(nearest);
+    if (!(await stat(nearest)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    await access(nearest, constants.W_OK);
+  } catch (error) {
+    throw outputError(`into "${path}"`, error);
+  }
+}
+
+/** @throws OutputError */
+export async function makeOutputDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error) => {
+    throw outputError(`into "${path}"`, error);
+  });
+}
+
+/** @throws OutputError */
+export async function writeOutput(path: string, text: string): Promise<void> {
+  await writeFile(path, text).catch((error) => {
+    throw outputError(`"${path}"`, error);
+  });
+}
+
+/** @throws the system's error where that cannot be told. */
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** What a system's error means for what was to be written. */
+export function outputError(what: string, error: unknown): OutputError {
+  const reason = REASONS[codeOf(error) ?? ""] ?? messageOf(error);
+  return new OutputError(`Cannot write ${what}: ${reason}.`, { cause: error });
+}

@@ -1,0 +1,77 @@
+/**
+ * What a value is, whichever realm made it. In a vm context, as jest's, vitest's and jsdom's tests run in, and between two windows,
+ * each has its own Uint8Array, URL and Error, so that `instanceof` fails for what is as good.
+ */
+import { inspect, types } from "node:util";
+
+/** The most characters of a value in a message. */
+const LONGEST_VALUE = 100;
+
+const BRIEF = {
+  depth: 1,
+  maxArrayLength: 5,
+  maxStringLength: 60,
+  breakLength: Number.POSITIVE_INFINITY,
+  customInspect: false,
+};
+
+/** A value as messages show it: in one line, cut to some 100 characters, however large it is; strings in quotes. */
+export function shown(value: unknown): string {
+  // Only what is shown is quoted: a text may have megabytes.
+  if (typeof value === "string") return JSON.stringify(shorten(value, LONGEST_VALUE));
+  try {
+    return shorten(inspect(value, BRIEF).replaceAll(/\s+/g, " "), LONGEST_VALUE);
+  } catch {
+    return `a value of type ${typeof value} that cannot be shown`; // its own functions throw
+  }
+}
+
+/** Cuts the middle out of a text: what it is about stands at its beginning, why and what to do at its end. */
+export function shorten(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const end = Math.floor((most - 1) / 2);
+  // Not between the two places of one character.
+  return `${text.slice(0, most - 1 - end).replace(/[\ud800-\udbff]$/, "")}…${text.slice(-end).replace(/^[\udc00-\udfff]/, "")}`;
+}
+
+/** A URL object, as far as it is used; neither the DOM's types nor Node's are needed for that. */
+export interface UrlLike {
+  readonly href: string;
+  readonly protocol: string;
+}
+
+/** Whether a value is a URL object. */
+export function isUrl(value: unknown): value is UrlLike {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "href" in value &&
+    typeof value.href === "string" &&
+    "protocol" in value &&
+    typeof value.protocol === "string"
+  );
+}
+
+/** Whether a value is an AbortSignal: Node's, another window's, or a polyfill's, which may lack `reason` and `throwIfAborted`. */
+export function isAbortSignal(value: unknown): value is AbortSignal {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "aborted" in value &&
+    typeof value.aborted === "boolean" &&
+    "addEventListener" in value &&
+    typeof value.addEventListener === "function" &&
+    "removeEventListener" in value &&
+    typeof value.removeEventListener === "function"
+  );
+}
+
+/** The name of a typed array's own type, of whatever realm and subclass it is: that of a Buffer is "Uint8Array". */
+export function typedArrayName(array: { readonly [Symbol.toStringTag]: string }): string {
+  return array[Symbol.toStringTag];
+}
+
+/** Whether a value's bytes are shown one by one. */
+export function isBytes(value: unknown): value is Uint8Array | Uint8ClampedArray {
+  return types.isUint8Array(value) || types.isUint8ClampedArray(value);
+}
