@@ -1,6 +1,6 @@
 import { NeuronBlipError } from "./errors.js";
 import type { LookedAt } from "./looked-at.js";
-import type { ImageSource } from "./processing/load-image.js";
+import type { ImageSource } from "./processing/image-source.js";
 import type { Shared } from "./runtime/shared.js";
 import type { Tensor } from "./tensor.js";
 

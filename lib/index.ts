@@ -77,15 +77,22 @@ export {
   type ProcessTextOptions,
   type TextInputs,
 } from "./processing/blip-processor.js";
-export {
-  type ImageDecoder,
-  type ImageSource,
-  type JimpLike,
-  type LoadImageOptions,
-  loadImage,
-  type PixelSource,
-  type RawImage,
-} from "./processing/load-image.js";
+export type {
+  BlobLike,
+  FetchPicture,
+  FileHandleLike,
+  ImageSource,
+  JimpLike,
+  NodeStreamLike,
+  PixelSource,
+  ResponseLike,
+  SharpLike,
+  SharpOutput,
+  SourceOptions,
+  UploadLike,
+  WebStreamLike,
+} from "./processing/image-source.js";
+export { type ImageDecoder, type LoadImageOptions, loadImage, type RawImage } from "./processing/load-image.js";
 export type { ShapePattern } from "./runtime/check.js";
 export { CompiledPart } from "./runtime/compiled-part.js";
 export { Executor, type ExecutorOptions } from "./runtime/executor.js";

@@ -3,10 +3,12 @@ import { checkOptions, NeuronBlipError } from "./errors.js";
 import type { ModelDirectory } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
+import type { SourceOptions } from "./processing/image-source.js";
+import { checkSourceOptions } from "./processing/open-picture.js";
 import { shown } from "./values.js";
 
 /** How to load a model, and how it serves calls. */
-export interface NeuronBlipOptions extends ReplicaOptions {
+export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
   /** How many cores of the CPU each replica may use. Default: an equal share. */
   threads?: number;
   /**
@@ -64,6 +66,9 @@ const NAMES: readonly (keyof NeuronBlipOptions)[] = [
   "answerLength",
   "tokenizer",
   "maxPixels",
+  "maxBytes",
+  "fetch",
+  "files",
   "libtorchneuron",
   "cores",
   "callsInFlight",
@@ -97,6 +102,7 @@ export function checkLoadingOptions(options: NeuronBlipOptions): void {
     pictureCache,
   } = options;
   if (cores !== undefined) parseCores(cores);
+  checkSourceOptions(options);
   check("tokenizer", tokenizer, "the path of a directory", (value) => typeof value === "string");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));

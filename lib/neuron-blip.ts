@@ -47,8 +47,15 @@ import {
   runPairs,
 } from "./pairs.js";
 import { Pictures } from "./pictures.js";
-import { BlipProcessor, type ProcessTextOptions, stackTexts, type TextInputs } from "./processing/blip-processor.js";
-import { type ImageSource, warmUpDecoding } from "./processing/load-image.js";
+import {
+  BlipProcessor,
+  type PictureOptions,
+  type ProcessTextOptions,
+  stackTexts,
+  type TextInputs,
+} from "./processing/blip-processor.js";
+import type { ImageSource } from "./processing/image-source.js";
+import { warmUpDecoding } from "./processing/load-image.js";
 import { either } from "./runtime/abort.js";
 import { BatchQueue, type Job, type RunOptions } from "./runtime/batch-queue.js";
 import { InFlight } from "./runtime/in-flight.js";
@@ -160,6 +167,7 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
       batchSize: onNeuron ? this.#batch.limit : anyBatch ? 1 : (batchSizes[0] as number),
       shape: [1, imageTokens, visionHiddenSize],
       cache: pictureCache === true ? {} : pictureCache,
+      sources: picturesOf(options),
     });
   }
 
@@ -171,21 +179,14 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
    */
   static async fromPretrained(given: ModelDirectory, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
     checkLoadingOptions(options);
-    const {
-      numModels = 1,
-      tokenizer,
-      maxPixels,
-      reloadDelayMs = 1000,
-      maxReloadAttempts = 5,
-      ...replicaOptions
-    } = options;
+    const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...replicaOptions } = options;
     const directory = await modelDirectoryOf(given);
     // Before the models, because they are quick to fail.
     const config = await readBlipConfig(directory);
     const { architecture } = config;
     const processor = await BlipProcessor.fromPretrained(directory, {
       ...(tokenizer !== undefined && { tokenizer }),
-      ...(maxPixels !== undefined && { maxPixels }),
+      ...picturesOf(options),
     });
     checkProcessor(processor, config, directory);
     const count = await replicaCount(directory, numModels, options);
@@ -632,6 +633,16 @@ function* encodeWithin(
 }
 
 /** The pictures as a model takes them: what is kept of one is the same object in each of its rows. */
+/** Those options that say how pictures may come. */
+function picturesOf({ maxPixels, maxBytes, fetch, files }: NeuronBlipOptions): PictureOptions {
+  return {
+    ...(maxPixels !== undefined && { maxPixels }),
+    ...(maxBytes !== undefined && { maxBytes }),
+    ...(fetch !== undefined && { fetch }),
+    ...(files !== undefined && { files }),
+  };
+}
+
 function embedsOf(pairs: readonly PreparedPair[]): {
   imageEmbeds: Tensor<"float32">[];
   imageKeysValues: (Tensor | undefined)[];

@@ -75,36 +75,37 @@ export async function runPairs<T>(
     }),
     signal,
   );
-  for (let from = 0; from < pairs.count; ) {
-    const { counts, end } = await inTurns(
-      portionSteps(pairs, from, (place) => results[place] === undefined),
-      signal,
+  const isWanted = (place: number) => results[place] === undefined;
+  const groups = [...(await inTurns(groupSteps(pairs, isWanted), signal))];
+  for (let from = 0; from < groups.length; from += PICTURES_AT_ONCE) {
+    const portion = groups.slice(from, from + PICTURES_AT_ONCE);
+    const outcomes = await pictures.lookAt(
+      portion.map(([image]) => image),
+      options,
     );
-    const images = [...counts.keys()];
-    const outcomes = await pictures.lookAt(images, options);
-    const found = new Map(images.map((image, i) => [image, outcomes[i] as PromiseSettledResult<Shared<LookedAt>>]));
     try {
-      for (const [image, outcome] of found) {
+      for (const [i, outcome] of outcomes.entries()) {
         if (outcome.status === "rejected") failed(outcome.reason);
-        else if (texts) await pictures.prepareFor(counts.get(image) as number, outcome.value, signal);
+        else if (texts) await pictures.prepareFor((portion[i] as Group)[1].length, outcome.value, signal);
       }
       let ready: PreparedPair[] = [];
-      for (let place = from; place < end; place++) {
-        if (isTurnOver()) await nextTurn(signal);
-        if (results[place] === undefined) {
-          const outcome = found.get(pairs.image(place)) as PromiseSettledResult<Shared<LookedAt>>;
-          if (outcome.status === "rejected") results[place] = failed(outcome.reason);
-          else ready.push({ place, picture: outcome.value, text: texts?.(place) });
-        }
-        if (ready.length < PAIRS_AT_ONCE && place + 1 < end) continue;
+      const runReady = async () => {
         const outcomes = await run(ready);
         for (const [i, outcome] of outcomes.entries()) results[(ready[i] as PreparedPair).place] = outcome;
         ready = [];
+      };
+      for (const [i, outcome] of outcomes.entries()) {
+        for (const place of (portion[i] as Group)[1]) {
+          if (isTurnOver()) await nextTurn(signal);
+          if (outcome.status === "rejected") results[place] = failed(outcome.reason);
+          else ready.push({ place, picture: outcome.value, text: texts?.(place) });
+          if (ready.length === PAIRS_AT_ONCE) await runReady();
+        }
       }
+      if (ready.length > 0) await runReady();
     } finally {
       for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.release();
     }
-    from = end;
   }
   return results as PromiseSettledResult<T>[];
 }
@@ -143,6 +144,9 @@ export function* encodeSteps(
   return (place) => ({ ids: encoded[place] as readonly number[], width });
 }
 
+/** A picture, and the places of its pairs. */
+type Group = readonly [image: Picture, places: readonly number[]];
+
 /** A call's lists, as they were when it came. */
 interface Pairs {
   readonly count: number;
@@ -168,24 +172,20 @@ function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
   return (place) => items[place] as T;
 }
 
-/** Which pairs run next: so many that they have few different pictures. */
-interface Portion {
-  /** How many pairs each picture has, in the order of the first. */
-  readonly counts: ReadonlyMap<Picture, number>;
-  /** The place after the last. */
-  readonly end: number;
-}
-
-/** @param isWanted false for pairs that have failed. */
-function* portionSteps(pairs: Pairs, from: number, isWanted: (place: number) => boolean): Generator<void, Portion> {
-  const counts = new Map<Picture, number>();
-  for (let place = from; place < pairs.count; place++) {
+/**
+ * The places of each picture's pairs, in the order of the first: all of a picture's texts run together, so that a stream, which can be
+ * read once, may come several times in a list, and others are looked at once.
+ * @param isWanted false for pairs that have failed.
+ */
+function* groupSteps(pairs: Pairs, isWanted: (place: number) => boolean): Generator<void, Map<Picture, number[]>> {
+  const groups = new Map<Picture, number[]>();
+  for (let place = 0; place < pairs.count; place++) {
     yield;
     if (!isWanted(place)) continue;
     const image = pairs.image(place);
-    const count = counts.get(image) ?? 0;
-    if (count === 0 && counts.size === PICTURES_AT_ONCE) return { counts, end: place };
-    counts.set(image, count + 1);
+    const places = groups.get(image);
+    if (places) places.push(place);
+    else groups.set(image, [place]);
   }
-  return { counts, end: pairs.count };
+  return groups;
 }

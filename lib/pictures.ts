@@ -5,8 +5,10 @@ import { throwIfAborted } from "./errors.js";
 import { bytesOf, LookedAt } from "./looked-at.js";
 import { PictureCache, type PictureCacheOptions } from "./picture-cache.js";
 import type { BlipProcessor } from "./processing/blip-processor.js";
-import type { ImageSource } from "./processing/load-image.js";
-import { readPictureFile } from "./processing/picture-file.js";
+import type { ImageSource, SourceOptions } from "./processing/image-source.js";
+import { isFile, openPicture } from "./processing/open-picture.js";
+import { asSource, sha256 } from "./processing/picture-file.js";
+import type { PixelImage } from "./processing/raw-image.js";
 import { untilAborted } from "./runtime/abort.js";
 import { stackRows } from "./runtime/batch.js";
 import type { BatchQueue, Job } from "./runtime/batch-queue.js";
@@ -63,6 +65,8 @@ export interface PicturesOptions {
   /** What an encoded image must have: [1, image tokens, vision hidden size]. */
   shape: readonly number[];
   cache: PictureCacheOptions | false;
+  /** How pictures may come, and how large. */
+  sources: SourceOptions & { readonly maxPixels?: number | undefined };
 }
 
 /** Looks at pictures: prepares them, runs the vision model, and keeps for a while what was found. */
@@ -71,6 +75,7 @@ export class Pictures {
   readonly #queue: BatchQueue<Model>;
   readonly #shape: readonly number[];
   readonly #cache: PictureCache | undefined;
+  readonly #sources: PicturesOptions["sources"];
   readonly #places = new Places(PICTURES_IN_HAND);
   readonly #vision: Job<Model, Shared<Tensor<"float32">>, Tensor<"float32">>;
   /** Keys and values that are being computed. */
@@ -79,10 +84,15 @@ export class Pictures {
   /** Of one picture; 0 until the first ones are there. */
   #keysValuesBytes = 0;
 
-  constructor(processor: BlipProcessor, queue: BatchQueue<Model>, { batchSize, shape, cache }: PicturesOptions) {
+  constructor(
+    processor: BlipProcessor,
+    queue: BatchQueue<Model>,
+    { batchSize, shape, cache, sources }: PicturesOptions,
+  ) {
     this.#processor = processor;
     this.#queue = queue;
     this.#shape = shape;
+    this.#sources = sources;
     this.#cache = cache ? new PictureCache(cache) : undefined;
     this.#vision = {
       key: "vision",
@@ -162,16 +172,16 @@ export class Pictures {
     // If it is in the cache, its questions will be there at once.
     const arrive = this.#queue.expect();
     try {
-      const file = await readPictureFile(picture);
+      const opened = await openPicture(picture, { ...this.#sources, signal: options.signal });
       throwIfAborted(options.signal);
-      const small = file ? undefined : copySmallPixels(picture);
-      const [digest, source] = file ? [file.digest, file.bytes] : [small?.digest, small?.pixels];
-      const looking =
-        digest === undefined || source === undefined
-          ? this.#lookAtPixels(cache, picture, gate, { pass, arrive }, options)
-          : this.#ask(cache, digest, { pass, arrive }, options, (signal) =>
-              this.#decodeAndLook(source, gate, pass, { ...options, signal }),
-            );
+      const known = isFile(opened)
+        ? { source: asSource(opened), digest: await sha256(opened.bytes) }
+        : copySmallPixels(opened);
+      const looking = known
+        ? this.#ask(cache, known.digest, { pass, arrive }, options, (signal) =>
+            this.#decodeAndLook(known.source, gate, pass, { ...options, signal }),
+          )
+        : this.#lookAtPixels(cache, opened as PixelImage, gate, { pass, arrive }, options);
       const { lookedAt, wasThere } = await looking;
       // It may well be asked about a third time.
       if (wasThere && cache.wants(lookedAt, this.#keysValuesBytes)) {

@@ -4,15 +4,22 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { BlipImageProcessor, type ImageSource, loadImage } from "neuron-blip";
-import { readPictureFile } from "../dist/processing/picture-file.js";
+import { isFile, openPicture } from "../dist/processing/open-picture.js";
+import { asSource, sha256 } from "../dist/processing/picture-file.js";
 import { fails, fixture } from "./helpers.ts";
 
 const path = join(fixture("pictures"), "chelsea.png");
 const file = readFileSync(path);
 const digest = createHash("sha256").update(file).digest("hex");
 
-describe("readPictureFile", () => {
-  it("digests the content, wherever it comes from", async () => {
+describe("openPicture", () => {
+  const open = async (source: ImageSource) => {
+    const opened = await openPicture(source, {});
+    assert(isFile(opened));
+    return opened;
+  };
+
+  it("reads the same content, wherever it comes from, into memory of its own", async () => {
     const buffer = new Uint8Array(file).buffer;
     for (const source of [
       path,
@@ -21,38 +28,29 @@ describe("readPictureFile", () => {
       buffer,
       Buffer.concat([Buffer.alloc(3), file]).subarray(3),
     ]) {
-      const read = await readPictureFile(source);
-      assert.equal(read?.digest, digest);
-      assert.deepEqual(Buffer.from(read?.bytes as Uint8Array), file);
+      const { bytes } = await open(source);
+      assert.equal(await sha256(bytes), digest);
+      assert.notEqual(bytes.buffer, file.buffer);
     }
-    assert.notEqual((await readPictureFile(file.subarray(0, -1)))?.digest, digest);
+    assert.notEqual(await sha256((await open(file.subarray(0, -1))).bytes), digest);
     const large = Buffer.alloc(2 ** 21 + 5, "neuron");
-    assert.equal((await readPictureFile(large))?.digest, createHash("sha256").update(large).digest("hex"));
+    assert.equal(await sha256(large), createHash("sha256").update(large).digest("hex"));
   });
 
   it("copies the caller's bytes before it returns", async () => {
     const bytes = new Uint8Array(file);
-    const reading = readPictureFile(bytes);
+    const opening = open(bytes);
     bytes.fill(0);
-    assert.equal((await reading)?.digest, digest);
+    assert.equal(await sha256((await opening).bytes), digest);
   });
 
   it("gives bytes that are loaded as the picture they were read from, and go with it", async () => {
-    const read = await readPictureFile(path);
-    assert(read);
-    assert.equal((await loadImage(read.bytes)).width, 451);
-    assert.equal(read.bytes.length, 0);
+    const source = asSource(await open(path));
+    assert.equal((await loadImage(source)).width, 451);
+    assert.equal(source.length, 0);
     const text = join(fixture("pictures"), "..", "image-goldens.json");
-    const noPicture = await readPictureFile(text);
-    assert(noPicture);
-    await assert.rejects(loadImage(noPicture.bytes), fails("INVALID_IMAGE", /image-goldens\.json" cannot be decoded/));
-  });
-
-  it("leaves to loading what is no file, or cannot be read", async () => {
-    const pixels = { data: new Uint8Array(12), width: 2, height: 2 };
-    for (const source of [pixels, "no/such/file.png", "https://example.com/a.png", fixture("pictures"), null, 5]) {
-      assert.equal(await readPictureFile(source as ImageSource), undefined);
-    }
+    const noPicture = asSource(await open(text));
+    await assert.rejects(loadImage(noPicture), fails("INVALID_IMAGE", /image-goldens\.json" cannot be decoded/));
   });
 });
 

@@ -322,7 +322,7 @@ describe("loadImage", () => {
       await rejects(Buffer.alloc(0), "INVALID_IMAGE", /empty \(0 bytes\)/);
       await assert.rejects(
         loadImage(picture("picture.webp"), { decoder: "jimp" }),
-        fails("INVALID_IMAGE", /picture\.webp.*its format is WebP.*install sharp.*convert it to PNG/),
+        fails("INVALID_IMAGE", /picture\.webp.*it is a WebP.*npm install sharp.*convert the picture/),
       );
       await rejects(Buffer.from("\0\0\0\x1cftypavif\0\0\0\0", "latin1"), "INVALID_IMAGE", /AVIF/);
       await rejects(Buffer.from("\0\0\0\x18ftypheic\0\0\0\0", "latin1"), "INVALID_IMAGE", /HEIC/);
@@ -334,8 +334,6 @@ describe("loadImage", () => {
     });
 
     it("refuses sources of other kinds", async () => {
-      await rejects("https://example.com/a.png", "INVALID_INPUT", /Fetch it yourself/);
-      await rejects(new URL("https://example.com/a.png"), "INVALID_INPUT", /Fetch it yourself/);
       for (const source of [null, undefined, 5, {}, [], { bitmap: null }, { bitmap: {} }]) {
         await rejects(source as unknown as ImageSource, "INVALID_INPUT");
       }
@@ -401,9 +399,8 @@ describe("loadImage", () => {
       const file = blackPng(8, 8, deflateSync(Buffer.alloc(50_000_000)));
       file[28] = 1; // interlaced
       file.writeUInt32BE(checksum(file.subarray(12, 29)), 29);
-      await assert.rejects(loadImage(file, { decoder: "jimp" }), fails("INVALID_IMAGE"));
-      // libpng reads the 64 pixels and leaves the rest alone.
-      assert.equal((await loadImage(file, { decoder: "sharp" })).width, 8);
+      // Pillow reads the 64 pixels and leaves the rest alone.
+      for (const decoder of DECODERS) assert.equal((await loadImage(file, { decoder })).width, 8);
     });
 
     it("stops at an aborted signal", async () => {

@@ -27,18 +27,6 @@ describe("loadImage with sharp", () => {
     }
   });
 
-  it("leaves to jimp what sharp would convert by rules of its own", async () => {
-    for (const name of ["cmyk.jpg", "gray-16.png", "rgb-16.png"]) {
-      const byDefault = await loadImage(picture(name));
-      assert.deepEqual(byDefault, await loadImage(picture(name), { decoder: "jimp" }), name);
-    }
-  });
-
-  it("decodes PNG by sharp, too: to three channels, where jimp gives four", async () => {
-    const channels = async (decoder: "sharp" | "jimp") => (await loadImage(picture("rgba.png"), { decoder })).channels;
-    assert.deepEqual([await channels("sharp"), await channels("jimp")], [3, 4]);
-  });
-
   it("decodes a JPEG that has stray bytes in it, as Pillow does", async () => {
     const file = readFileSync(picture("rocket.jpg"));
     const stray = Buffer.concat([file.subarray(0, -2), Buffer.from([0x12, 0x34, 0xff, 0xd9])]);
@@ -83,8 +71,8 @@ describe("loadImage with sharp", () => {
     const before = process.env.NEURON_BLIP_DECODER;
     try {
       process.env.NEURON_BLIP_DECODER = "jimp";
-      assert.equal((await loadImage(picture("rgb.png"))).channels, 4);
-      assert.equal((await loadImage(picture("rgb.png"), { decoder: "sharp" })).channels, 3);
+      assert.equal((await loadImage(picture("420.jpg"))).channels, 4);
+      assert.equal((await loadImage(picture("420.jpg"), { decoder: "sharp" })).channels, 3);
       process.env.NEURON_BLIP_DECODER = "Jimp";
       await assert.rejects(
         loadImage(picture("rgb.png")),

@@ -4,7 +4,8 @@ import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
 import { shown } from "../values.js";
 import type { PixelTarget } from "./decode-worker.js";
-import { DECODED_AT_A_TIME, type ImageSource, type LoadImageOptions, loadPixelValues } from "./load-image.js";
+import type { ImageSource } from "./image-source.js";
+import { DECODED_AT_A_TIME, type LoadImageOptions, loadPixelValues } from "./load-image.js";
 import { type PictureSize, type ResizeRule, resizedSize } from "./picture-geometry.js";
 import { readPreprocessor } from "./preprocessor-json.js";
 
@@ -109,19 +110,25 @@ export class BlipImageProcessor {
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
-    const sources = isList(images) ? images : [images];
-    if (sources.length === 0) throw new NeuronBlipError("INVALID_INPUT", "There is no picture in the list.");
+    const list = isList(images) ? images : [images];
+    if (list.length === 0) throw new NeuronBlipError("INVALID_INPUT", "There is no picture in the list.");
+    // One that is there several times is loaded once: a stream can be read once.
+    const sources = [...new Set(list)];
     const { height, width } = this.outputSize;
-    const pixelValues = Tensor.zeros("float32", [sources.length, 3, height, width]);
+    const size = 3 * height * width;
+    const pixelValues = Tensor.zeros("float32", [list.length, 3, height, width]);
     const failures = new Map<number, unknown>();
     let next = 0;
     // One more than are decoded at a time is read meanwhile.
     const lanes = Array.from({ length: Math.min(sources.length, DECODED_AT_A_TIME + 1) }, async () => {
       while (next < sources.length && failures.size === 0) {
         const i = next++;
+        const source = sources[i] as ImageSource;
         try {
-          const values = await loadPixelValues(sources[i] as ImageSource, this.#target, options);
-          pixelValues.data.set(values, i * 3 * height * width);
+          const values = await loadPixelValues(source, this.#target, options);
+          for (let at = list.indexOf(source); at >= 0; at = list.indexOf(source, at + 1)) {
+            pixelValues.data.set(values, at * size);
+          }
         } catch (error) {
           failures.set(i, error);
         }

@@ -5,14 +5,18 @@ import { atOnce } from "../turns.js";
 import { shown } from "../values.js";
 import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
 import { BlipImageProcessor } from "./blip-image-processor.js";
-import { DEFAULT_MAX_PIXELS } from "./image-size.js";
-import type { ImageSource, LoadImageOptions } from "./load-image.js";
+import type { ImageSource, SourceOptions } from "./image-source.js";
+import type { LoadImageOptions } from "./load-image.js";
 
-export interface BlipProcessorOptions {
-  /** A directory with the tokenizer's files, where the model directory has none. */
-  readonly tokenizer?: ModelDirectory;
+/** What holds for all pictures of a processor, where a call does not say otherwise. */
+export interface PictureOptions extends SourceOptions {
   /** The most pixels that an encoded picture may declare. Default 89,478,485, as Pillow. */
   readonly maxPixels?: number;
+}
+
+export interface BlipProcessorOptions extends PictureOptions {
+  /** A directory with the tokenizer's files, where the model directory has none. */
+  readonly tokenizer?: ModelDirectory;
 }
 
 export interface ProcessTextOptions {
@@ -35,12 +39,13 @@ export interface TextInputs {
 export class BlipProcessor {
   readonly imageProcessor: BlipImageProcessor;
   readonly tokenizer: BertTokenizer;
-  readonly #maxPixels: number;
+  readonly #pictures: PictureOptions;
 
-  constructor(imageProcessor: BlipImageProcessor, tokenizer: BertTokenizer, maxPixels = DEFAULT_MAX_PIXELS) {
+  /** @param pictures a number stands for its `maxPixels`. */
+  constructor(imageProcessor: BlipImageProcessor, tokenizer: BertTokenizer, pictures: PictureOptions | number = {}) {
     this.imageProcessor = imageProcessor;
     this.tokenizer = tokenizer;
-    this.#maxPixels = maxPixels;
+    this.#pictures = typeof pictures === "number" ? { maxPixels: pictures } : pictures;
   }
 
   /**
@@ -52,7 +57,8 @@ export class BlipProcessor {
       BlipImageProcessor.fromPretrained(directory),
       BertTokenizer.fromPretrained(options.tokenizer ?? directory),
     ]);
-    return new BlipProcessor(imageProcessor, tokenizer, options.maxPixels);
+    const { tokenizer: _, ...pictures } = options;
+    return new BlipProcessor(imageProcessor, tokenizer, pictures);
   }
 
   /**
@@ -64,8 +70,8 @@ export class BlipProcessor {
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
-    const { maxPixels = this.#maxPixels } = options;
-    return this.imageProcessor.preprocess(images, { ...options, maxPixels });
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    return this.imageProcessor.preprocess(images, { ...this.#pictures, ...Object.fromEntries(given) });
   }
 
   /**

@@ -1,59 +1,85 @@
-import { messageOf } from "../errors.js";
+import { chooseDecoder, type DecoderName } from "./decoder-table.js";
+import {
+  type DecodeContext,
+  type DecodedPixels,
+  FORMAT_NAMES,
+  type ImageCodec,
+  type ImageHeader,
+} from "./formats/codec.js";
 import { codecs, explainTruncation, type readImageHeader } from "./image-size.js";
 import type { StoredImage } from "./raw-image.js";
-import { decodeWithSharp } from "./sharp-decoder.js";
+import { loadSharp, type Sharp } from "./sharp.js";
 
-/** Which decoders may be used: sharp where it is installed and gives Pillow's pixels, else jimp's; or jimp's alone. */
+/** Which decoders may be used: sharp, where it is installed, and what decoder-table.ts names beside it; or all but sharp. */
 export type ImageDecoder = "sharp" | "jimp";
 
-export interface DecodeImageOptions {
-  /** What the declared size was held to. */
-  readonly maxPixels: number;
+export interface DecodeImageOptions extends DecodeContext {
   readonly decoder: ImageDecoder;
-  /** Told once where sharp is installed but cannot be used. */
-  readonly warn: (message: string) => void;
+  /** Called before a decoder begins; what it throws is thrown. */
+  readonly onDecoder?: (name: DecoderName) => void;
 }
+
+/** A picture that takes so many times an ordinary one's work is refused: what sharp has begun cannot be interrupted. */
+const MOST_COST = 4;
+/** Without sharp: jimp takes up to 40 bytes a pixel. */
+const MOST_PIXELS_WITHOUT_SHARP = 25e6;
 
 /**
  * Decodes a picture. It keeps its thread busy: see DecoderPool.
  * @param file the encoded bytes, whose declared size has been checked; may be overwritten
  * @param header what readImageHeader returned
- * @returns the picture as it is stored, not yet turned by its EXIF orientation
+ * @returns the picture as it is stored, not yet turned by its orientation
  * @throws Error that says what is wrong with the file
  */
 export async function decodeImage(
   file: Buffer,
   { format, ...header }: ReturnType<typeof readImageHeader>,
-  { maxPixels, decoder, warn }: DecodeImageOptions,
+  { decoder, onDecoder, ...context }: DecodeImageOptions,
 ): Promise<StoredImage> {
-  const { width, height, orientation } = header;
-  const rgb = decoder === "jimp" ? undefined : await trySharp(file, format, header, { maxPixels, warn });
-  if (rgb !== undefined) return { data: rgb, width, height, channels: 3, orientation };
-  let pixels: Uint8Array;
+  const { width, height, orientation, kind, cost } = header;
+  if (cost > MOST_COST) {
+    throw new Error(
+      `it would take about ${Math.round(cost)} times as long to decode as other ${FORMAT_NAMES[format]} pictures of its size ` +
+        `(${width} x ${height}), which is what a file made to keep a server busy looks like; save it anew`,
+    );
+  }
+  const sharp = decoder === "sharp" ? await loadSharp(context.warn) : undefined;
+  const name = chooseDecoder(format, kind, sharp !== undefined);
+  if ((name === "jimp" || sharp === undefined) && width * height > MOST_PIXELS_WITHOUT_SHARP) {
+    throw new Error(
+      `it has ${width} x ${height} pixels, more than the ${MOST_PIXELS_WITHOUT_SHARP / 1e6} million that are decoded without sharp: ` +
+        "install it (`npm install sharp`)",
+    );
+  }
+  onDecoder?.(name);
+  let pixels: DecodedPixels;
   try {
-    pixels = await codecs[format].decode(file, header, maxPixels);
+    pixels = await decodeBy(name, codecs[format], sharp, file, header, context);
   } catch (error) {
     const reason = explainTruncation(error, format, file);
     // Decoders throw strings, too.
     if (reason !== error) throw reason;
-    const text = error instanceof Error ? error.message : String(error);
-    throw new Error(/^(?:it|its|the) /.test(text) ? text : `the ${format.toUpperCase()} data is damaged (${text})`, {
+    const text = (error instanceof Error ? error.message : String(error)).split("\n")[0] as string;
+    throw new Error(/^(?:it|its|the) /.test(text) ? text : `the ${FORMAT_NAMES[format]} data is damaged (${text})`, {
       cause: error,
     });
   }
-  if (pixels.length !== width * height * 4) {
-    throw new Error(`the ${format.toUpperCase()} data does not have the size that its header declares`);
+  if (pixels.data.length !== width * height * pixels.channels) {
+    throw new Error(`the ${FORMAT_NAMES[format]} data does not have the size that its header declares`);
   }
-  return { data: pixels, width, height, channels: 4, orientation };
+  return { ...pixels, width, height, orientation };
 }
 
-/** Where sharp objects to a file, jimp's decoders say what is wrong with it, or decode it: sharp fails at any warning. */
-async function trySharp(...args: Parameters<typeof decodeWithSharp>): Promise<Uint8Array | undefined> {
-  try {
-    return await decodeWithSharp(...args);
-  } catch (error) {
-    const [, format] = args;
-    if (format !== "webp") return undefined;
-    throw new Error(`the WebP data is damaged (${messageOf(error).split("\n")[0]})`, { cause: error });
-  }
+function decodeBy(
+  name: ReturnType<typeof chooseDecoder>,
+  codec: ImageCodec,
+  sharp: Sharp | undefined,
+  file: Buffer,
+  header: ImageHeader,
+  context: DecodeContext,
+): Promise<DecodedPixels> {
+  if (name === "sharp" && sharp && codec.sharp) return codec.sharp(sharp, file, header, context);
+  const decode = name === "sharp" ? undefined : codec[name];
+  if (decode === undefined) throw new Error(`the decoder table names ${name}, which its format does not have`);
+  return decode(file, header, context);
 }

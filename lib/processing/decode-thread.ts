@@ -1,96 +1,167 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
-import { messageOf } from "../errors.js";
+import { abortedError, messageOf } from "../errors.js";
 import { packageFile } from "../package-file.js";
-import type { WorkReply, WorkRequest } from "./decode-worker.js";
+import { onAbort } from "../runtime/abort.js";
+import type { ImageDecoder } from "./decode-image.js";
+import type { DecodeThreadData, WorkReply, WorkRequest } from "./decode-worker.js";
+import { ThreadState } from "./thread-state.js";
 
-/** Enough for the JPEG decoder, which keeps an object for every 64 samples, at the default limit of pixels. */
-const HEAP_MB = 4096;
+/** Enough for jimp's JPEG decoder, which keeps an object for every 64 samples, at the most pixels that it is given. */
+const HEAP_MB = 2048;
+
+/** What an aborted picture's decoder may still take to come to its end: most do, and starting a thread costs more. */
+const GRACE_MS = 50;
+
+export interface RunOptions {
+  /** The picture's size, where it is known. */
+  readonly pixels?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Called, more than once maybe, when sharp has no part in it any more. */
+  readonly onSharpDone: () => void;
+  /** Called once when the thread has done with it, or has ended, be it long after the call. */
+  readonly onFree: () => void;
+}
 
 /**
- * A worker thread that decodes pictures, one at a time. It starts with the first one and does not keep the process alive;
- * where it dies (out of memory, say) or does not come to an end, the picture that it was busy with fails and the next one
- * starts another.
+ * A worker thread that decodes pictures, one at a time. It does not keep the process alive but while it is waited for. A picture
+ * that is late, or whose call is aborted, fails at once, and its decoder is ended by ending the thread; unless it is inside sharp,
+ * which nothing interrupts: ending the thread would wait for it. The thread is left alone then until it returns.
  */
 export class DecodeThread {
   readonly #timeLimit: (pixels: number) => number;
-  #worker: Worker | undefined;
-
-  /** @param timeLimit milliseconds that a picture of so many pixels may take; 0 for reading a header */
-  constructor(timeLimit: (pixels: number) => number) {
-    this.#timeLimit = timeLimit;
-  }
+  readonly #worker: Worker;
+  readonly #state = new Int32Array(new SharedArrayBuffer(4));
+  #isUsable = true;
 
   /**
-   * @param pixels the picture's size, where it is known
-   * @returns the last reply, which is no error; that of an error that has a code is returned for the caller to read
-   * @throws Error that says what is wrong with the file, or became of the thread
+   * @param timeLimit milliseconds that a picture of so many pixels may take; 0 for reading a header
+   * @param decoder what it loads ahead of its first picture
    */
-  run(request: WorkRequest, transfer: readonly ArrayBuffer[], pixels = 0): Promise<WorkReply> {
-    this.#worker ??= this.#start();
-    const worker = this.#worker;
-    worker.ref();
-    return new Promise<WorkReply>((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined;
-      let lastChance: NodeJS.Immediate | undefined;
-      const stopClock = () => {
-        clearTimeout(timer);
-        clearImmediate(lastChance);
-      };
-      const settle = (finish: () => void) => {
-        stopClock();
-        worker.off("message", onMessage).off("error", onError).off("exit", onExit);
-        worker.unref();
-        finish();
-      };
-      const fail = (reason: string, cause?: unknown) => {
-        if (this.#worker === worker) this.#worker = undefined;
-        settle(() => reject(new Error(reason, { cause })));
-      };
-      const startClock = (limit: number) => {
-        stopClock();
-        const giveUp = () => {
-          fail(`the decoder did not come to an end in ${Math.round(limit / 1000)} s`);
-          void worker.terminate();
-        };
-        // After a turn of the event loop: where something else kept it busy, the reply may be there, unread.
-        timer = setTimeout(() => {
-          lastChance = setImmediate(giveUp);
-        }, limit);
-      };
-      const onMessage = (reply: WorkReply) => {
-        if (reply.kind === "header") startClock(this.#timeLimit(reply.width * reply.height));
-        else if (reply.kind === "warning") warnOnce(reply.message);
-        else if (reply.kind === "error" && reply.code === undefined) settle(() => reject(new Error(reply.reason)));
-        else settle(() => resolve(reply));
-      };
-      const onError = (error: unknown) => fail(`the decoder failed (${messageOf(error)})`, error);
-      const onExit = () => fail("the decoder's thread ended");
-      startClock(this.#timeLimit(pixels));
-      worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-      worker.postMessage(request, transfer);
-    });
-  }
-
-  #start(): Worker {
-    const worker = new Worker(packageFile("processing/decode-worker.js"), {
+  constructor(timeLimit: (pixels: number) => number, decoder: ImageDecoder) {
+    this.#timeLimit = timeLimit;
+    this.#worker = new Worker(packageFile("processing/decode-worker.js"), {
       name: "neuron-blip decoder",
       execArgv: [],
+      workerData: { state: this.#state, decoder } satisfies DecodeThreadData,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
     // Between requests nobody else listens, and an unheard error would be an uncaught one.
-    worker.on("error", () => {});
-    worker.on("exit", () => {
-      if (this.#worker === worker) this.#worker = undefined;
+    this.#worker.on("error", () => {});
+    this.#worker.on("exit", () => {
+      this.#isUsable = false;
     });
-    return worker;
+    this.#worker.unref();
+  }
+
+  /** Whether it has not ended, and is not about to. */
+  get isUsable(): boolean {
+    return this.#isUsable;
+  }
+
+  /** Ends the thread, which must not be inside sharp. */
+  end(): void {
+    this.#isUsable = false;
+    void this.#worker.terminate();
+  }
+
+  /**
+   * @returns the last reply, which is no error; that of an error that has a code is returned for the caller to read
+   * @throws Error that says what is wrong with the file, or became of the thread; NeuronBlipError `ABORTED`
+   */
+  run(
+    request: WorkRequest,
+    transfer: readonly ArrayBuffer[],
+    { pixels = 0, signal, onSharpDone, onFree }: RunOptions,
+  ): Promise<WorkReply> {
+    const worker = this.#worker;
+    const clock = new Clock((limit) => {
+      abandon(new Error(`the decoder did not come to an end in ${Math.round(limit / 1000)} s`), 0);
+    });
+    let stop = () => {};
+    let ending: NodeJS.Timeout | undefined;
+    let decide: ((outcome: WorkReply | Error) => void) | undefined;
+    const outcome = new Promise<WorkReply>((resolve, reject) => {
+      decide = (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome));
+    });
+    /** The call ends; the thread may go on. */
+    const settle = (result: WorkReply | Error) => {
+      clock.stop();
+      stop();
+      worker.unref();
+      decide?.(result);
+      decide = undefined;
+    };
+    /** The thread ends its work, or itself. */
+    const free = () => {
+      clearTimeout(ending);
+      worker.off("message", onMessage).off("error", onError).off("exit", onExit);
+      onSharpDone();
+      onFree();
+    };
+    const abandon = (reason: Error, graceMs: number) => {
+      if (decide === undefined) return;
+      const isInSharp = Atomics.exchange(this.#state, 0, ThreadState.abandoned) === ThreadState.inSharp;
+      settle(reason);
+      if (isInSharp) return;
+      ending = setTimeout(() => this.end(), graceMs).unref();
+    };
+    const onMessage = (reply: WorkReply) => {
+      if (reply.kind === "header") {
+        if (decide) clock.start(this.#timeLimit(reply.width * reply.height));
+      } else if (reply.kind === "warning") warnOnce(reply.message, reply.code);
+      else if (reply.kind === "sharp done") onSharpDone();
+      else {
+        free();
+        settle(reply.kind === "error" && reply.code === undefined ? new Error(reply.reason) : reply);
+      }
+    };
+    const onError = (error: unknown) => {
+      settle(new Error(`the decoder failed (${messageOf(error)})`, { cause: error }));
+    };
+    const onExit = () => {
+      free();
+      settle(new Error("the decoder's thread ended"));
+    };
+    Atomics.store(this.#state, 0, ThreadState.interruptible);
+    worker.ref();
+    worker.on("message", onMessage).on("error", onError).on("exit", onExit);
+    worker.postMessage(request, transfer);
+    clock.start(this.#timeLimit(pixels));
+    stop = onAbort(signal, () => abandon(abortedError(signal as AbortSignal), GRACE_MS));
+    return outcome;
   }
 }
 
-let warned = false;
+/** Calls back when a time is over. */
+class Clock {
+  readonly #giveUp: (limit: number) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #lastChance: NodeJS.Immediate | undefined;
+
+  constructor(giveUp: (limit: number) => void) {
+    this.#giveUp = giveUp;
+  }
+
+  /** From now on so many milliseconds. */
+  start(limit: number): void {
+    this.stop();
+    // After a turn of the event loop: where something else kept it busy, the reply may be there, unread.
+    this.#timer = setTimeout(() => {
+      this.#lastChance = setImmediate(() => this.#giveUp(limit));
+    }, limit);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#lastChance);
+  }
+}
+
+const warned = new Set<string>();
 
 /** Every thread finds the same. */
-function warnOnce(message: string): void {
-  if (!warned) process.emitWarning(message, { type: "NeuronBlipWarning", code: "NEURON_BLIP_SHARP" });
-  warned = true;
+function warnOnce(message: string, code: string): void {
+  if (!warned.has(code)) process.emitWarning(message, { type: "NeuronBlipWarning", code });
+  warned.add(code);
 }

@@ -1,12 +1,16 @@
 /** The worker thread that decodes pictures and prepares them for the model; its other side is decode-thread.ts. */
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { codeOf, messageOf } from "../errors.js";
 import { native } from "../native.js";
 import { decodeImage, type ImageDecoder } from "./decode-image.js";
-import { applyOrientation } from "./formats/exif.js";
+import type { DecoderName } from "./decoder-table.js";
+import { applyOrientation } from "./formats/orientation.js";
 import { readImageHeader } from "./image-size.js";
+import { jimpFormat } from "./jimp-formats.js";
 import { cropAndPad, type PictureGeometry, resizedSize } from "./picture-geometry.js";
-import type { RawImage, StoredImage } from "./raw-image.js";
+import { expandGrey, type PixelImage, type RawImage, type StoredImage } from "./raw-image.js";
+import { loadSharp } from "./sharp.js";
+import { ThreadState } from "./thread-state.js";
 
 /** What the model takes. */
 export interface PixelTarget extends PictureGeometry {
@@ -20,33 +24,53 @@ export interface DecodeRequest {
   /** A picture that declares more is given back. */
   readonly maxPixels: number;
   readonly decoder: ImageDecoder;
+  /** Whether it has a place in sharp; one that needs a place is given back. */
+  readonly mayUseSharp: boolean;
 }
 
 /** What to work on, and what to make of it: pixel values, or the picture's pixels where there is no target. */
 export interface WorkRequest {
-  readonly source: DecodeRequest | RawImage;
+  readonly source: DecodeRequest | PixelImage;
   readonly target: PixelTarget | undefined;
 }
 
 export type WorkReply =
   /** The picture's declared size. Another reply follows. */
   | { readonly kind: "header"; readonly width: number; readonly height: number }
+  /** Sharp has no part in it, or has done its own. Another reply follows. */
+  | { readonly kind: "sharp done" }
   /** Of the thread's installation, for the user. Another reply follows. */
-  | { readonly kind: "warning"; readonly message: string }
+  | { readonly kind: "warning"; readonly message: string; readonly code: string }
   /** It declares more pixels than it may; here is its file. */
   | { readonly kind: "large"; readonly width: number; readonly height: number; readonly file: Uint8Array<ArrayBuffer> }
+  /** It needs a place in sharp; here is its file. */
+  | { readonly kind: "needs sharp"; readonly file: Uint8Array<ArrayBuffer> }
   | { readonly kind: "image"; readonly image: RawImage }
   /** [3, height, width] */
   | { readonly kind: "values"; readonly values: Float32Array<ArrayBuffer> }
   /** `code` is that of an error which is not the file's. */
   | { readonly kind: "error"; readonly reason: string; readonly code?: string };
 
+/** What a thread is given when it starts. */
+export interface DecodeThreadData {
+  /** Its ThreadState. */
+  readonly state: Int32Array;
+  /** Loaded ahead of the first picture. */
+  readonly decoder: ImageDecoder;
+}
+
+const { state, decoder: firstDecoder } = workerData as DecodeThreadData;
+
+// What is wrong with them, the first picture tells.
+if (firstDecoder === "sharp") void loadSharp(warn);
+else void jimpFormat("image/png").catch(() => {});
+
 // The TIFF and GIF decoders print to the console about what they find; the process's output is not theirs.
 console.log = () => {};
 
 parentPort?.on("message", async ({ source, target }: WorkRequest) => {
   try {
-    const stored = "file" in source ? await decode(source) : { ...source, orientation: 1 };
+    const stored = "file" in source ? await decode(source) : { ...expandGrey(source), orientation: 1 };
     if (stored === undefined) return;
     if (target) replyWithValues(stored, target);
     else replyWithImage(stored);
@@ -56,8 +80,8 @@ parentPort?.on("message", async ({ source, target }: WorkRequest) => {
   }
 });
 
-/** Undefined where the picture is larger than it may be. */
-async function decode({ file, maxPixels, decoder }: DecodeRequest): Promise<StoredImage | undefined> {
+/** Undefined where the picture was given back. */
+async function decode({ file, maxPixels, decoder, mayUseSharp }: DecodeRequest): Promise<StoredImage | undefined> {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   const header = readImageHeader(bytes);
   const { width, height } = header;
@@ -66,13 +90,43 @@ async function decode({ file, maxPixels, decoder }: DecodeRequest): Promise<Stor
     return undefined;
   }
   reply({ kind: "header", width, height });
+  let needsSharp = false;
+  const onDecoder = (name: DecoderName) => {
+    if (name === "sharp" && mayUseSharp) return enterSharp();
+    needsSharp = name === "sharp";
+    if (needsSharp) throw new Error("it has no place in sharp");
+    reply({ kind: "sharp done" });
+  };
   try {
-    const warn = (message: string) => reply({ kind: "warning", message });
-    return await decodeImage(bytes, header, { maxPixels, decoder, warn });
+    return await decodeImage(bytes, header, { maxPixels, decoder, warn, onDecoder });
   } catch (error) {
+    if (needsSharp) {
+      reply({ kind: "needs sharp", file }, [file.buffer]);
+      return undefined;
+    }
     // Whatever a decoder calls its errors, they are about the file.
     throw new Error(messageOf(error), { cause: error });
+  } finally {
+    leaveSharp();
   }
+}
+
+function warn(message: string, code: string): void {
+  reply({ kind: "warning", message, code });
+}
+
+function enterSharp(): void {
+  const { interruptible, inSharp } = ThreadState;
+  const was = Atomics.compareExchange(state, 0, interruptible, inSharp);
+  if (was !== interruptible) throw new Error("nobody waits for it any more");
+}
+
+/** @throws Error where nobody waits for the picture any more: what is left of the work is not done. */
+function leaveSharp(): void {
+  const { interruptible, inSharp, abandoned } = ThreadState;
+  const was = Atomics.compareExchange(state, 0, inSharp, interruptible);
+  if (was === inSharp) reply({ kind: "sharp done" });
+  if (was === abandoned) throw new Error("nobody waits for it any more");
 }
 
 function replyWithValues({ data, width, height, channels, orientation }: StoredImage, target: PixelTarget): void {

@@ -1,48 +1,73 @@
 import { availableParallelism } from "node:os";
-import { NeuronBlipError, type NeuronBlipErrorCode, throwIfAborted } from "../errors.js";
-import { untilAborted } from "../runtime/abort.js";
+import { NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
+import { Places } from "../runtime/places.js";
 import type { ImageDecoder } from "./decode-image.js";
 import { DecodeThread } from "./decode-thread.js";
 import type { PixelTarget, WorkReply, WorkRequest } from "./decode-worker.js";
 import { checkPixelLimit } from "./image-size.js";
 import type { PictureFile } from "./picture-file.js";
-import type { RawImage } from "./raw-image.js";
+import type { PixelImage, RawImage } from "./raw-image.js";
+import { sharpPlaces } from "./sharp-places.js";
 
 /**
- * Pictures of more pixels are decoded one at a time, on a thread of their own, so that several of them do not take all the
- * memory, and smaller ones do not wait for them.
+ * Pictures of more pixels are decoded one at a time, beside the others, so that several of them do not take all the memory, and
+ * smaller ones do not wait for them.
  */
 const LARGE_PICTURE = 2 ** 25;
 
 /** How long a picture may take before its decoder is taken to be lost in damaged data: many times what any picture needs. */
-const defaultTimeLimit = (pixels: number) => 10_000 + pixels / 100;
+const defaultTimeLimit = (pixels: number) => 8000 + pixels / 1000;
 
 /** At least two, so that a picture whose decoder does not come to an end does not hold up all others. */
 const defaultSize = () => Math.max(2, Math.min(availableParallelism(), 4));
 
+/** A first picture that takes longer is not the only one to have a thread. */
+const RESERVE_AFTER_MS = 100;
+
 export interface DecodeOptions {
   readonly maxPixels: number;
   readonly decoder: ImageDecoder;
-  /** Fails the call at once; a picture that still waits for its turn is not decoded. */
+  /** Fails the call at once; a picture that still waits for its turn is not decoded, and the decoder of one that does not is ended. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Decodes and prepares pictures on worker threads, in the order of the calls, so that the event loop does not wait for them. */
+/** What a picture holds while it is worked on. */
+interface Held {
+  /** Gives back its place among the pictures that are decoded at a time; calling it again does nothing. */
+  readonly leaveLane: () => void;
+  /** The same, of those in sharp. */
+  readonly leaveSharp: () => void;
+  /** Whether its place among the others is its own until its thread has done with it. */
+  readonly untilFree: boolean;
+  readonly pixels?: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Decodes and prepares pictures on worker threads, in the order of the calls, so that the event loop does not wait for them.
+ *
+ * A picture that is late or aborted holds up no other: its place is free at once, and a thread in reserve, already started, takes the
+ * next picture, while its own is ended or, inside sharp, left to return.
+ */
 export class DecoderPool {
   readonly size: number;
-  readonly #idle: DecodeThread[];
-  readonly #waiting: ((thread: DecodeThread) => void)[] = [];
-  readonly #large: DecodeThread;
-  #lastLarge: Promise<unknown> = Promise.resolve();
+  readonly #timeLimit: (pixels: number) => number;
+  /** Threads without work, those that have worked last at the end. */
+  #idle: DecodeThread[] = [];
+  readonly #lane: Places;
+  readonly #largeLane = new Places(1);
+  #keepsReserve = false;
+  /** What the latest call asked for. */
+  #decoder: ImageDecoder = "sharp";
 
   /**
-   * @param size threads, which start when they are first needed. Default: one for each core, but 2 to 4.
+   * @param size pictures at a time; their threads start when they are first needed. Default: one for each core, but 2 to 4.
    * @param timeLimit milliseconds that a picture of so many pixels may take
    */
   constructor({ size = defaultSize(), timeLimit = defaultTimeLimit } = {}) {
     this.size = size;
-    this.#idle = Array.from({ length: size }, () => new DecodeThread(timeLimit));
-    this.#large = new DecodeThread(timeLimit);
+    this.#timeLimit = timeLimit;
+    this.#lane = new Places(size);
   }
 
   /**
@@ -69,52 +94,102 @@ export class DecoderPool {
    * @param image whose memory is given away
    * @returns [3, height, width]
    */
-  async toValues(image: RawImage, target: PixelTarget, signal?: AbortSignal): Promise<Float32Array> {
-    const request = { source: image, target };
-    const transfer = [image.data.buffer as ArrayBuffer];
-    const work = this.#onAnyThread(signal, (thread) => thread.run(request, transfer, image.width * image.height));
-    return resultOf(await untilAborted(work, signal)) as Float32Array;
+  async toValues(image: PixelImage, target: PixelTarget, signal?: AbortSignal): Promise<Float32Array> {
+    return (await this.#prepare(image, target, signal)) as Float32Array;
   }
 
-  #decode(
+  /**
+   * Makes RGB of grey pixels.
+   * @param image whose memory is given away
+   */
+  async expand(image: PixelImage, signal?: AbortSignal): Promise<RawImage> {
+    return (await this.#prepare(image, undefined, signal)) as RawImage;
+  }
+
+  async #prepare(
+    image: PixelImage,
+    target: PixelTarget | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<RawImage | Float32Array> {
+    const leaveLane = await this.#lane.take(signal);
+    const held = { leaveLane, leaveSharp: () => {}, untilFree: false, pixels: image.width * image.height, signal };
+    return resultOf(await this.#run({ source: image, target }, [image.data.buffer as ArrayBuffer], held));
+  }
+
+  async #decode(
     { bytes, name }: PictureFile,
     target: PixelTarget | undefined,
     { maxPixels, decoder, signal }: DecodeOptions,
   ): Promise<RawImage | Float32Array> {
-    const request = (file: Uint8Array<ArrayBuffer>, most: number): WorkRequest => ({
-      source: { file, maxPixels: Math.min(most, maxPixels), decoder },
-      target,
-    });
-    const work = async () => {
-      const first = await this.#onAnyThread(signal, (thread) =>
-        thread.run(request(bytes, LARGE_PICTURE), [bytes.buffer]),
-      );
-      if (first.kind !== "large") return resultOf(first);
-      const { file, width, height } = first;
-      checkPixelLimit(width, height, maxPixels, name);
-      const second = this.#lastLarge.then(() => {
-        throwIfAborted(signal);
-        return this.#large.run(request(file, maxPixels), [file.buffer]);
+    this.#decoder = decoder;
+    let file = bytes;
+    let isLarge = false;
+    let place: (() => void) | undefined;
+    for (;;) {
+      const leaveLane = await (isLarge ? this.#largeLane : this.#lane).take(signal).catch((error) => {
+        place?.();
+        throw error;
       });
-      this.#lastLarge = second.catch(() => {});
-      return resultOf(await second);
-    };
-    return untilAborted(work(), signal);
+      if (decoder === "sharp") place ??= sharpPlaces.tryTake();
+      const request: WorkRequest = {
+        source: {
+          file,
+          maxPixels: isLarge ? maxPixels : Math.min(maxPixels, LARGE_PICTURE),
+          decoder,
+          mayUseSharp: place !== undefined,
+        },
+        target,
+      };
+      const leaveSharp = place ?? (() => {});
+      place = undefined;
+      const reply = await this.#run(request, [file.buffer], { leaveLane, leaveSharp, untilFree: isLarge, signal });
+      if (reply.kind === "large") {
+        checkPixelLimit(reply.width, reply.height, maxPixels, name);
+        isLarge = true;
+      } else if (reply.kind === "needs sharp") place = await sharpPlaces.take(signal);
+      else return resultOf(reply);
+      file = reply.file;
+    }
   }
 
-  async #onAnyThread(
-    signal: AbortSignal | undefined,
-    work: (thread: DecodeThread) => Promise<WorkReply>,
-  ): Promise<WorkReply> {
-    const thread = this.#idle.pop() ?? (await new Promise<DecodeThread>((resolve) => this.#waiting.push(resolve)));
+  /** Gives a picture to a thread. */
+  async #run(request: WorkRequest, transfer: ArrayBuffer[], held: Held): Promise<WorkReply> {
+    const { leaveLane, leaveSharp, untilFree, pixels = 0, signal } = held;
     try {
-      throwIfAborted(signal);
-      return await work(thread);
+      const thread = this.#takeThread();
+      const onFree = () => {
+        if (untilFree) leaveLane();
+        this.#giveBack(thread);
+      };
+      return await thread.run(request, transfer, { pixels, signal, onSharpDone: leaveSharp, onFree });
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next(thread);
-      else this.#idle.push(thread); // on top: threads that have started already are taken first
+      if (!untilFree) leaveLane();
+      // From the first picture's end on; it may have lost its thread.
+      this.#keepsReserve = true;
     }
+  }
+
+  #takeThread(): DecodeThread {
+    this.#idle = this.#idle.filter((thread) => thread.isUsable);
+    const thread = this.#idle.pop() ?? this.#startThread();
+    if (this.#keepsReserve) this.#startReserve();
+    else setTimeout(() => this.#startReserve(), RESERVE_AFTER_MS).unref();
+    return thread;
+  }
+
+  /** A thread that nobody has given work yet. */
+  #startReserve(): void {
+    if (this.#idle.length === 0) this.#idle.push(this.#startThread());
+  }
+
+  #startThread(): DecodeThread {
+    return new DecodeThread(this.#timeLimit, this.#decoder);
+  }
+
+  #giveBack(thread: DecodeThread): void {
+    if (!thread.isUsable) return;
+    if (this.#idle.length <= this.size) this.#idle.push(thread);
+    else thread.end();
   }
 }
 

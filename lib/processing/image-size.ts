@@ -1,6 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
+import { avif } from "./formats/avif.js";
 import { bmp } from "./formats/bmp.js";
-import type { ImageCodec, ImageFormat, ImageHeader } from "./formats/codec.js";
+import { FORMAT_NAMES, type ImageCodec, type ImageFormat, type ImageHeader } from "./formats/codec.js";
 import { gif } from "./formats/gif.js";
 import { jpeg } from "./formats/jpeg.js";
 import { png } from "./formats/png.js";
@@ -10,9 +11,10 @@ import { webp } from "./formats/webp.js";
 /** The most pixels that are decoded unless the caller says otherwise: Pillow's own limit, a picture of 256 MB at 24 bits. */
 export const DEFAULT_MAX_PIXELS = 89_478_485;
 
-export const codecs: Readonly<Record<ImageFormat, ImageCodec>> = { jpeg, png, gif, bmp, tiff, webp };
+export const codecs: Readonly<Record<ImageFormat, ImageCodec>> = { jpeg, png, gif, bmp, tiff, webp, avif };
 
-const READABLE = "The formats that can be read are JPEG, PNG, GIF, BMP and TIFF, and WebP where sharp is installed.";
+const READABLE =
+  "The formats that can be read are JPEG, PNG, GIF, BMP and TIFF, and WebP and AVIF where sharp is installed.";
 const CURE =
   "Convert it to PNG or JPEG, or decode it yourself and pass its pixels as { data, width, height, channels }.";
 
@@ -25,14 +27,14 @@ const signatures: readonly [ImageFormat, string][] = [
   ["bmp", "BM"],
   ["tiff", "II*\0"],
   ["tiff", "MM\0*"],
-  ["tiff", "II+\0"], // BigTIFF, which its codec refuses by name
+  ["tiff", "MM*\0"], // wrong, and written all the same
+  ["tiff", "II\0*"],
+  ["tiff", "II+\0"], // BigTIFF
   ["tiff", "MM\0+"],
 ];
 
 /** Formats that are known by name only, so that the error can name them: where they have which bytes. */
 const unsupported: readonly [name: string, offset: number, bytes: string][] = [
-  ["AVIF", 4, "ftypavif"],
-  ["AVIF", 4, "ftypavis"],
   ["HEIC", 4, "ftyphei"],
   ["HEIC", 4, "ftyphev"],
   ["HEIF", 4, "ftypmif1"],
@@ -63,6 +65,7 @@ function sniffFormat(file: Buffer): ImageFormat {
   const format = signatures.find(([, bytes]) => start.startsWith(bytes))?.[0];
   if (format) return format;
   if (start.startsWith("RIFF") && start.startsWith("WEBP", 8)) return "webp";
+  if (/^ftypavi[fs]/.test(start.slice(4))) return "avif";
   const name = nameUnsupported(start);
   if (name) throw new Error(`its format is ${name}. ${READABLE} ${CURE}`);
   const bytes = file.toString("hex", 0, 8).replace(/..(?=.)/g, "$& ");
@@ -87,7 +90,7 @@ export function readImageHeader(file: Buffer): ImageHeader & { readonly format: 
 /** A read beyond the end of the file, in words; any other error as it is. */
 export function explainTruncation(error: unknown, format: ImageFormat, file: Buffer): unknown {
   if (!(error instanceof RangeError)) return error;
-  const name = format.toUpperCase();
+  const name = FORMAT_NAMES[format];
   return new Error(`the ${name} data is truncated or damaged (${file.length} bytes)`, { cause: error });
 }
 

@@ -7,8 +7,26 @@ export interface RawImage {
   readonly channels: 3 | 4;
 }
 
+/** Pixels as they may be given: also 1 (grey) or 2 (grey and alpha) bytes each. */
+export interface PixelImage extends Omit<RawImage, "channels"> {
+  readonly channels: 1 | 2 | 3 | 4;
+}
+
 /** A picture as its file stores it. */
 export interface StoredImage extends RawImage {
   /** EXIF's, 1 to 8: how it is to be turned; 1 means that it is stored as it is shown. */
   readonly orientation: number;
+}
+
+/** Grey pixels as RGB, without alpha, as by Pillow's `convert("RGB")`; others as they are. It keeps its thread busy. */
+export function expandGrey({ data, width, height, channels }: PixelImage): RawImage {
+  if (channels === 3 || channels === 4) return { data, width, height, channels };
+  const rgb = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; to < rgb.length; from += channels, to += 3) {
+    const grey = data[from] as number;
+    rgb[to] = grey;
+    rgb[to + 1] = grey;
+    rgb[to + 2] = grey;
+  }
+  return { data: rgb, width, height, channels: 3 };
 }

@@ -1,5 +1,5 @@
 import { NeuronBlip } from "../neuron-blip.js";
-import type { PixelSource } from "../processing/load-image.js";
+import type { PixelSource } from "../processing/image-source.js";
 
 /** What is asked of a model, over and over: a few items, each with an outcome that must always be the same. */
 export interface Workload {

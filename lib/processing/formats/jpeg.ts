@@ -1,71 +1,73 @@
-import { checkNotEmpty, type ImageCodec, type ImageHeader } from "./codec.js";
-import { readExifOrientation, validOrientation } from "./exif.js";
+import { jimpFormat } from "../jimp-formats.js";
+import { openWithSharp, rawFromSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
+import { cmykToRgb } from "./colours.js";
+import { jpegCost } from "./jpeg-cost.js";
+import { readJpegSegments } from "./jpeg-segments.js";
+import { orientationOf } from "./orientation.js";
 
-const EXIF_HEADER = "Exif\0\0";
-const XMP_HEADER = "http://ns.adobe.com/xap/1.0/\0";
+/** JPEG: 8 bits, baseline and progressive. */
+export const jpeg: ImageCodec = { readHeader, jimp: decodeWithJimp, sharp: decodeWithSharp };
 
-/** Baseline, extended sequential and progressive: what jimp decodes. */
-const DECODABLE_FRAMES = new Set([0xc0, 0xc1, 0xc2]);
-/** Markers from 0xC0 to 0xCF that are not frame headers: DHT, JPG, DAC. */
-const NOT_FRAMES = new Set([0xc4, 0xc8, 0xcc]);
-
-/** JPEG: baseline and progressive, grayscale, colour and CMYK, 8 bits. */
-export const jpeg: ImageCodec = { readHeader, decode };
+const HUFFMAN_FRAMES: ReadonlySet<number> = new Set([0xc0, 0xc1, 0xc2]);
+const ARITHMETIC_FRAMES: ReadonlySet<number> = new Set([0xc9, 0xca]);
 
 function readHeader(file: Buffer): ImageHeader {
-  let size: { width: number; height: number } | undefined;
-  let exif: number | undefined;
-  let xmp: number | undefined;
-  for (let offset = 2; ; ) {
-    if (file.readUInt8(offset) !== 0xff) throw new Error("its JPEG header is damaged");
-    let marker = 0xff;
-    while (marker === 0xff) marker = file.readUInt8(++offset); // any number of fill bytes
-    offset++;
-    if (marker === 0xda) break; // the pixels begin
-    if (marker === 0xd9) throw new Error("the JPEG data has no picture");
-    if ((marker >= 0xd0 && marker <= 0xd8) || marker === 0x01) continue; // markers without data
-    const length = file.readUInt16BE(offset);
-    if (length < 2) throw new Error("its JPEG header is damaged");
-    const segment = file.subarray(offset + 2, offset + length);
-    if (marker === 0xe1 && startsWith(segment, EXIF_HEADER)) {
-      exif ??= readExifOrientation(segment.subarray(EXIF_HEADER.length));
-    } else if (marker === 0xe1 && startsWith(segment, XMP_HEADER)) {
-      const match = /tiff:Orientation(?:="|>)([0-9])/.exec(segment.toString("latin1"));
-      if (match) xmp ??= validOrientation(Number(match[1]));
-    } else if (marker >= 0xc0 && marker <= 0xcf && !NOT_FRAMES.has(marker)) {
-      size = readFrame(segment, marker);
-    }
-    offset += length;
-  }
-  if (!size) throw new Error("the JPEG data has no frame header");
-  return { ...size, orientation: exif !== undefined && exif !== 1 ? exif : (xmp ?? 1) };
+  const { frame, exif, xmp, ...header } = readJpegSegments(file);
+  checkNotEmpty(frame.width, frame.height);
+  const cost = jpegCost(file, header.scan, frame);
+  return {
+    width: frame.width,
+    height: frame.height,
+    orientation: orientationOf({ exif, xmp }),
+    kind: kindOf(frame, header),
+    cost,
+  };
 }
 
-function readFrame(segment: Buffer, marker: number): { width: number; height: number } {
-  const bits = segment.readUInt8(0);
-  if (!DECODABLE_FRAMES.has(marker) || bits !== 8) {
-    throw new Error(
-      `it is a kind of JPEG that is not supported (frame type 0x${marker.toString(16)}, ${bits} bits per sample); ` +
-        "save it as a baseline JPEG or as a PNG",
-    );
-  }
-  const size = { height: segment.readUInt16BE(1), width: segment.readUInt16BE(3) };
-  checkNotEmpty(size.width, size.height);
-  return size;
+function kindOf(
+  { marker, bits, components }: ReturnType<typeof readJpegSegments>["frame"],
+  { jfif, adobe }: { readonly jfif: boolean; readonly adobe: number | undefined },
+): string {
+  if (ARITHMETIC_FRAMES.has(marker)) return "arithmetic coding";
+  if (!HUFFMAN_FRAMES.has(marker)) return "lossless or hierarchical";
+  if (bits !== 8) return "more than 8 bits";
+  if (components.length === 1) return "gray";
+  if (components.length === 4) return "CMYK";
+  if (components.length !== 3) return `${components.length} components`;
+  // As libjpeg guesses.
+  if (jfif) return "YCbCr";
+  if (adobe !== undefined) return adobe === 0 ? "RGB" : "YCbCr";
+  return String.fromCharCode(...components.map(({ id }) => id)) === "RGB" ? "RGB" : "YCbCr";
 }
 
-async function decode(file: Buffer, { width, height }: ImageHeader, maxPixels: number): Promise<Uint8Array> {
-  const { default: jimpJpeg } = await import("@jimp/js-jpeg");
+async function decodeWithSharp(
+  sharp: Sharp,
+  file: Buffer,
+  header: ImageHeader,
+  context: DecodeContext,
+): Promise<DecodedPixels> {
+  const { essence } = readJpegSegments(file);
+  const picture = openWithSharp(sharp, essence, "truncated", context);
+  if (header.kind !== "CMYK") return rgbFromSharp(picture, header);
+  // Both libvips and Pillow take 0 for full ink; the essence has Adobe's marker, which some versions of libvips ask for.
+  const samples = await rawFromSharp(picture.pipelineColourspace("cmyk").toColourspace("cmyk").raw(), header, 4);
+  return { data: cmykToRgb(samples), channels: 3 };
+}
+
+async function decodeWithJimp(
+  file: Buffer,
+  { width, height }: ImageHeader,
+  { maxPixels }: DecodeContext,
+): Promise<DecodedPixels> {
+  const jimp = await jimpFormat("image/jpeg");
   // The decoder's own bound, against a file that makes it allocate more than its size accounts for: four components of
   // 4-byte coefficients, their samples and the result, for whole blocks.
   const maxMemoryUsageInMB = 16 + ((width + 64) * (height + 64) * 32) / 2 ** 20;
-  return jimpJpeg().decode(file, {
+  const { data } = jimp.decode(readJpegSegments(file).essence, {
     tolerantDecoding: false,
     maxResolutionInMP: maxPixels / 1e6,
     maxMemoryUsageInMB,
-  }).data;
-}
-
-function startsWith(data: Buffer, header: string): boolean {
-  return data.toString("latin1", 0, header.length) === header;
+  });
+  return { data, channels: 4 };
 }

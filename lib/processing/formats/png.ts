@@ -1,70 +1,96 @@
-import { inflateSync } from "node:zlib";
-import { checkNotEmpty, type ImageCodec, type ImageHeader } from "./codec.js";
-import { readExifOrientation } from "./exif.js";
+import { crc32 } from "node:zlib";
+import { openWithSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import type { DecodeContext, DecodedPixels, ImageCodec, ImageHeader } from "./codec.js";
+import { warnOfCutGray } from "./colours.js";
+import { type PngFile, readPngChunks } from "./png-chunks.js";
+import { inflateRows } from "./png-inflate.js";
+import { passesOf, toRgb } from "./png-pixels.js";
+import { readPngOrientation } from "./png-text.js";
 
-const SIGNATURE_LENGTH = 8;
-/** Samples per pixel of each colour type. */
-const SAMPLES: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+const INDEXED = 3;
+/** So many bytes of compressed pixels cost nothing, however small the picture is. */
+const SMALL = 2 ** 20;
+/** So many chunks of pixels are made one, rather than each a chunk again. */
+const MANY_CHUNKS = 1000;
 
-/** PNG: every colour type and depth, interlaced or not; of an animation the default picture. */
-export const png: ImageCodec = { readHeader, decode };
-
-interface Chunk {
-  readonly type: string;
-  /** Where the chunk begins (its length field) and ends (behind its checksum). */
-  readonly start: number;
-  readonly end: number;
-  readonly data: Buffer;
-}
-
-/** The chunks, as far as the file goes. */
-function* chunks(file: Buffer): Generator<Chunk> {
-  for (let start = SIGNATURE_LENGTH; start + 12 <= file.length; ) {
-    const end = start + 12 + file.readUInt32BE(start);
-    const type = file.toString("latin1", start + 4, start + 8);
-    yield { type, start, end, data: file.subarray(start + 8, end - 4) };
-    start = end;
-  }
-}
+/** PNG: every colour type and depth, interlaced or not; of an animation its default picture, else its first frame. */
+export const png: ImageCodec = { readHeader, own: decode, sharp: decodeWithSharp };
 
 function readHeader(file: Buffer): ImageHeader {
-  if (file.toString("latin1", 12, 16) !== "IHDR") throw new Error("its PNG header is missing or damaged");
-  const width = file.readUInt32BE(16);
-  const height = file.readUInt32BE(20);
-  checkNotEmpty(width, height);
-  let orientation = 1;
-  for (const chunk of chunks(file)) {
-    if (chunk.type === "eXIf") orientation = readExifOrientation(chunk.data);
-  }
-  return { width, height, orientation };
+  const png = readPngChunks(file);
+  const { width, height } = png;
+  return { width, height, orientation: readPngOrientation(png.others), kind: kindOf(png), cost: costOf(png) };
 }
 
-async function decode(file: Buffer, header: ImageHeader): Promise<Uint8Array> {
-  const { default: jimpPng } = await import("@jimp/js-png");
-  const depth = file.readUInt8(24);
-  if (file.readUInt8(28) === 1) checkInterlacedData(file, header);
-  // Without scaling, 16-bit samples arrive as they are; their high byte is what Pillow takes of colour pictures.
-  const { data } = jimpPng().decode(withoutTransparency(file), { skipRescale: depth === 16 });
-  return depth === 16 ? Uint8Array.from(data, (sample) => sample >> 8) : data;
+/** Compressed pixels that are longer than the pixels: all of them would be read and kept. */
+function costOf(png: PngFile): number {
+  const compressed = png.data.reduce((sum, { length }) => sum + length, 0);
+  return Math.max(1, compressed / (lengthOf(png) + SMALL));
+}
+
+/** Bytes of all rows. */
+function lengthOf(png: PngFile): number {
+  return passesOf(png).reduce((sum, { stride, rows }) => sum + stride * rows, 0);
+}
+
+function kindOf({ width, height, depth, color, palette, frame }: PngFile): string {
+  if (depth === 16) return "16-bit";
+  if (color === INDEXED && palette.length < 3 * 2 ** depth) return "short palette";
+  return frame.width === width && frame.height === height ? "8-bit" : "small first frame";
+}
+
+async function decode(file: Buffer, _: ImageHeader, { warn }: DecodeContext): Promise<DecodedPixels> {
+  const png = readPngChunks(file);
+  const passes = passesOf(png);
+  const isRowEnd = (at: number) => {
+    let begin = 0;
+    for (const { stride, rows } of passes) {
+      if (at <= begin + stride * rows) return (at - begin) % stride === 0;
+      begin += stride * rows;
+    }
+    return false;
+  };
+  const { pixels, cut } = toRgb(png, await inflateRows(png.data, lengthOf(png), isRowEnd));
+  if (cut) warnOfCutGray(warn);
+  return { data: pixels, channels: 3 };
 }
 
 /**
- * The file without its tRNS chunk. The decoder blackens pixels of the transparent colour; alpha is not used here, and
- * Pillow's convert("RGB") keeps their colour.
+ * sharp is given the header, the palette and the pixels, with checksums that are right: the other chunks do not change the pixels.
+ * What it objects to (a wrong checksum or a missing row, say) is left to our own decoder, which knows what Pillow makes of it.
  */
-function withoutTransparency(file: Buffer): Buffer {
-  for (const { type, start, end } of chunks(file)) {
-    if (type === "tRNS") return Buffer.concat([file.subarray(0, start), file.subarray(end)]);
+async function decodeWithSharp(
+  sharp: Sharp,
+  file: Buffer,
+  header: ImageHeader,
+  context: DecodeContext,
+): Promise<DecodedPixels> {
+  try {
+    return await rgbFromSharp(openWithSharp(sharp, withoutExtras(readPngChunks(file)), "warning", context), header);
+  } catch {
+    return decode(file, header, context);
   }
-  return file;
 }
 
-/** The decoder bounds what it inflates, except for interlaced pictures, which could inflate to any size. */
-function checkInterlacedData(file: Buffer, { width, height }: ImageHeader): void {
-  const bitsPerPixel = file.readUInt8(24) * (SAMPLES[file.readUInt8(25)] ?? 4);
-  // Seven passes, each with a filter byte per row and rows filled up to whole bytes.
-  const bound = Math.ceil((width * height * bitsPerPixel) / 8) + 7 * 2 * (height + 8);
-  const parts: Buffer[] = [];
-  for (const { type, data } of chunks(file)) if (type === "IDAT") parts.push(data);
-  inflateSync(Buffer.concat(parts), { maxOutputLength: bound });
+function withoutExtras({ width, height, depth, color, interlaced, palette, data }: PngFile): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([depth, color, 0, 0, interlaced ? 1 : 0], 8);
+  return Buffer.concat([
+    Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
+    ...chunk("IHDR", header),
+    ...(color === INDEXED ? chunk("PLTE", palette.subarray(0, 3 * 2 ** depth)) : []),
+    ...(data.length > MANY_CHUNKS ? [Buffer.concat(data)] : data).flatMap((piece) => chunk("IDAT", piece)),
+    ...chunk("IEND", Buffer.alloc(0)),
+  ]);
+}
+
+function chunk(type: string, data: Buffer): Buffer[] {
+  const start = Buffer.alloc(8);
+  start.writeUInt32BE(data.length, 0);
+  start.write(type, 4, "latin1");
+  const end = Buffer.alloc(4);
+  end.writeUInt32BE(crc32(data, crc32(type)), 0);
+  return [start, data, end];
 }

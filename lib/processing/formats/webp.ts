@@ -1,16 +1,19 @@
-import { checkNotEmpty, type ImageCodec, type ImageHeader } from "./codec.js";
-import { readExifOrientation } from "./exif.js";
+import { openWithSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
+import { orientationOf } from "./orientation.js";
 
 /** WebP, lossy and lossless; of an animation the first frame. Only sharp decodes it. */
-export const webp: ImageCodec = { readHeader, decode };
+export const webp: ImageCodec = { readHeader, sharp: decode };
 
 const FIRST_CHUNK = 12;
-const EXIF_HEADER = "Exif\0\0";
+/** Flags of the extended header. */
+const HAS_EXIF = 8;
+const HAS_XMP = 4;
 
 function readHeader(file: Buffer): ImageHeader {
   const size = readSize(file);
   checkNotEmpty(size.width, size.height);
-  return { ...size, orientation: readOrientation(file) };
+  return { ...size, orientation: readOrientation(file), kind: "any", cost: 1 };
 }
 
 function readSize(file: Buffer): { width: number; height: number } {
@@ -30,22 +33,24 @@ function readSize(file: Buffer): { width: number; height: number } {
   throw new Error("its WebP header is damaged");
 }
 
+/** Its first EXIF and its first XMP chunk, each if the extended header says that there is one, as libwebp has it. */
 function readOrientation(file: Buffer): number {
-  for (let at = FIRST_CHUNK; at + 8 <= file.length; ) {
+  if (file.toString("latin1", FIRST_CHUNK, FIRST_CHUNK + 4) !== "VP8X") return 1;
+  const flags = file.readUInt8(FIRST_CHUNK + 8);
+  const found = new Map<string, Buffer>();
+  const end = Math.min(file.length, 8 + file.readUInt32LE(4));
+  for (let at = FIRST_CHUNK; at + 8 <= end; ) {
+    const name = file.toString("latin1", at, at + 4);
     const length = file.readUInt32LE(at + 4);
-    if (file.toString("latin1", at, at + 4) === "EXIF") {
-      const exif = file.subarray(at + 8, at + 8 + length);
-      const withHeader = exif.toString("latin1", 0, EXIF_HEADER.length) === EXIF_HEADER;
-      return readExifOrientation(withHeader ? exif.subarray(EXIF_HEADER.length) : exif);
-    }
+    if (!found.has(name)) found.set(name, file.subarray(at + 8, at + 8 + length));
     at += 8 + length + (length % 2);
   }
-  return 1;
+  return orientationOf({
+    exif: flags & HAS_EXIF ? found.get("EXIF") : undefined,
+    xmp: flags & HAS_XMP ? found.get("XMP ") : undefined,
+  });
 }
 
-async function decode(): Promise<never> {
-  throw new Error(
-    "its format is WebP, which is decoded by sharp: install sharp (`npm install sharp`). " +
-      "Or convert it to PNG or JPEG, or decode it yourself and pass its pixels as { data, width, height, channels }.",
-  );
+function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: DecodeContext): Promise<DecodedPixels> {
+  return rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
 }

@@ -1,0 +1,54 @@
+import { openWithSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import { avifCost } from "./avif-cost.js";
+import { type AvifItem, type AvifItems, readAvifItems } from "./avif-items.js";
+import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
+import { orientationOf } from "./orientation.js";
+
+/** AVIF: the primary picture. Only sharp decodes it, by libheif, which turns and mirrors it by its own properties. */
+export const avif: ImageCodec = { readHeader, sharp: decode };
+
+function readHeader(file: Buffer): ImageHeader {
+  const items = readAvifItems(file);
+  const { primary } = items;
+  const size = property(primary, "ispe");
+  if (size === undefined) throw new Error("its AVIF data does not declare a size");
+  const stored = [size.readUInt32BE(4), size.readUInt32BE(8)] as const;
+  const quarters = (property(primary, "irot")?.readUInt8(0) ?? 0) & 3;
+  const [width, height] = quarters % 2 === 1 ? [stored[1], stored[0]] : stored;
+  checkNotEmpty(width, height);
+  const turned = quarters > 0 || property(primary, "imir") !== undefined;
+  return {
+    width,
+    height,
+    orientation: turned ? 1 : orientationOfMetadata(items),
+    kind: kindOf(items),
+    cost: avifCost(items, width * height),
+  };
+}
+
+function kindOf({ primary, premultiplied }: AvifItems): string {
+  if (premultiplied) return "associated alpha";
+  if (primary.type !== "av01" && primary.type !== "grid") return primary.type === "hvc1" ? "HEVC" : "other coding";
+  return property(primary, "clap") === undefined ? "AV1" : "cropped";
+}
+
+/** As Pillow has it: the picture's own properties overrule EXIF's orientation even where they are absent, but not XMP's. */
+function orientationOfMetadata({ primary, all }: AvifItems): number {
+  const about = [...all.values()].filter(({ describes }) => describes === primary.id);
+  const exif = about.find(({ type }) => type === "Exif")?.data;
+  const xmp = about.find(({ type }) => type === "mime")?.data;
+  // Before the EXIF block stands how far its TIFF structure is.
+  const block = exif && exif.length > 4 ? exif.subarray(4 + exif.readUInt32BE(0)) : undefined;
+  const upright = orientationOf({ exif: block }) === orientationOf({ exif: block, xmp });
+  return upright ? 1 : orientationOf({ xmp });
+}
+
+function property({ properties }: AvifItem, type: string): Buffer | undefined {
+  return properties.find((box) => box.type === type)?.data;
+}
+
+function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: DecodeContext): Promise<DecodedPixels> {
+  // libvips does not know the brand of animations, whose primary picture is the first frame.
+  if (file.toString("latin1", 8, 12) === "avis") file.write("avif", 8, "latin1");
+  return rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
+}

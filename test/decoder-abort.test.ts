@@ -1,0 +1,142 @@
+// Pictures that keep their decoders busy, and what becomes of the next.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { BlipImageProcessor, type ImageSource, loadImage, NeuronBlip } from "neuron-blip";
+import { DecoderPool } from "../dist/processing/decoder-pool.js";
+import { SHARP_AT_A_TIME } from "../dist/processing/sharp-limits.js";
+import { sharpPlaces } from "../dist/processing/sharp-places.js";
+import { fails, fixture } from "./helpers.ts";
+import { endlessGif, endlessTiff, manyScansJpeg } from "./hostile-pictures.ts";
+
+const chelsea = join(fixture("pictures"), "chelsea.png");
+const DECODERS = ["sharp", "jimp"] as const;
+/** Far less than a decoder that is lost would hold the others up: it has 8 s. */
+const SOON_MS = 5000;
+
+async function isDecodedSoon(decoder: "sharp" | "jimp"): Promise<void> {
+  const { width } = await loadImage(chelsea, { decoder, signal: AbortSignal.timeout(SOON_MS) });
+  assert.equal(width, 451);
+}
+
+describe("after pictures that keep decoders busy were aborted", () => {
+  for (const decoder of DECODERS) {
+    it(`the next is decoded, and the process goes on with one thread for each: ${decoder}`, async () => {
+      const hostile: Record<string, Buffer> = {
+        tiff: endlessTiff(),
+        gif: endlessGif(),
+        jpeg: await manyScansJpeg(40_000),
+      };
+      for (const [name, file] of Object.entries(hostile)) {
+        for (const count of [4, 9]) {
+          const controller = new AbortController();
+          const { signal } = controller;
+          const asked = Array.from({ length: count }, () => loadImage(file, { decoder, signal }));
+          const outcomes = Promise.allSettled(asked);
+          await loadImage(file, { decoder, signal: AbortSignal.timeout(200) }).catch(() => {});
+          controller.abort();
+          await isDecodedSoon(decoder);
+          for (const outcome of await outcomes) {
+            // What is refused, or decoded after all, is not lost either.
+            if (outcome.status === "rejected") assert.match(outcome.reason.code, /^(ABORTED|INVALID_IMAGE)$/, name);
+          }
+        }
+      }
+    });
+  }
+
+  it("goes on for those who still ask, where several ask for the same", async () => {
+    await using blip = await NeuronBlip.fromPretrained(fixture("parity/small-batch-2/model"), { threads: 1 });
+    const controller = new AbortController();
+    const short = { maxNewTokens: 2 };
+    const aborted = blip.answer(chelsea, "dog?", { ...short, signal: controller.signal });
+    const other = blip.answer(chelsea, "dog?", short);
+    setImmediate(() => controller.abort());
+    await assert.rejects(aborted, fails("ABORTED"));
+    assert.equal(typeof (await other).answer, "string");
+  });
+});
+
+describe("a decoder's thread", () => {
+  it("is ended where it is late, and has a successor", async () => {
+    const pool = new DecoderPool({ size: 1, timeLimit: () => 300 });
+    const options = { maxPixels: 1e6, decoder: "jimp" } as const;
+    const bytes = () => ({ bytes: new Uint8Array(endlessTiff()), name: "It" });
+    for (let i = 0; i < 3; i++) await assert.rejects(pool.decode(bytes(), options), /did not come to an end/);
+  });
+
+  it("outlives aborts at any moment, with every decoder", async () => {
+    const processor = new BlipImageProcessor();
+    const names = ["rocket.jpg", "chelsea.png", "lossy.webp", "palette.gif", "rgb.bmp"];
+    const pictures = names.map((name) => join(fixture("pictures"), name));
+    for (const decoder of DECODERS) {
+      for (let turns = 0; turns < 40; turns++) {
+        const controller = new AbortController();
+        const preparing = pictures.map((picture) =>
+          processor.preprocess(picture, { decoder, signal: controller.signal }),
+        );
+        const outcomes = Promise.allSettled(preparing);
+        for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+        controller.abort();
+        await outcomes;
+      }
+      await isDecodedSoon(decoder);
+    }
+  });
+});
+
+describe("sharp", () => {
+  it("has places for half of libuv's threads, at least one, in all of the process", async () => {
+    assert.equal(SHARP_AT_A_TIME, 2);
+    const leaves = [sharpPlaces.tryTake(), sharpPlaces.tryTake()];
+    assert(leaves.every((leave) => leave !== undefined));
+    assert.equal(sharpPlaces.tryTake(), undefined);
+    const worker = new Worker(
+      `const { parentPort } = require("node:worker_threads");
+       import(${JSON.stringify(new URL("../dist/processing/sharp-places.js", import.meta.url).href)}).then(async ({ sharpPlaces }) => {
+         parentPort.postMessage(sharpPlaces.tryTake() === undefined);
+         const leave = await sharpPlaces.take();
+         leave();
+         parentPort.postMessage("taken");
+       });`,
+      { eval: true },
+    );
+    assert.deepEqual(await once(worker, "message"), [true]);
+    const controller = new AbortController();
+    const waiting = sharpPlaces.take(controller.signal);
+    const next = sharpPlaces.take();
+    controller.abort();
+    await assert.rejects(waiting, fails("ABORTED"));
+    const taken = once(worker, "message");
+    leaves[0]?.();
+    leaves[0]?.(); // no second place
+    (await next)();
+    assert.deepEqual(await taken, ["taken"]);
+    leaves[1]?.();
+    const again = [sharpPlaces.tryTake(), sharpPlaces.tryTake()];
+    assert(again.every((leave) => leave !== undefined));
+    for (const leave of again) leave?.();
+  });
+
+  it("leaves threads for the file system, whatever it decodes", async () => {
+    const places = Array.from({ length: SHARP_AT_A_TIME }, () => sharpPlaces.tryTake());
+    const rocket = join(fixture("pictures"), "rocket.jpg");
+    const settled: string[] = [];
+    const decoding = loadImage(rocket, { decoder: "sharp" }).then(() => settled.push("sharp"));
+    // What needs no sharp does not wait for it.
+    const bmp: ImageSource = await readFile(join(fixture("pictures"), "rgb.bmp"));
+    await loadImage(bmp, { decoder: "sharp" });
+    await loadImage(rocket, { decoder: "jimp" });
+    assert.deepEqual(settled, []);
+    for (const leave of places) leave?.();
+    await decoding;
+    const free = Array.from({ length: SHARP_AT_A_TIME }, () => sharpPlaces.tryTake());
+    assert(
+      free.every((leave) => leave !== undefined),
+      "what was decoded gives its place back",
+    );
+    for (const leave of free) leave?.();
+  });
+});
