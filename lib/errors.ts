@@ -28,7 +28,7 @@ export type NeuronBlipErrorCode =
   | "INVALID_INPUT"
   /** A picture cannot be read. */
   | "INVALID_IMAGE"
-  /** A picture declares more pixels than the limit allows. */
+  /** A picture declares more pixels, or has more bytes, than the limits allow. */
   | "IMAGE_TOO_LARGE"
   /** A question is longer than the compiled length. */
   | "INPUT_TOO_LONG"

@@ -19,9 +19,9 @@ export function endlessGif(): Buffer {
   );
 }
 
-/** A progressive JPEG of 1024 x 1024 pixels, one scan of which is there so many times: each goes over the whole picture. */
-export async function manyScansJpeg(scans: number): Promise<Buffer> {
-  const create = { width: 1024, height: 1024, channels: 3 as const, background: "red" };
+/** A progressive JPEG, by default of 1024 x 1024 pixels, one scan of which is there so many times: each goes over the whole picture. */
+export async function manyScansJpeg(scans: number, size = 1024): Promise<Buffer> {
+  const create = { width: size, height: size, channels: 3 as const, background: "red" };
   const file = await sharp({ create }).jpeg({ progressive: true }).toBuffer();
   const last = file.lastIndexOf(Buffer.from([0xff, 0xda]));
   const scan = file.subarray(last, -2);

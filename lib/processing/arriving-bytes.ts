@@ -1,4 +1,5 @@
 /** Bytes of a picture that come piece by piece, and how long and how many they may be. */
+import { clearTimeout, setTimeout } from "node:timers";
 import { types } from "node:util";
 import { abortedError, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { onAbort } from "../runtime/abort.js";

@@ -126,7 +126,13 @@ export class DecodeThread {
     Atomics.store(this.#state, 0, ThreadState.interruptible);
     worker.ref();
     worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-    worker.postMessage(request, transfer);
+    try {
+      worker.postMessage(request, transfer);
+    } catch (error) {
+      free();
+      worker.unref();
+      throw error;
+    }
     clock.start(this.#timeLimit(pixels));
     stop = onAbort(signal, () => abandon(abortedError(signal as AbortSignal), GRACE_MS));
     return outcome;

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { setTimeout } from "node:timers";
 import { NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { Places } from "../runtime/places.js";
 import type { ImageDecoder } from "./decode-image.js";

@@ -125,7 +125,7 @@ export const decoderTable: readonly DecoderRow[] = [
     ["unusual gray", "a TIFF of 2 or 4 bits of gray", "jimp takes black for white, or scales them wrongly"],
     ["reversed bits", "a TIFF with its bits in reversed order", "jimp does not turn them"],
     ["separate planes", "a TIFF of separate colour planes", "jimp takes them for pixels"],
-    ["further samples", "a TIFF of further samples, or of 16-bit differences", "jimp takes them for others"],
+    ["further samples", "a TIFF of further samples", "jimp takes them for others"],
     ["BigTIFF", "a BigTIFF", "jimp does not know it"],
   ]),
   ...refusedByAll("tiff", [

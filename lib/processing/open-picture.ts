@@ -1,4 +1,5 @@
 /** The way from whatever a caller gives as a picture to a file's bytes or to pixels. */
+import { URL } from "node:url";
 import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import { untilAborted } from "../runtime/abort.js";

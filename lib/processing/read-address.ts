@@ -1,7 +1,9 @@
 /** Pictures that are named: by a path, a URL or a FileHandle. */
+import { Buffer } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, URL } from "node:url";
+import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import { type ArrivalLimits, ArrivingBytes, withinTime } from "./arriving-bytes.js";
 import { cut, kindOf } from "./describe-source.js";
@@ -65,7 +67,7 @@ async function readPath(path: string, options: AddressOptions): Promise<PictureF
     if (!(await stat(path)).isFile()) throw new Error("it is not a file");
     const file = await readFile(path);
     // Only memory of its own can change threads: a small Buffer may share Node's pool.
-    const whole = file.byteLength === file.buffer.byteLength && file.buffer instanceof ArrayBuffer;
+    const whole = file.byteLength === file.buffer.byteLength && types.isArrayBuffer(file.buffer);
     const bytes = whole ? new Uint8Array(file.buffer as ArrayBuffer) : new Uint8Array(file);
     return { bytes, name };
   } catch (error) {

@@ -1,4 +1,6 @@
 /** How many pictures sharp decodes at a time, in all of the process. */
+import { clearInterval, setInterval } from "node:timers";
+import { types } from "node:util";
 import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
 import { abortedError, throwIfAborted } from "../errors.js";
 import { onAbort } from "../runtime/abort.js";
@@ -102,7 +104,7 @@ class SharpPlaces {
 
 function sharedLeases(): Int32Array {
   const inherited = getEnvironmentData(KEY);
-  if (inherited instanceof SharedArrayBuffer) return new Int32Array(inherited);
+  if (types.isSharedArrayBuffer(inherited)) return new Int32Array(inherited);
   const leases = new SharedArrayBuffer(4 * SHARP_AT_A_TIME);
   setEnvironmentData(KEY, leases);
   return new Int32Array(leases);

@@ -138,7 +138,6 @@ export function tiffKindOf(page: TiffPage): string {
   if (planar) return planesAreReadRightly(page, mode) ? "separate planes" : "unusual planes";
   if (mode === "RGB" && samples > 4) return "further samples";
   if (mode === "palette" && samples > 1) return "further samples";
-  if (predictor > 1 && bits > 8 && mode === "RGB") return "further samples";
   if (mode === "gray" && !GRAY_OF_JIMP.has(`${photometric}/${bits}`)) return "unusual gray";
   return bits === 16 && mode === "RGB" ? "16-bit RGB" : mode;
 }

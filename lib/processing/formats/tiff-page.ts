@@ -97,6 +97,9 @@ export function readTiffPage(file: Buffer): TiffPage {
   const depths = directory.values(Tag.bitsPerSample);
   const bits = depths[0] ?? 1;
   const formats = directory.values(Tag.sampleFormat);
+  if (directory.value(Tag.photometric, 0) === Photometric.palette && directory.entry(Tag.colorMap) === undefined) {
+    throw new RangeError("it has no palette");
+  }
   const tiled = directory.entry(Tag.tileOffsets) !== undefined && directory.entry(Tag.stripOffsets) === undefined;
   const page = {
     directory,
