@@ -8,6 +8,7 @@ import { NeuronBlipError } from "./errors.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
+import { inTurns, mapSteps } from "./turns.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";
 
@@ -139,7 +140,7 @@ function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipe
           pairs.map(({ question }) => question),
           options,
         );
-    const results = answers.map((best) => toVisualAnswers(best, options.doSample === true));
+    const results = await inTurns(mapSteps(answers, (best) => toVisualAnswers(best, options.doSample === true)));
     return Array.isArray(first) || Array.isArray(second) ? results : results[0];
   };
   return asPipeline("visual-question-answering", model, ask) as VisualQuestionAnsweringPipeline;
@@ -148,7 +149,8 @@ function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipe
 function imageToText(model: NeuronBlip): ImageToTextPipeline {
   const describe = async (images: Picture | readonly Picture[], options?: unknown) => {
     const captions = await model.caption(listOf(images), inCamelCase(options) as CaptionOptions);
-    const results = captions.map((best) => everyOne(best).map(({ caption }) => ({ generated_text: caption })));
+    const toTexts = (best: Caption) => everyOne(best).map(({ caption }) => ({ generated_text: caption }));
+    const results = await inTurns(mapSteps(captions, toTexts));
     return Array.isArray(images) ? results : results[0];
   };
   return asPipeline("image-to-text", model, describe) as ImageToTextPipeline;
@@ -177,10 +179,33 @@ async function answerEvery(
   questions: readonly string[],
   options: AnswerOptions,
 ): Promise<Answer[]> {
-  const repeatedImages = images.flatMap((image) => questions.map(() => image));
-  const repeatedQuestions = images.flatMap(() => questions);
-  const answers = await model.answer(repeatedImages, repeatedQuestions, options);
-  return questions.flatMap((_, q) => images.map((_, i) => answers[i * questions.length + q] as Answer));
+  const pairs = await inTurns(pairSteps(images, questions));
+  const answers = await model.answer(
+    pairs.map(([image]) => image),
+    pairs.map(([, question]) => question),
+    options,
+  );
+  return inTurns(
+    mapSteps(pairs, (_, at) => {
+      const [q, i] = [Math.floor(at / images.length), at % images.length];
+      return answers[i * questions.length + q] as Answer;
+    }),
+  );
+}
+
+/** Each picture with each question, a picture's questions one after another. */
+function* pairSteps(
+  images: readonly Picture[],
+  questions: readonly string[],
+): Generator<void, (readonly [Picture, string])[]> {
+  const pairs: (readonly [Picture, string])[] = [];
+  for (const image of images) {
+    for (const question of questions) {
+      pairs.push([image, question]);
+      yield;
+    }
+  }
+  return pairs;
 }
 
 function listOf<T>(value: T | readonly T[]): readonly T[] {
@@ -216,7 +241,7 @@ function inCamelCase(options: unknown = {}): Record<string, unknown> {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw invalid(`The options must be an object, not ${inspect(options)}.`);
   }
-  const renamed: Record<string, unknown> = {};
+  const renamed: Record<string, unknown> = Object.create(null); // no name is special
   for (const [name, value] of Object.entries(options)) {
     const ours = name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
     if (Object.hasOwn(renamed, ours)) throw invalid(`${ours} was given twice, in camelCase and in snake_case.`);

@@ -63,10 +63,10 @@ export function atOnce<T>(steps: Generator<unknown, T>): T {
 }
 
 /** Maps a list, in steps. */
-export function* mapSteps<T, U>(items: readonly T[], map: (item: T) => U): Generator<void, U[]> {
+export function* mapSteps<T, U>(items: readonly T[], map: (item: T, at: number) => U): Generator<void, U[]> {
   const mapped: U[] = [];
   for (const item of items) {
-    mapped.push(map(item));
+    mapped.push(map(item, mapped.length));
     yield;
   }
   return mapped;

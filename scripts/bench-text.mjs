@@ -20,9 +20,11 @@ const length = Number(values.megabytes) * 1e6;
 const items = Number(values.items);
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+/** @param {string} name */
 const model = (name) => join(root, "test/fixtures/parity", name, "model");
 const picture = join(root, "test/fixtures/pictures/chelsea.png");
 
+/** @param {string} text */
 const repeated = (text) => text.repeat(Math.ceil(length / text.length)).slice(0, length);
 const texts = {
   words: repeated("how many dogs are in the picture "),
@@ -37,7 +39,10 @@ const texts = {
   "spaces, then a word": `${repeated(" ")}cat`,
 };
 
-/** What a call gave, how long it took and the longest pause of the event loop meanwhile, in ms. */
+/**
+ * What a call gave, how long it took and the longest pause of the event loop meanwhile, in ms.
+ * @param {() => Promise<unknown>} call
+ */
 async function measure(call) {
   let longest = 0;
   let longestWork = 0;
@@ -65,6 +70,10 @@ async function measure(call) {
   return { result, whole, longest, longestWork };
 }
 
+/**
+ * @param {string} name
+ * @param {() => Promise<unknown>} call
+ */
 async function report(name, call) {
   if (!name.includes(values.only)) return;
   const { result, whole, longest, longestWork } = await measure(call);

@@ -22,7 +22,7 @@ export interface GenerationConfig {
   /** The end-of-sequence token is not allowed before this many tokens were generated. Default 0. */
   minNewTokens?: number;
 
-  /** Beams of beam search; 1 (the default) is greedy search. Not together with `doSample`. */
+  /** Beams of beam search, up to 256; 1 (the default) is greedy search. Not together with `doSample`. */
   numBeams?: number;
   /** Beam search divides a sequence's log-probability by its generated length to this power. Default 1. */
   lengthPenalty?: number;
@@ -31,7 +31,7 @@ export interface GenerationConfig {
    * running one is unlikely to beat them; "never", only when it cannot.
    */
   earlyStopping?: boolean | "never";
-  /** How many sequences to return for each row: at most `numBeams`, or, with `doSample`, any number. Default 1. */
+  /** How many sequences to return for each row: at most `numBeams`, or, with `doSample`, up to 256. Default 1. */
   numReturnSequences?: number;
 
   /** Draw tokens by their probabilities instead of taking the most likely. Default false. */

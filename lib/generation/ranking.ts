@@ -45,11 +45,10 @@ export async function rankSequences(
   { k = 128, labelSmoothing = 0.1 }: RankingConfig,
 ): Promise<RankedSequence[]> {
   const sum = logSumExp(firstLogits);
-  let index = 0;
   const unsorted = await inTurns(
-    mapSteps(candidates, (tokenIds) => {
+    mapSteps(candidates, (tokenIds, index) => {
       const firstTokenProbability = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
-      return { index: index++, firstTokenProbability, probability: 0, logLikelihood: Number.NEGATIVE_INFINITY };
+      return { index, firstTokenProbability, probability: 0, logLikelihood: Number.NEGATIVE_INFINITY };
     }),
   );
   const byFirstToken = sortSteps(

@@ -1,4 +1,5 @@
 import { NeuronBlipError } from "../errors.js";
+import { shown } from "../values.js";
 
 /**
  * Reads a choice of NeuronCores: "2", "0-3", "0,1" or a list of indices.
@@ -13,7 +14,7 @@ export function parseCores(cores: string | readonly number[]): number[] {
   if (list.length === 0 || !follow) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `cores must be NeuronCores that follow each other, such as "0-1" or [0, 1], not ${JSON.stringify(cores)}.`,
+      `cores must be NeuronCores that follow each other, such as "0-1" or [0, 1], not ${shown(cores)}.`,
     );
   }
   return list;

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { setTimeout } from "node:timers";
-import { NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
+import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { Places } from "../runtime/places.js";
 import type { ImageDecoder } from "./decode-image.js";
 import { DecodeThread } from "./decode-thread.js";
@@ -94,6 +94,7 @@ export class DecoderPool {
    * Makes pixel values of pixels.
    * @param image whose memory is given away
    * @returns [3, height, width]
+   * @throws NeuronBlipError `INVALID_IMAGE` where the thread fails, `INVALID_INPUT`, `OUT_OF_MEMORY`, `ABORTED`
    */
   async toValues(image: PixelImage, target: PixelTarget, signal?: AbortSignal): Promise<Float32Array> {
     return (await this.#prepare(image, target, signal)) as Float32Array;
@@ -114,7 +115,12 @@ export class DecoderPool {
   ): Promise<RawImage | Float32Array> {
     const leaveLane = await this.#lane.take(signal);
     const held = { leaveLane, leaveSharp: () => {}, untilFree: false, pixels: image.width * image.height, signal };
-    return resultOf(await this.#run({ source: image, target }, [image.data.buffer as ArrayBuffer], held));
+    try {
+      return resultOf(await this.#run({ source: image, target }, [image.data.buffer as ArrayBuffer], held));
+    } catch (error) {
+      if (error instanceof NeuronBlipError) throw error;
+      throw new NeuronBlipError("INVALID_IMAGE", `Pixels cannot be prepared: ${messageOf(error)}.`, { cause: error });
+    }
   }
 
   async #decode(

@@ -27,6 +27,8 @@ const MOST_WORD_CHARACTERS = 10_000;
 /** Far more than any vocabulary has: a table that long is made. */
 const MOST_TOKENS = 2 ** 24;
 
+const SPECIAL = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true } as const;
+
 const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
 
 /**
@@ -40,8 +42,9 @@ export function checkTokenizerJson(json: unknown, config: JsonObject): Tokenizer
   if (model === undefined) throw notBert("model", null, "WordPiece");
   partOf(json, "pre_tokenizer", "BertPreTokenizer");
   const decoder = isObject(json.decoder) && json.decoder.type === "WordPiece" ? json.decoder : {};
+  const checkedModel = checkModel(model);
   return {
-    added_tokens: checkAddedTokens(json.added_tokens ?? []),
+    added_tokens: withSpecialTokens(checkAddedTokens(json.added_tokens ?? []), checkedModel.vocab),
     normalizer: checkNormalizer(partOf(json, "normalizer", "BertNormalizer") ?? normalizerOf(config)),
     pre_tokenizer: { type: "BertPreTokenizer" },
     post_processor: null,
@@ -50,7 +53,7 @@ export function checkTokenizerJson(json: unknown, config: JsonObject): Tokenizer
       prefix: stringOf(decoder.prefix, "decoder.prefix", "##"),
       cleanup: booleanOf(decoder.cleanup, "decoder.cleanup", true) as boolean,
     },
-    model: checkModel(model),
+    model: checkedModel,
   };
 }
 
@@ -77,15 +80,7 @@ export async function readVocabulary(directory: string): Promise<JsonObject | un
   if (text === undefined) return undefined;
   const tokens = text.replace(/\n$/, "").split(/\r?\n/);
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return {
-    added_tokens: SPECIAL_TOKENS.filter((token) => Object.hasOwn(vocab, token)).map((content) => ({
-      id: vocab[content],
-      content,
-      ...flags,
-    })),
-    model: { type: "WordPiece", vocab },
-  };
+  return { model: { type: "WordPiece", vocab } };
 }
 
 /** @returns undefined where there is none, which is BERT's own. */
@@ -129,6 +124,13 @@ function checkAddedTokens(tokens: unknown): AddedToken[] {
     const normalized = token.normalized ?? token.special !== true;
     return { ...token, normalized } as unknown as AddedToken;
   });
+}
+
+/** BERT's own special tokens are that whether the file says so or not. */
+function withSpecialTokens(tokens: readonly AddedToken[], vocab: Readonly<Record<string, number>>): AddedToken[] {
+  const contents = new Set(tokens.map(({ content }) => content));
+  const missing = SPECIAL_TOKENS.filter((token) => Object.hasOwn(vocab, token) && !contents.has(token));
+  return [...missing.map((content) => ({ id: vocab[content] as number, content, ...SPECIAL })), ...tokens];
 }
 
 function checkNormalizer(normalizer: JsonObject): TokenizerJson["normalizer"] {

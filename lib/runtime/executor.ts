@@ -1,5 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
 import { type ExecutorHandle, fromNative, native } from "../native.js";
+import { shown } from "../values.js";
 
 export interface ExecutorOptions {
   /** How many cores libtorch may use for this executor's work. Default: libtorch's own choice, one per physical core. */
@@ -83,7 +84,7 @@ export function checkCount(name: string, value: number, least: number, most: num
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
-      `${name} must be a whole number from ${least} to ${most}, not ${value}.`,
+      `${name} must be a whole number from ${least} to ${most}, not ${shown(value)}.`,
     );
   }
 }

@@ -15,6 +15,7 @@ import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
 import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { retryBusy } from "../neuron/retry-busy.js";
 import { Tensor } from "../tensor.js";
+import { shown } from "../values.js";
 import { Executor } from "./executor.js";
 import { callError, loadError } from "./module-error.js";
 import { nativeInputs, type TorchInput } from "./module-input.js";
@@ -244,7 +245,7 @@ export class TorchModule implements AsyncDisposable {
     if (!Object.hasOwn(this.methods, method)) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
-        `"${this.path}" has no method ${JSON.stringify(method)}. It has ${Object.keys(this.methods).join(", ")}.`,
+        `"${this.path}" has no method ${shown(method)}. It has ${Object.keys(this.methods).join(", ")}.`,
       );
     }
     if (!Array.isArray(inputs)) {
