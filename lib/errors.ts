@@ -114,6 +114,6 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 }
 
 /** The error of a call whose signal was aborted, with the signal's reason as its cause. */
-export function abortedError({ reason }: AbortSignal): NeuronBlipError {
-  return new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: reason });
+export function abortedError(signal: AbortSignal): NeuronBlipError {
+  return new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: signal.reason });
 }

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // First: the classes below have methods of these names.
 import "./symbol-dispose.js";
 
@@ -31,6 +32,7 @@ export type { ImageTensors, TextTensors } from "./blip/text-rows.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
 export { EncodedImage, type Picture } from "./encoded-image.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
+export type { TypedEmitter } from "./events.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";
 export type { GenerationConfig } from "./generation/generation-config.js";
 export type { LogitsProcessor } from "./generation/logits-processors.js";

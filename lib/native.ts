@@ -7,6 +7,7 @@ import { isMainThread } from "node:worker_threads";
 import { codeOf, messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 import { checkAddonFile, explainLoadError } from "./load-error.js";
 import { packageFile } from "./package-file.js";
+import type { OwnFloat32Array } from "./values.js";
 
 declare const kind: unique symbol;
 /** Opaque, tagged objects: the addon refuses a handle of another kind. */
@@ -58,7 +59,7 @@ export interface Native {
   readonly cxx11Abi: number;
 
   createTensor(dtype: Dtype, shape: readonly number[]): TensorHandle;
-  copyTensor(array: NodeJS.TypedArray, dtype: Dtype, shape: readonly number[]): TensorHandle;
+  copyTensor(array: ArrayBufferView, dtype: Dtype, shape: readonly number[]): TensorHandle;
   viewTensor(owner: TensorHandle, byteOffset: number, dtype: Dtype, shape: readonly number[]): TensorHandle;
   tensorBuffer(tensor: TensorHandle): ArrayBuffer;
   releaseTensor(tensor: TensorHandle): void;
@@ -105,7 +106,7 @@ export interface Native {
     outWidth: number,
     outHeight: number,
     tables: Float32Array,
-  ): Float32Array<ArrayBuffer>;
+  ): OwnFloat32Array;
 
   /** Loads a shared library for as long as the process lives. */
   loadLibrary(path: string): void;

@@ -1,4 +1,4 @@
-import { EventEmitter } from "node:events";
+import type { EventEmitter } from "node:events";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -27,6 +27,7 @@ import type {
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
 import { checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
+import { emitterOf } from "./events.js";
 import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
@@ -120,6 +121,8 @@ const LONGEST_PROMPT = 512;
 /** Rows of a batch, where the parts take any number. */
 const DEFAULT_BATCH_SIZE = 16;
 
+const ReplicaEmitter = emitterOf<ReplicaEvents>();
+
 /**
  * BLIP: pictures and questions in, answers out; or captions, or how well texts match, by what the model was trained for.
  *
@@ -128,7 +131,7 @@ const DEFAULT_BATCH_SIZE = 16;
  * const { answer, score } = await blip.answer("dog.jpg", "how many dogs are in the picture?");
  * ```
  */
-export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisposable {
+export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   readonly processor: BlipProcessor;
   /** transformers' class of the model. */
   readonly architecture: Architecture;
@@ -147,7 +150,8 @@ export class NeuronBlip extends EventEmitter<ReplicaEvents> implements AsyncDisp
     this.processor = processor;
     this.architecture = architecture;
     this.#samples = samples;
-    const emit: Recovery<AnyModel>["emit"] = (name, ...event) => void (this as EventEmitter).emit(name, ...event);
+    const emit: Recovery<AnyModel>["emit"] = (name, ...event) =>
+      void (this as unknown as EventEmitter).emit(name, ...event);
     this.#replicas = new Replicas(models, { ...recovery, emit, failureOf: replicaFailureOf });
 
     const { callsInFlight = 2, maxBatchSize, maxBatchDelayMs, maxQueueLength = 1000, pictureCache = true } = options;

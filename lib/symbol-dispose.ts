@@ -9,4 +9,14 @@ for (const name of ["dispose", "asyncDispose"] as const) {
   }
 }
 
+declare global {
+  // Names that this package's declarations use, for programs with neither the DOM's types nor Node's; with either, they are theirs.
+  interface AbortSignal {
+    readonly aborted: boolean;
+  }
+  interface URL {
+    href: string;
+  }
+}
+
 export {};

@@ -2,7 +2,7 @@ import { types } from "node:util";
 import { NeuronBlipError } from "./errors.js";
 import { type Dtype, fromNative, native, type TensorHandle } from "./native.js";
 
-import { shown, typedArrayName } from "./values.js";
+import { type OwnFloat32Array, type OwnUint8Array, shown, typedArrayName } from "./values.js";
 
 export type { Dtype } from "./native.js";
 
@@ -20,12 +20,9 @@ const arrayTypes = {
   bool: Uint8Array,
 } as const satisfies Record<Dtype, unknown>;
 
-/**
- * Over an ArrayBuffer, never a SharedArrayBuffer: Float32Array<ArrayBuffer>, said so that TypeScript before 5.7, where typed arrays
- * have no parameter, reads it too.
- */
+/** Over an ArrayBuffer each: see OwnFloat32Array. */
 interface OwnArrays {
-  float32: ReturnType<Float32ArrayConstructor["of"]>;
+  float32: OwnFloat32Array;
   float64: ReturnType<Float64ArrayConstructor["of"]>;
   float16: ReturnType<Uint16ArrayConstructor["of"]>;
   bfloat16: ReturnType<Uint16ArrayConstructor["of"]>;
@@ -33,8 +30,8 @@ interface OwnArrays {
   int32: ReturnType<Int32ArrayConstructor["of"]>;
   int16: ReturnType<Int16ArrayConstructor["of"]>;
   int8: ReturnType<Int8ArrayConstructor["of"]>;
-  uint8: ReturnType<Uint8ArrayConstructor["of"]>;
-  bool: ReturnType<Uint8ArrayConstructor["of"]>;
+  uint8: OwnUint8Array;
+  bool: OwnUint8Array;
 }
 
 /** The typed array that is a tensor's `data`, by its dtype. */

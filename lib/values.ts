@@ -4,6 +4,14 @@
  */
 import { inspect, types } from "node:util";
 
+/**
+ * Over an ArrayBuffer, never a SharedArrayBuffer: Uint8Array<ArrayBuffer>, said so that TypeScript before 5.7, where typed arrays have
+ * no parameter, reads it too.
+ */
+export type OwnUint8Array = ReturnType<Uint8ArrayConstructor["of"]>;
+/** Float32Array<ArrayBuffer>, as above. */
+export type OwnFloat32Array = ReturnType<Float32ArrayConstructor["of"]>;
+
 /** The most characters of a value in a message. */
 const LONGEST_VALUE = 100;
 

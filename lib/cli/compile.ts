@@ -56,7 +56,7 @@ async function died(signal: NodeJS.Signals, args: readonly string[]): Promise<Ne
   }
   return new NeuronBlipError(
     "COMPILE_FAILED",
-    `The compiler was ended by ${signal}: a fault in Python, in torch or in the Neuron compiler. ${goesOn} If it ends there again, ` +
+    `The compiler was ended by ${signal}: a fault in Python, in torch or in the Neuron compiler, or a full disk. ${goesOn} If it ends there again, ` +
       "install the versions of scripts/requirements.txt.",
   );
 }

@@ -7,11 +7,8 @@ import {
   type ImageHeader,
 } from "./formats/codec.js";
 import { codecs, explainTruncation, type readImageHeader } from "./image-size.js";
-import type { StoredImage } from "./raw-image.js";
+import type { ImageDecoder, StoredImage } from "./raw-image.js";
 import { loadSharp, type Sharp } from "./sharp.js";
-
-/** Which decoders may be used: sharp, where it is installed, and what decoder-table.ts names beside it; or all but sharp. */
-export type ImageDecoder = "sharp" | "jimp";
 
 export interface DecodeImageOptions extends DecodeContext {
   readonly decoder: ImageDecoder;

@@ -3,8 +3,8 @@ import { Worker } from "node:worker_threads";
 import { abortedError, messageOf } from "../errors.js";
 import { packageFile } from "../package-file.js";
 import { onAbort } from "../runtime/abort.js";
-import type { ImageDecoder } from "./decode-image.js";
 import type { DecodeThreadData, WorkReply, WorkRequest } from "./decode-worker.js";
+import type { ImageDecoder } from "./raw-image.js";
 import { ThreadState } from "./thread-state.js";
 
 /** Enough for jimp's JPEG decoder, which keeps an object for every 64 samples, at the most pixels that it is given. */

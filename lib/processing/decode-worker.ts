@@ -2,25 +2,26 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { codeOf, messageOf } from "../errors.js";
 import { native } from "../native.js";
-import { decodeImage, type ImageDecoder } from "./decode-image.js";
+import type { OwnFloat32Array, OwnUint8Array } from "../values.js";
+import { decodeImage } from "./decode-image.js";
 import type { DecoderName } from "./decoder-table.js";
 import { applyOrientation } from "./formats/orientation.js";
 import { readImageHeader } from "./image-size.js";
 import { jimpFormat } from "./jimp-formats.js";
 import { cropAndPad, type PictureGeometry, resizedSize } from "./picture-geometry.js";
-import { expandGrey, type PixelImage, type RawImage, type StoredImage } from "./raw-image.js";
+import { expandGrey, type ImageDecoder, type PixelImage, type RawImage, type StoredImage } from "./raw-image.js";
 import { loadSharp } from "./sharp.js";
 import { ThreadState } from "./thread-state.js";
 
 /** What the model takes. */
 export interface PixelTarget extends PictureGeometry {
   /** The pixel values of each byte: 256 of red, of green and of blue. */
-  readonly tables: Float32Array<ArrayBuffer>;
+  readonly tables: OwnFloat32Array;
 }
 
 /** An encoded picture. */
 export interface DecodeRequest {
-  readonly file: Uint8Array<ArrayBuffer>;
+  readonly file: OwnUint8Array;
   /** A picture that declares more is given back. */
   readonly maxPixels: number;
   readonly decoder: ImageDecoder;
@@ -42,12 +43,12 @@ export type WorkReply =
   /** Of the thread's installation, for the user. Another reply follows. */
   | { readonly kind: "warning"; readonly message: string; readonly code: string }
   /** It declares more pixels than it may; here is its file. */
-  | { readonly kind: "large"; readonly width: number; readonly height: number; readonly file: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "large"; readonly width: number; readonly height: number; readonly file: OwnUint8Array }
   /** It needs a place in sharp; here is its file. */
-  | { readonly kind: "needs sharp"; readonly file: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "needs sharp"; readonly file: OwnUint8Array }
   | { readonly kind: "image"; readonly image: RawImage }
   /** [3, height, width] */
-  | { readonly kind: "values"; readonly values: Float32Array<ArrayBuffer> }
+  | { readonly kind: "values"; readonly values: OwnFloat32Array }
   /** `code` is that of an error which is not the file's. */
   | { readonly kind: "error"; readonly reason: string; readonly code?: string };
 

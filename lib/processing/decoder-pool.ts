@@ -2,12 +2,11 @@ import { availableParallelism } from "node:os";
 import { setTimeout } from "node:timers";
 import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { Places } from "../runtime/places.js";
-import type { ImageDecoder } from "./decode-image.js";
 import { DecodeThread } from "./decode-thread.js";
 import type { PixelTarget, WorkReply, WorkRequest } from "./decode-worker.js";
 import { checkPixelLimit } from "./image-size.js";
 import type { PictureFile } from "./picture-file.js";
-import type { PixelImage, RawImage } from "./raw-image.js";
+import type { ImageDecoder, PixelImage, RawImage } from "./raw-image.js";
 import { sharpPlaces } from "./sharp-places.js";
 
 /**

@@ -1,5 +1,4 @@
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
-import type { ImageDecoder } from "./decode-image.js";
 import type { PixelTarget } from "./decode-worker.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
 import { cut, kindOf } from "./describe-source.js";
@@ -8,10 +7,9 @@ import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
 import { isFile, openPicture } from "./open-picture.js";
 import type { PictureFile } from "./picture-file.js";
-import type { RawImage } from "./raw-image.js";
+import type { ImageDecoder, RawImage } from "./raw-image.js";
 
-export type { ImageDecoder } from "./decode-image.js";
-export type { RawImage } from "./raw-image.js";
+export type { ImageDecoder, RawImage } from "./raw-image.js";
 
 export interface LoadImageOptions extends SourceOptions {
   /** The most pixels that an encoded picture may declare; default 89,478,485, which is Pillow's limit. */

@@ -1,3 +1,6 @@
+/** Which decoders may be used: sharp, where it is installed, and what decoder-table.ts names beside it; or all but sharp. */
+export type ImageDecoder = "sharp" | "jimp";
+
 /** A picture's pixels: rows from the top, each pixel 3 (RGB) or 4 (RGBA) bytes. */
 export interface RawImage {
   readonly data: Uint8Array;

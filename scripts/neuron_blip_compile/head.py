@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .errors import CompileError
+from .errors import UsageError
 from .examples import Example
 from .settings import Settings
 from .wrappers import VisionModel
@@ -43,7 +43,7 @@ class Head(ABC):
     can_emit: ClassVar[bool] = False
 
     def complete(self, asked: Settings) -> Settings:
-        """The settings with this head's defaults. Raises CompileError for options that it has no use for."""
+        """The settings with this head's defaults. Raises UsageError for options that it has no use for."""
         lengths: dict[str, int | None] = {}
         for option, field, default in (
             ("--question-length", "question_length", self.default_question_length),
@@ -51,14 +51,14 @@ class Head(ABC):
         ):
             value = getattr(asked, field)
             if value is not None and default is None:
-                raise CompileError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
+                raise UsageError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
             lengths[field] = default if value is None else value
         for option, given, known in (
             ("--rank", asked.rank, self.can_rank),
             ("--greedy-tokens", asked.greedy_tokens, self.can_emit),
         ):
             if given and not known:
-                raise CompileError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
+                raise UsageError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
         return replace(asked, **lengths)
 
     def check_model(self, model: nn.Module) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import inspect
 import logging
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -153,6 +155,11 @@ def save(module: torch.jit.ScriptModule, path: Path, target: str) -> None:
     One for the CPU is written without TorchScript's debug records, which name the files of this machine that the model
     was traced from; one for Neuron as its compiler made it.
     """
+    # torch's writer ends the process where a disk is full.
+    size = sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+    free = shutil.disk_usage(path.parent).free
+    if free < 2 * size + 2**20:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {2 * size / 1e6:.0f} MB are needed, {free / 1e6:.0f} free")
     torch.jit.save(module, str(path))
     if target != "cpu":
         return

@@ -182,7 +182,7 @@ function assertSizes(directory: string, parts: string[], sizes: [number, ...numb
     assert.deepEqual([part.inputs[0]?.shape[0], part.outputs[0]?.shape[0]], [rows, rows], name);
     assert.deepEqual([part.file, part.checked, part.checked_on], [`${name}.pt`, true, checkedOn], name);
     assert(typeof part.max_abs_difference === "number" && part.max_abs_difference < 1e-3, name);
-    assert(part.seconds > 0 && part.log !== null && existsSync(join(directory, part.log)), `${name}: ${part.log}`);
+    assert(part.seconds > 0 && (part.log === null || existsSync(join(directory, part.log))), `${name}: ${part.log}`);
   }
   assertWhole(directory);
 }
@@ -193,7 +193,7 @@ function assertCpuParts(directory: string, parts: string[], linears: string, dty
   assert.deepEqual([further?.linears, further?.dtype, Object.keys(further?.parts ?? {})], [linears, dtype, parts]);
   for (const [name, part] of Object.entries(further?.parts ?? {})) {
     const { file, checked, checked_on: on, log, max_abs_difference: difference } = part;
-    assert.deepEqual([file, checked, on, log], [`${name}.pt`, true, "cpu", "logs/trace.log"], name);
+    assert.deepEqual([file, checked, on, log], [`${name}.pt`, true, "cpu", null], name);
     // Of values up to 100 in the decoder: what is wrong differs by as much.
     assert(typeof difference === "number" && difference < (linears === "fp32" ? 1e-3 : 5), `${name}: ${difference}`);
     assert.equal(part.inputs[0]?.shape[0], -1, name);
@@ -256,10 +256,19 @@ function compileForCpu(model: string, directory: string, ...args: string[]): str
   return stdout;
 }
 
+/** Compiles for the CPU, which must fail as wrong usage does; returns its complaint. */
+function misuse(model: string, directory: string, ...args: string[]): string {
+  return refused(2, model, directory, args);
+}
+
 /** Compiles for the CPU, which must fail with exit code 1; returns its complaint. */
 function refuse(model: string, directory: string, ...args: string[]): string {
+  return refused(1, model, directory, args);
+}
+
+function refused(code: number, model: string, directory: string, args: readonly string[]): string {
   const { status, stderr } = compileModel(model, [directory, "--target", "cpu", ...args]);
-  assert.equal(status, 1, stderr);
+  assert.equal(status, code, stderr);
   assert.doesNotMatch(stderr, /Traceback/);
   assert(!existsSync(join(directory, "neuron_blip.json")));
   return stderr;
@@ -520,7 +529,7 @@ for queries in (1, 16, 900, 1900):
       ["-1", "20"],
     ] as const) {
       assert.match(
-        refuse(model, none, `--greedy-tokens=${tokens}`),
+        misuse(model, none, `--greedy-tokens=${tokens}`),
         new RegExp(`--greedy-tokens must be from 0 to the length of answers, ${length}, not ${tokens}`),
       );
     }
@@ -547,13 +556,13 @@ for queries in (1, 16, 900, 1900):
 
   it("refuses batch sizes that do not increase, Neuron's options for the CPU, and the CPU's for Neuron", () => {
     const none = join(work, "refused");
-    assert.match(refuse(model, none, "--batch-size", "4", "1", "4"), /4 1 4 does not increase.*: --batch-size 1 4\./);
-    assert.match(refuse(model, none, "--batch-size", "0", "1"), /--batch-size must be at least 1, not 0/);
-    assert.match(refuse(model, none, "--lazy-load"), /--lazy-load has no meaning with --target cpu/);
-    assert.match(refuse(model, none, "--dtype", "bf16", "--tutorial-parts-only"), /--dtype is of the faster parts/);
+    assert.match(misuse(model, none, "--batch-size", "4", "1", "4"), /4 1 4 does not increase.*: --batch-size 1 4\./);
+    assert.match(misuse(model, none, "--batch-size", "0", "1"), /--batch-size must be at least 1, not 0/);
+    assert.match(misuse(model, none, "--lazy-load"), /--lazy-load has no meaning with --target cpu/);
+    assert.match(misuse(model, none, "--dtype", "bf16", "--tutorial-parts-only"), /--dtype is of the faster parts/);
     for (const option of [["--dtype", "fp32"], ["--tutorial-parts-only"]]) {
       const { status, stderr } = compile([none, "--target", "inf2", ...option]);
-      assert.equal(status, 1, stderr);
+      assert.equal(status, 2, stderr);
       assert.match(stderr, new RegExp(`^error: ${option[0]} has no meaning with --target inf2: leave it out\\.$`, "m"));
     }
   });
@@ -563,7 +572,9 @@ for queries in (1, 16, 900, 1900):
     const kill = (file: string) => afterMove(join(work, `kill-${file}`), file, "os.kill(os.getpid(), 9)");
     const interrupted = (file: string) => compile([directory, "--target", "cpu"], { PYTHONPATH: kill(file) });
     // While parts are made: the first one is finished.
-    assert.equal(interrupted("vision_model.pt").status, 137);
+    const killed = interrupted("vision_model.pt");
+    assert.equal(killed.status, 1);
+    assert.match(killed.stderr, /was killed \(SIGKILL\).*memory runs out.*Run the same command again/);
     assert.deepEqual(
       readdirSync(directory).filter((name) => name.endsWith(".pt") || name === "neuron_blip.json"),
       [],
@@ -592,8 +603,59 @@ for queries in (1, 16, 900, 1900):
     assert.deepEqual(outcomes(last.stdout), allUpToDate(ALL));
     assertSizes(directory, PARTS, [1], "cpu");
     assertCpuParts(directory, CPU_PARTS, "fp32", "float32");
-    const left = readdirSync(directory).filter((name) => name.startsWith(".") && name !== ".compiling.lock");
+    const left = readdirSync(directory).filter((name) => name.startsWith(".") || name === "logs");
     assert.deepEqual(left, []);
+  });
+
+  it("leaves no lock, log or temporary file behind, whether it succeeds, fails or is asked to end, and goes on from there", () => {
+    const temporary = join(work, "temporary");
+    mkdirSync(temporary);
+    const directory = join(work, "clean");
+    const hidden = () => readdirSync(directory).filter((name) => name.startsWith(".") || name === "logs");
+    const run = (env: Record<string, string>, ...args: string[]) =>
+      compile([directory, "--target", "cpu", "--tutorial-parts-only", ...args], { TMPDIR: temporary, ...env });
+
+    const failed = compile([directory, "--target", "cpu", "--processor", "/no/such"], { TMPDIR: temporary });
+    assert.equal(failed.status, 1, failed.stderr);
+    assert(!existsSync(directory), "a directory with nothing in it");
+    for (const [signal, code] of [
+      ["SIGTERM", 143],
+      ["SIGINT", 130],
+    ] as const) {
+      const shim = afterMove(
+        join(work, `end-${signal}`),
+        "vision_model.json",
+        `import signal; os.kill(os.getpid(), signal.${signal})`,
+      );
+      const { status, stderr } = run({ PYTHONPATH: shim }, "--force");
+      assert.equal(status, code, stderr);
+      assert.match(stderr, /interrupted: what is finished is kept/);
+      // The parts that are finished.
+      assert.deepEqual(hidden(), [".compiling"]);
+    }
+    const { status, stdout, stderr } = run({});
+    assert.equal(status, 0, stderr);
+    assert.equal(outcomes(stdout).vision_model, "up to date");
+    assert.deepEqual(hidden(), []);
+    // torch has its own there.
+    const ours = readdirSync(temporary).filter((name) => name.startsWith("neuron-blip"));
+    assert.deepEqual(ours, []);
+  });
+
+  it("says in a line that the disk is full", () => {
+    const shim = join(work, "full");
+    mkdirSync(shim);
+    writeFileSync(
+      join(shim, "sitecustomize.py"),
+      "import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(total=9, used=0, free=9)\n",
+    );
+    const directory = join(work, "full-disk");
+    const { status, stderr } = compile([directory, "--target", "cpu", "--log-dir", join(work, "full-logs")], {
+      PYTHONPATH: shim,
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^error: could not write to [^\n]+$/m);
+    assert.doesNotMatch(stderr, /Traceback|unexpected/);
   });
 
   it("says what can be compiled where config.json does not name it", () => {
@@ -638,13 +700,13 @@ for queries in (1, 16, 900, 1900):
     }
   });
 
-  it("exits with 3 for --target inf2 without torch_neuronx, and names what to install", () => {
+  it("exits with 1 for --target inf2 without torch_neuronx, and names what to install", () => {
     const hidden = join(work, "without-neuron");
     mkdirSync(hidden);
     writeFileSync(join(hidden, "torch_neuronx.py"), 'raise ImportError("hidden by the test")\n');
     const directory = join(work, "no-neuron");
     const { status, stderr } = compile([directory, "--target", "inf2"], { PYTHONPATH: hidden });
-    assert.equal(status, 3, stderr);
+    assert.equal(status, 1, stderr);
     assert.match(stderr, /--target inf2 needs torch_neuronx .*\(hidden by the test\)/);
     const { pip, environment } = SDK;
     assert(
@@ -678,7 +740,10 @@ for queries in (1, 16, 900, 1900):
 
     it("gives the compiler its arguments, and says that nothing was checked where there is no device", () => {
       const directory = join(work, "inf2");
-      const { status, stdout, stderr } = compile([directory, "--target", "inf2"], { PYTHONPATH: standIns });
+      const { status, stdout, stderr } = compile(
+        [directory, "--log-dir", join(directory, "logs"), "--target", "inf2"],
+        { PYTHONPATH: standIns },
+      );
       assert.equal(status, 0, stderr);
       const manifest = manifestOf(directory);
       assert.equal(manifest.target, "inf2");
@@ -704,7 +769,7 @@ for queries in (1, 16, 900, 1900):
 
       // Where there is one, what is there is checked, and not compiled again.
       const late = { ...host("late"), NEURON_BLIP_LIBNRT: standInLibraries };
-      const checked = compile([directory, "--target", "inf2"], late);
+      const checked = compile([directory, "--log-dir", join(directory, "logs"), "--target", "inf2"], late);
       assert.equal(checked.status, 0, checked.stderr);
       assert.deepEqual(outcomes(checked.stdout), allUpToDate(PARTS));
       assert.match(checked.stdout, /^compiled parts are checked on a stand-in for Neuron/m);
@@ -794,7 +859,18 @@ print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"
       const directory = join(work, "inf2-batches");
       const options = ["--async-load", "--lazy-load", "--compiler-args=--optlevel=1"];
       const further = ["--rank", "--greedy-tokens", "4"];
-      const args = [directory, "--target", "inf2", "--batch-size", "1", "3", ...further, ...options];
+      const args = [
+        directory,
+        "--log-dir",
+        join(directory, "logs"),
+        "--target",
+        "inf2",
+        "--batch-size",
+        "1",
+        "3",
+        ...further,
+        ...options,
+      ];
       const { status, stdout, stderr } = compile(args, host("batches-host"));
       assert.equal(status, 0, stderr);
       const parts = [...PARTS, RANK_PART, GREEDY_PART];
@@ -816,7 +892,7 @@ print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"
       const fail =
         'open(os.environ["NEURON_BLIP_STAND_IN"] + "/trace_failure", "w").write("neuronx-cc failed with 70")';
       const hook = afterMove(join(work, "fail-second"), "vision_model.json", fail);
-      const args = [directory, "--target", "inf2", "--batch-size", "2"];
+      const args = [directory, "--log-dir", join(directory, "logs"), "--target", "inf2", "--batch-size", "2"];
       const { status, stderr } = compile(args, { ...env, PYTHONPATH: [hook, standIns].join(delimiter) });
       assert.equal(status, 1, stderr);
       assert.match(stderr, /failed on text_encoder, batch size 2: neuronx-cc failed with 70/);
@@ -856,7 +932,7 @@ package.trace = lambda module, inputs, **options: exact(Coarse(module), inputs, 
 `;
       writeFileSync(join(shim, "torch_neuronx.py"), code);
       const directory = join(work, "coarse-inf2");
-      const args = [directory, "--target", "inf2"];
+      const args = [directory, "--log-dir", join(directory, "logs"), "--target", "inf2"];
       const env = { ...host("coarse-host"), PYTHONPATH: shim };
       const refused = compile([...args, "--tolerance", "0.1"], env);
       assert.equal(refused.status, 1, refused.stderr);
@@ -878,7 +954,7 @@ package.trace = lambda module, inputs, **options: exact(Coarse(module), inputs, 
         [
           "new",
           "",
-          3,
+          1,
           /torch_neuronx 9\.9 cannot trace models: TorchNeuron, .*Inf2 needs torch-neuronx 2\.9 or earlier/,
         ],
       ] as const) {
@@ -956,9 +1032,9 @@ describe("neuron-blip compile of captions, with torch", function () {
     const directory = join(work, "short");
     assert.match(compileForCpu(model, directory, "--answer-length", "1"), /captions +2 of 2 equal/);
     const none = join(work, "none");
-    assert.match(refuse(model, none, "--question-length", "8"), /--question-length has no meaning for BlipForCond/);
-    assert.match(refuse(model, none, "--rank"), /--rank has no meaning for BlipForConditionalGeneration/);
-    assert.match(refuse(model, none, "--greedy-tokens", "2"), /--greedy-tokens has no meaning for BlipForConditional/);
+    assert.match(misuse(model, none, "--question-length", "8"), /--question-length has no meaning for BlipForCond/);
+    assert.match(misuse(model, none, "--rank"), /--rank has no meaning for BlipForConditionalGeneration/);
+    assert.match(misuse(model, none, "--greedy-tokens", "2"), /--greedy-tokens has no meaning for BlipForConditional/);
   });
 });
 
@@ -1023,7 +1099,7 @@ describe("neuron-blip compile of image-text retrieval, with torch", function () 
 
   it("takes no option that it has no use for", () => {
     const none = join(work, "none");
-    assert.match(refuse(model, none, "--answer-length", "8"), /--answer-length has no meaning for BlipForImageText/);
-    assert.match(refuse(model, none, "--rank"), /--rank has no meaning for BlipForImageTextRetrieval/);
+    assert.match(misuse(model, none, "--answer-length", "8"), /--answer-length has no meaning for BlipForImageText/);
+    assert.match(misuse(model, none, "--rank"), /--rank has no meaning for BlipForImageTextRetrieval/);
   });
 });
