@@ -34,14 +34,21 @@ c10::IValue CallMethod(const c10::IValue& object, const char* name, std::vector<
 std::optional<c10::IValue> MakeRuntime() {
   const c10::ClassTypePtr type = torch::getCustomClass("__torch__.torch.classes.neuron.Runtime");
   if (!type) return std::nullopt;
-  constexpr std::array kNeeded{"__init__", "initialize", "set_default_neuron_cores"};
-  const bool has_all = std::all_of(kNeeded.begin(), kNeeded.end(),
-                                   [&type](const char* name) { return type->findMethod(name) != nullptr; });
+  // How many arguments each takes, the object itself among them: one that takes others is not what it is taken for.
+  constexpr std::array<std::pair<const char*, size_t>, 3> kNeeded{
+      {{"__init__", 1}, {"initialize", 1}, {"set_default_neuron_cores", 3}}};
+  const bool has_all = std::all_of(kNeeded.begin(), kNeeded.end(), [&type](const auto& needed) {
+    torch::jit::Function* method = type->findMethod(needed.first);
+    return method != nullptr && method->getSchema().arguments().size() == needed.second;
+  });
   if (!has_all) return std::nullopt;
   const c10::StrongTypePtr strong(std::shared_ptr<torch::jit::CompilationUnit>(), type);
   const c10::IValue runtime(c10::ivalue::Object::create(strong, /*numSlots=*/1));
   CallMethod(runtime, "__init__");
-  CallMethod(runtime, "initialize");
+  // Once: nobody promises that it may be called again. The caller holds the lock.
+  static bool initialized = false;
+  if (!initialized) CallMethod(runtime, "initialize");
+  initialized = true;
   return runtime;
 }
 

@@ -6,6 +6,7 @@ import { NeuronBlipError } from "neuron-blip";
 import { formatCores, parseCores } from "../dist/neuron/cores.js";
 import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "../dist/neuron/find-libraries.js";
 import { isBusy, isNeuronFailure, neuronError, replicaFailureOf } from "../dist/neuron/neuron-error.js";
+import { cureOfRefusal } from "../dist/neuron/neuron-runtime.js";
 import { NRT_STATUSES } from "../dist/neuron/nrt-status.js";
 import { fails } from "./helpers.js";
 
@@ -62,6 +63,28 @@ describe("Neuron's libraries", () => {
     assert.equal(torchVersionBeside(path), undefined);
     write(join(packages, "torch", "version.py"), "__version__ = '2.9.0+cu128'\n");
     assert.equal(torchVersionBeside(path), "2.9.0+cu128");
+  });
+});
+
+describe("what the dynamic linker says of libtorchneuron.so", () => {
+  it("has the cure that fits it", () => {
+    for (const [words, cure] of [
+      [
+        "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.35' not found (required by libtorchneuron.so).",
+        /needs glibc 2\.35: .*Ubuntu 22\.04 or 24\.04, not Amazon Linux 2023/,
+      ],
+      [
+        "libtorchneuron.so: undefined symbol: _ZN3c106detail14torchCheckFailE.",
+        /another version or C\+\+ ABI.*NEURON_BLIP_LIBTORCH=/,
+      ],
+      [
+        "libnrt.so.1: cannot open shared object file: No such file or directory.",
+        /aws-neuronx-runtime-lib.*NEURON_BLIP_LIBNRT/,
+      ],
+      ["it ends the process with SIGSEGV.", /NEURON_BLIP_LIBTORCH=/],
+    ] as const) {
+      assert.match(cureOfRefusal(words), cure);
+    }
   });
 });
 
@@ -194,6 +217,19 @@ describe("what libtorchneuron says", () => {
     const error = told("Input tensor 3 allocated on vnc 0 must be allocated on same vnc as model (1)");
     assert(fails("NEURON_EXECUTION", /same vnc as model \(1\)\. .*inline_weights_to_neff=False/)(error));
     assert.equal(replicaFailureOf(error), undefined, "another core would say the same");
+  });
+
+  it("is told in less than 1,000 characters, however long it or the path is", () => {
+    const long = "x".repeat(5000);
+    for (const words of [
+      ...Object.keys(NRT_STATUSES).map((status) => `Failed to execute the model status=${status} message=${long}`),
+      `Input ${long} allocated on vnc 0 must be allocated on same vnc as model (1)`,
+      `Unknown type name '__torch__.torch.classes.neuron.${long}':`,
+    ]) {
+      const { code, message } = neuronError(`/models/${long}.pt`, new NeuronBlipError("EXECUTION_FAILED", words));
+      assert.notEqual(code, "EXECUTION_FAILED");
+      assert(message.length < 850, `${message.length}`); // with what a model that is given up adds
+    }
   });
 
   it("of a process that was forked after it had used Neuron is to start processes otherwise", () => {

@@ -181,9 +181,15 @@ async function runs(module: CompiledPart, inputs: Tensor[]): Promise<boolean> {
     await module.forward(inputs);
     return true;
   } catch (error) {
-    if (error instanceof NeuronBlipError && error.code === "EXECUTION_FAILED") return false;
+    if (error instanceof NeuronBlipError && (error.code === "EXECUTION_FAILED" || isOfInputs(error.status)))
+      return false;
     throw error;
   }
+}
+
+/** NRT_INVALID and NRT_EXEC_BAD_INPUT: inputs that do not fit. */
+function isOfInputs(status: number | undefined): boolean {
+  return status === 2 || status === 1002;
 }
 
 function int64(shape: number[], value: bigint): Tensor<"int64"> {

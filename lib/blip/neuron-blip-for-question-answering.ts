@@ -22,6 +22,7 @@ import type { EncoderRow } from "./encoder-row.js";
 import { GreedyDecoder } from "./greedy-decoder.js";
 import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
+import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
 import {
   checkTextLength,
@@ -113,6 +114,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       };
       const found = await findShapes(loaded.config, loaded.manifest, modules, options);
       const shapes = { ...found, anyBatch: loaded.cpuParts !== undefined };
+      if (loaded.manifest === undefined && options.warmUp !== false) await warmUpTutorialOnNeuron(loaded, shapes);
       const defaults = await readGenerationDefaults(
         join(loaded.directory, "generation_config.json"),
         loaded.config.vocabSize,

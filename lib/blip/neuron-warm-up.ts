@@ -2,6 +2,8 @@ import { NeuronBlipError } from "../errors.js";
 import type { CompiledPart } from "../runtime/compiled-part.js";
 import type { TorchOutput } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
+import type { CompiledShapes } from "./compiled-shapes.js";
+import type { PartName } from "./heads.js";
 import type { LoadedParts } from "./load-parts.js";
 import { type Manifest, partKey, type TensorSpec } from "./manifest.js";
 
@@ -16,7 +18,6 @@ const MOST_ELEMENTS = 2 ** 28;
  */
 export async function warmUpOnNeuron({ parts }: LoadedParts, manifest: Manifest): Promise<void> {
   for (const [name, part] of parts) {
-    if (!part.modules.some(({ usesNeuron }) => usesNeuron)) continue;
     for (const batchSize of part.batchSizes) {
       const { inputs = [] } = manifest.parts[partKey(name, batchSize, manifest)] ?? {};
       await warmUp(part, inputs);
@@ -24,7 +25,32 @@ export async function warmUpOnNeuron({ parts }: LoadedParts, manifest: Manifest)
   }
 }
 
+/** The same for the tutorial's three parts, which no manifest describes. */
+export async function warmUpTutorialOnNeuron({ parts }: LoadedParts, shapes: CompiledShapes): Promise<void> {
+  const { imageSize, imageTokens, visionHiddenSize, textHiddenSize, questionLength, answerLength } = shapes;
+  const ids = (name: string, ...shape: number[]): TensorSpec => ({ name, dtype: "int64", shape });
+  const values = (name: string, ...shape: number[]): TensorSpec => ({ name, dtype: "float32", shape });
+  const specs: Partial<Record<PartName, TensorSpec[]>> = {
+    vision_model: [values("pixel_values", 1, 3, imageSize, imageSize)],
+    text_encoder: [
+      ids("input_ids", 1, questionLength),
+      ids("attention_mask", 1, questionLength),
+      values("image_embeds", 1, imageTokens, visionHiddenSize),
+      ids("image_attention_mask", 1, imageTokens),
+    ],
+    text_decoder: [
+      ids("input_ids", 1, answerLength),
+      values("question_embeds", 1, questionLength, textHiddenSize),
+      ids("question_attention_mask", 1, questionLength),
+      ids("attention_mask", 1, answerLength),
+      ids("current_position", 1),
+    ],
+  };
+  for (const [name, part] of parts) await warmUp(part, specs[name] ?? []);
+}
+
 async function warmUp(part: CompiledPart, specs: readonly TensorSpec[]): Promise<void> {
+  if (!part.modules.some(({ usesNeuron }) => usesNeuron)) return;
   const inputs = specs.map((spec) => exampleOf(part.path, spec));
   try {
     for (let call = 1; call <= CALLS; call++)

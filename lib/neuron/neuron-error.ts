@@ -28,7 +28,7 @@ function wordsIn(message: string): NeuronWords | undefined {
   for (const [phase, pattern] of WORDS) {
     const found = pattern.exec(message);
     if (!found) continue;
-    const words = found[0].replaceAll(/\s+/g, " ").trim().slice(0, 300);
+    const words = found[0].replaceAll(/\s+/g, " ").trim().slice(0, 200);
     return { phase, words, ...(found[1] !== undefined && { status: Number(found[1]) }) };
   }
   return undefined;
@@ -96,10 +96,10 @@ export function neuronError(path: string, error: NeuronBlipError): NeuronBlipErr
   if (error.code !== "EXECUTION_FAILED" && error.code !== "ARTIFACT_CORRUPT") return error;
   const { message } = error;
   const make = (code: NeuronBlipErrorCode, text: string, status?: number) =>
-    new NeuronBlipError(code, `"${path}": ${text}`, { cause: error, status });
+    new NeuronBlipError(code, `"${path.slice(-200)}": ${text}`, { cause: error, status });
   const found = wordsIn(message);
   if (found === undefined) {
-    const unknown = /Unknown (?:type name|builtin op)[^\n]*/.exec(message)?.[0].replace(/:$/, "");
+    const unknown = /Unknown (?:type name|builtin op)[^\n]*/.exec(message)?.[0].replace(/:$/, "").slice(0, 200);
     if (unknown === undefined || !unknown.includes("neuron")) return error;
     return make(
       "NEURON_RUNTIME_MISMATCH",

@@ -105,7 +105,8 @@ export function visibleCores(cores?: string | readonly number[]): number | undef
   }
 }
 
-function cureOf(failure: string): string {
+/** What to do where the dynamic linker refuses libtorchneuron.so with these words. */
+export function cureOfRefusal(failure: string): string {
   const glibc = /GLIBC_(2\.\d+)'? not found/.exec(failure)?.[1];
   if (glibc !== undefined) {
     return (
@@ -179,7 +180,7 @@ async function testLoad(path: string, libraries: readonly string[]): Promise<voi
   if (failure !== undefined) {
     throw new NeuronBlipError(
       "NEURON_RUNTIME_MISMATCH",
-      `"${path}" does not load beside libtorch ${native().libtorchVersion}: ${failure.slice(0, 400)} ${cureOf(failure)}`,
+      `"${path}" does not load beside libtorch ${native().libtorchVersion}: ${failure.slice(0, 400)} ${cureOfRefusal(failure)}`,
     );
   }
   // Only saves time.

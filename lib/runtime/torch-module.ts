@@ -16,7 +16,7 @@ import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-r
 import { retryBusy } from "../neuron/retry-busy.js";
 import { Tensor } from "../tensor.js";
 import { shown } from "../values.js";
-import { Executor } from "./executor.js";
+import { checkCount, Executor } from "./executor.js";
 import { callError, loadError } from "./module-error.js";
 import { nativeInputs, type TorchInput } from "./module-input.js";
 
@@ -110,13 +110,15 @@ export class TorchModule implements AsyncDisposable {
    * why the addon does not load.
    */
   static async load(path: ModelDirectory, options: TorchModuleOptions = {}): Promise<TorchModule> {
+    const { neuronCore } = options;
+    if (neuronCore !== undefined) checkCount("neuronCore", neuronCore, 0, 4096);
     const file = await fileOf(path);
     const executor = options.executor ?? new Executor();
     const ownsExecutor = options.executor === undefined;
     try {
       const usesNeuron = await native().inspectModule(executor.handle, file);
       if (usesNeuron) await loadNeuronRuntime(options, file);
-      const core = usesNeuron ? (options.neuronCore ?? ANY_CORE) : undefined;
+      const core = usesNeuron ? (neuronCore ?? ANY_CORE) : undefined;
       const loaded = await loadNative(file, executor, core);
       const module = new TorchModule(file, loaded, usesNeuron, executor, ownsExecutor);
       if (core !== undefined && core !== ANY_CORE && !loaded.placed) await module.#placeOrDispose(core);
@@ -311,10 +313,10 @@ function placementError(path: string, start: number, error: NeuronBlipError): Ne
 }
 
 function placementRefused(path: string, start: number, error: NeuronBlipError): NeuronBlipError {
-  const reason = error.message.trimEnd().split("\n").at(-1) ?? "";
+  const reason = (error.message.trimEnd().split("\n").at(-1) ?? "").slice(0, 300);
   return new NeuronBlipError(
     "NEURON_CORES_UNAVAILABLE",
-    `"${path}" cannot be put on NeuronCore ${start} of those that this process may use: ${reason} Ask for fewer replicas, or ` +
+    `"${path.slice(-200)}" cannot be put on NeuronCore ${start} of those that this process may use: ${reason} Ask for fewer replicas, or ` +
       "choose other cores with the option cores.",
     { cause: error },
   );

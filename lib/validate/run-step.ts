@@ -60,7 +60,7 @@ export function runStep<Name extends StepName>(
       clearTimeout(grace);
       signal.removeEventListener("abort", stop);
       const bad = killedBy
-        ? `its process ended with ${killedBy}`
+        ? `its process ended with ${killedBy}${killedBy === "SIGBUS" ? ": a disk, such as that of /tmp, may be full (`neuron-blip doctor` tells)" : ""}`
         : code
           ? `its process exited with ${code}`
           : undefined;
