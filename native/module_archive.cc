@@ -114,8 +114,8 @@ void Locate(const InputFile& file, ArchiveRecord& record) {
   if (record.offset > file.size() || record.stored_size > file.size() - record.offset) {
     throw Damaged(which + "is cut short.");
   }
-  const bool fits = record.compressed ? record.size <= (record.stored_size + 1) * kLargestRatio
-                                      : record.size == record.stored_size;
+  const bool fits =
+      record.compressed ? record.size <= (record.stored_size + 1) * kLargestRatio : record.size == record.stored_size;
   if (!fits) throw Damaged(which + "does not have the size that the directory says.");
 }
 
@@ -161,7 +161,8 @@ void CheckOverlap(std::vector<ArchiveRecord>& records) {
 }
 
 CodedError WrongChecksum(const std::string& name) {
-  return Damaged("The archive's record \"" + name + "\" is damaged: its checksum (CRC-32) is not the one it was written with.");
+  return Damaged("The archive's record \"" + name +
+                 "\" is damaged: its checksum (CRC-32) is not the one it was written with.");
 }
 
 }  // namespace
@@ -177,8 +178,8 @@ InputFile::~InputFile() { close(descriptor_); }
 size_t InputFile::Read(uint64_t position, void* buffer, size_t n) const {
   size_t done = 0;
   while (done < n) {
-    const ssize_t got = pread(descriptor_, static_cast<char*>(buffer) + done, n - done,
-                              static_cast<off_t>(position + done));
+    const ssize_t got =
+        pread(descriptor_, static_cast<char*>(buffer) + done, n - done, static_cast<off_t>(position + done));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     done += static_cast<size_t>(got);

@@ -58,7 +58,10 @@ std::string Describe(const Napi::Value& value) {
     return std::string("a tensor of ") + DtypeName(tensor.scalar_type()) + " [" + Cut(shape, kLongestValue) + "]";
   }
   if (value.IsObject()) return "an object";
-  return "the " + std::string(value.IsBoolean() ? "boolean " : value.IsBigInt() ? "bigint " : "number ") +
+  return "the " +
+         std::string(value.IsBoolean()  ? "boolean "
+                     : value.IsBigInt() ? "bigint "
+                                        : "number ") +
          Cut(value.ToString().Utf8Value(), kLongestValue);
 }
 
@@ -148,7 +151,7 @@ std::optional<c10::IValue> InputMaker::MakeList(const Napi::Value& value, const 
     if (!item) return std::nullopt;
     list.push_back(std::move(*item));
   }
-  return c10::IValue(std::move(list));
+  return c10::IValue(list);
 }
 
 std::optional<c10::IValue> InputMaker::MakeTuple(const Napi::Value& value, const c10::TypePtr& type) {
@@ -197,7 +200,7 @@ std::optional<c10::IValue> InputMaker::MakeDict(const Napi::Value& value, const 
     }
     dict.insert_or_assign(std::move(*made), std::move(*item));
   }
-  return c10::IValue(std::move(dict));
+  return c10::IValue(dict);
 }
 
 /// The first member that takes the value, int before float.
@@ -261,7 +264,7 @@ std::optional<c10::IValue> InputMaker::MakeAny(const Napi::Value& value) {
   if (!is_dict) {
     c10::impl::GenericList list(CommonType(made));
     for (c10::IValue& item : made) list.push_back(std::move(item));
-    return c10::IValue(std::move(list));
+    return c10::IValue(list);
   }
   const auto keys = value.As<Napi::Object>().Get("keys").As<Napi::Array>();
   std::vector<c10::IValue> made_keys;
@@ -271,10 +274,11 @@ std::optional<c10::IValue> InputMaker::MakeAny(const Napi::Value& value) {
     made_keys.push_back(std::move(*key));
   }
   const c10::TypePtr key_type = made_keys.empty() ? c10::StringType::get() : CommonType(made_keys);
-  if (key_type->kind() == TypeKind::AnyType) return Refuse(value, *c10::AnyType::get(), "Its keys are of several types.");
+  if (key_type->kind() == TypeKind::AnyType)
+    return Refuse(value, *c10::AnyType::get(), "Its keys are of several types.");
   c10::impl::GenericDict dict(key_type, CommonType(made));
   for (size_t i = 0; i < made.size(); i++) dict.insert_or_assign(std::move(made_keys[i]), std::move(made[i]));
-  return c10::IValue(std::move(dict));
+  return c10::IValue(dict);
 }
 
 std::optional<c10::IValue> InputMaker::Make(const Napi::Value& value, const c10::TypePtr& type) {

@@ -46,11 +46,12 @@ void StopAll() {
 void LeaveIfGivenUp(int exit_code) {
   StopAll();
   if (Executor::given_up() == 0) return;
-  std::fflush(nullptr);
+  static_cast<void>(std::fflush(nullptr));  // nothing can be done about what does not flush
   std::_Exit(exit_code);
 }
 
-/// The last function that is registered for the exit is the first to run, before whatever libtorch has registered since.
+/// The last function that is registered for the exit is the first to run, before whatever libtorch has registered
+/// since.
 void LeaveFirst() {
 #ifdef __GLIBC__
   on_exit([](int exit_code, void*) { LeaveIfGivenUp(exit_code); }, nullptr);
@@ -76,14 +77,14 @@ void TrackForExit(const std::shared_ptr<Executor>& executor) {
   executors.push_back(executor);
 }
 
-void StopExecutors(const std::vector<std::weak_ptr<Executor>>& known) {
-  std::vector<std::shared_ptr<Executor>> executors;
-  for (const auto& executor : known) {
-    if (auto alive = executor.lock()) executors.push_back(std::move(alive));
+void StopExecutors(const std::vector<std::weak_ptr<Executor>>& executors) {
+  std::vector<std::shared_ptr<Executor>> alive;
+  for (const auto& executor : executors) {
+    if (auto held = executor.lock()) alive.push_back(std::move(held));
   }
-  for (const auto& executor : executors) executor->Drop();
+  for (const auto& executor : alive) executor->Drop();
   const auto deadline = Executor::Clock::now() + ExitWait();
-  for (const auto& executor : executors) executor->Stop(deadline);
+  for (const auto& executor : alive) executor->Stop(deadline);
   if (Executor::given_up() > 0) LeaveFirst();
 }
 

@@ -7,10 +7,10 @@
 
 namespace neuron_blip {
 
-/// How the process's native threads end, whichever way the process does. libtorch's static objects must not be destroyed
-/// under a running thread: each is waited for, for 5 seconds (NEURON_BLIP_EXIT_WAIT_MS changes that). Where one goes on
-/// for longer, as a `forward` that never returns does, the process then leaves by _Exit, with the code that it was about
-/// to exit with, and nothing is destroyed.
+/// How the process's native threads end, whichever way the process does. libtorch's static objects must not be
+/// destroyed under a running thread: each is waited for, for 5 seconds (NEURON_BLIP_EXIT_WAIT_MS changes that). Where
+/// one goes on for longer, as a `forward` that never returns does, the process then leaves by _Exit, with the code that
+/// it was about to exit with, and nothing is destroyed.
 
 /// Has the process's end see to its executors. Before anything else; again is no harm.
 void WatchProcessExit();
