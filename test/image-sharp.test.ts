@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { BlipImageProcessor, loadImage } from "neuron-blip";
 import sharp from "sharp";
 import { fails, fixture } from "./helpers.ts";
+import { manyScansJpeg } from "./hostile-pictures.ts";
 import { rgbOf, sha256 } from "./pixels.ts";
 
 type Decoded = Record<string, { width: number; height: number; sha256: string }>;
@@ -82,6 +83,15 @@ describe("loadImage with sharp", () => {
       if (before === undefined) delete process.env.NEURON_BLIP_DECODER;
       else process.env.NEURON_BLIP_DECODER = before;
     }
+  });
+
+  it("refuses a JPEG of more scans than decoding it could be waited for, with sharp and without", async () => {
+    const message = /times as long to decode as other JPEG pictures of its size/;
+    for (const decoder of ["sharp", "jimp"] as const) {
+      await assert.rejects(loadImage(await manyScansJpeg(1500), { decoder }), fails("INVALID_IMAGE", message));
+      await assert.rejects(loadImage(await manyScansJpeg(40_000, 64), { decoder }), fails("INVALID_IMAGE", message));
+    }
+    assert.equal((await loadImage(picture("422-progressive.jpg"))).channels, 3);
   });
 
   it("leaves sharp's settings as the user has them", async () => {

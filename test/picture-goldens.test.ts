@@ -63,8 +63,8 @@ const REFUSED: Readonly<Record<ImageDecoder, readonly Rule[]>> = {
     { files: /^tiff\/(?:rgba-assoc|tiff-own-rgba-assoc)/, says: needsSharp("a TIFF whose colours are multiplied") },
     { files: /^tiff\/.*fill2/, says: needsSharp("a TIFF with its bits in reversed order") },
     {
-      files: /^tiff\/(?:PA-|deflate-predictor-16)/,
-      says: needsSharp("a TIFF of further samples, or of 16-bit differences"),
+      files: /^tiff\/PA-/,
+      says: needsSharp("a TIFF of further samples"),
     },
     { files: /^png\/png-6300x4200/, says: /6300 x 4200 pixels, more than the 25 million .*npm install sharp/ },
   ],
