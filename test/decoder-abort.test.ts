@@ -1,15 +1,17 @@
 // Pictures that keep their decoders busy, and what becomes of the next.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { BlipImageProcessor, type ImageSource, loadImage, NeuronBlip } from "neuron-blip";
 import { DecoderPool } from "../dist/processing/decoder-pool.js";
 import { SHARP_AT_A_TIME } from "../dist/processing/sharp-limits.js";
 import { sharpPlaces } from "../dist/processing/sharp-places.js";
 import { fails, fixture } from "./helpers.ts";
-import { endlessGif, endlessTiff, manyScansJpeg } from "./hostile-pictures.ts";
+import { endlessGif, endlessTiff, manyScansJpeg, slowJpeg } from "./hostile-pictures.ts";
 
 const chelsea = join(fixture("pictures"), "chelsea.png");
 const DECODERS = ["sharp", "jimp"] as const;
@@ -25,6 +27,7 @@ describe("after pictures that keep decoders busy were aborted", () => {
   for (const decoder of DECODERS) {
     it(`the next is decoded, and the process goes on with one thread for each: ${decoder}`, async () => {
       const hostile: Record<string, Buffer> = {
+        slow: await slowJpeg(),
         tiff: endlessTiff(),
         gif: endlessGif(),
         jpeg: await manyScansJpeg(40_000),
@@ -61,10 +64,13 @@ describe("after pictures that keep decoders busy were aborted", () => {
 
 describe("a decoder's thread", () => {
   it("is ended where it is late, and has a successor", async () => {
-    const pool = new DecoderPool({ size: 1, timeLimit: () => 300 });
-    const options = { maxPixels: 1e6, decoder: "jimp" } as const;
-    const bytes = () => ({ bytes: new Uint8Array(endlessTiff()), name: "It" });
-    for (let i = 0; i < 3; i++) await assert.rejects(pool.decode(bytes(), options), /did not come to an end/);
+    const pool = new DecoderPool({ size: 1, timeLimit: (pixels) => (pixels > 1e6 ? 300 : 30_000) });
+    const options = { maxPixels: 1e9, decoder: "jimp" } as const;
+    const slow = await slowJpeg();
+    const file = (bytes: Buffer) => ({ bytes: new Uint8Array(bytes), name: "It" });
+    for (let i = 0; i < 3; i++) await assert.rejects(pool.decode(file(slow), options), /did not come to an end/);
+    const bmp = await readFile(join(fixture("pictures"), "rgb.bmp"));
+    assert.equal((await pool.decode(file(bmp), options)).width, 45);
   });
 
   it("outlives aborts at any moment, with every decoder", async () => {
@@ -118,6 +124,16 @@ describe("sharp", () => {
     const again = [sharpPlaces.tryTake(), sharpPlaces.tryTake()];
     assert(again.every((leave) => leave !== undefined));
     for (const leave of again) leave?.();
+  });
+
+  it("has fewer or more of them, as UV_THREADPOOL_SIZE says, however that is written", async () => {
+    const url = new URL("../dist/processing/sharp-limits.js", import.meta.url).href;
+    const code = `import(${JSON.stringify(url)}).then((limits) => console.log(limits.SHARP_AT_A_TIME))`;
+    for (const [size, places] of Object.entries({ 1: 1, 5: 2, 8: 4, 0: 1, many: 1, 5000: 512 })) {
+      const env = { ...process.env, UV_THREADPOOL_SIZE: size };
+      const { stdout } = await promisify(execFile)(process.execPath, ["-e", code], { env });
+      assert.equal(stdout.trim(), `${places}`, size);
+    }
   });
 
   it("leaves threads for the file system, whatever it decodes", async () => {

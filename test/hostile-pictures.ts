@@ -4,6 +4,12 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { fixture } from "./helpers.ts";
 
+/** A progressive JPEG of 24 megapixels: within all limits, and yet seconds of work for jimp's decoder. */
+export function slowJpeg(): Promise<Buffer> {
+  const create = { width: 4900, height: 4900, channels: 3 as const, background: "red" };
+  return sharp({ create }).jpeg({ progressive: true }).toBuffer();
+}
+
 /** An LZW TIFF without the code that every stream begins with: jimp's decoder goes round in circles. */
 export function endlessTiff(): Buffer {
   const file = readFileSync(join(fixture("pictures"), "lzw.tiff"));

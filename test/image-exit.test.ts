@@ -18,8 +18,8 @@ function run(...args: string[]): Promise<{ status: number | string | null; stder
 describe("a process that ends while it prepares pictures", function () {
   this.timeout(180_000);
   for (const [ending, code] of Object.entries(endings)) {
-    it(`exits with ${code}: ${ending}, before, during and after a picture, by sharp and by jimp`, async () => {
-      for (const moment of ["before", "during", "after"]) {
+    it(`exits with ${code}: ${ending}, before, during and after a picture, and with decoders lost, by sharp and by jimp`, async () => {
+      for (const moment of ["before", "during", "after", "lost"]) {
         const outcomes = await Promise.all(["sharp", "jimp"].map((decoder) => run(ending, moment, decoder)));
         for (const [i, { status, stderr }] of outcomes.entries()) {
           const by = ["sharp", "jimp"][i];
