@@ -161,15 +161,19 @@ export class DecoderPool {
   /** Gives a picture to a thread. */
   async #run(request: WorkRequest, transfer: ArrayBuffer[], held: Held): Promise<WorkReply> {
     const { leaveLane, leaveSharp, untilFree, pixels = 0, signal } = held;
+    let thread: DecodeThread | undefined;
     try {
-      const thread = this.#takeThread();
+      const taken = this.#takeThread();
+      thread = taken;
       const onFree = () => {
         if (untilFree) leaveLane();
-        this.#giveBack(thread);
+        this.#giveBack(taken);
       };
-      return await thread.run(request, transfer, { pixels, signal, onSharpDone: leaveSharp, onFree });
+      return await taken.run(request, transfer, { pixels, signal, onSharpDone: leaveSharp, onFree });
     } finally {
-      if (!untilFree) leaveLane();
+      // Where no thread could be started, none gives back what it would have held.
+      if (thread === undefined) leaveSharp();
+      if (!untilFree || thread === undefined) leaveLane();
       // From the first picture's end on; it may have lost its thread.
       this.#keepsReserve = true;
     }
