@@ -21,6 +21,12 @@ const SLOW_MS = 10_000;
 const SILENT_MS = 120_000;
 const LONGEST_MESSAGE = 1000;
 
+/**
+ * @typedef {{ outcome: string, failure?: string }} Outcome
+ * @typedef {Outcome & { index: number, ms: number }} Finished a picture's outcome, and how long it took
+ * @typedef {{ begun: number }} Begun
+ */
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({
   options: {
@@ -33,6 +39,7 @@ const { values: options } = parseArgs({
     step: { type: "string" },
   },
 });
+const decoder = decoderNamed(options.decoder);
 const seed = Number(options.seed);
 const count = Number(options.count);
 
@@ -43,11 +50,20 @@ if (options.only !== undefined) {
 } else if (options.from !== undefined) await decodeAll(Number(options.from), Number(options.step));
 else await main();
 
+/** @param {string} name */
+function decoderNamed(name) {
+  if (name === "sharp" || name === "jimp") return name;
+  throw new Error(`--decoder is sharp or jimp, not ${name}`);
+}
+
 async function main() {
   const started = performance.now();
+  /** @type {Record<string, number>} */
   const outcomes = {};
+  /** @type {{ index: number, failure: string }[]} */
   const failures = [];
   let done = 0;
+  /** @param {Finished} finished */
   const record = ({ index, outcome, failure, ms }) => {
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
     if (failure) failures.push({ index, failure });
@@ -65,11 +81,20 @@ async function main() {
   process.exitCode = failures.length === 0 && done === count ? 0 : 1;
 }
 
-/** One process after another: where one dies, the next goes on behind what it died of. */
+/**
+ * One process after another: where one dies, the next goes on behind what it died of.
+ * @param {number} lane
+ * @param {(finished: Finished) => void} record
+ */
 async function runProcesses(lane, record) {
   for (let from = lane; from < count; ) from = await runProcess(from, record);
 }
 
+/**
+ * @param {number} from
+ * @param {(finished: Finished) => void} record
+ * @returns {Promise<number>} the index that the next process begins with
+ */
 function runProcess(from, record) {
   return new Promise((resolve) => {
     const child = fork(
@@ -88,26 +113,28 @@ function runProcess(from, record) {
       ],
       { cwd: root, stdio: ["ignore", "ignore", "pipe", "ipc"] },
     );
+    /** @type {Set<number>} */
     const inHand = new Set();
     let next = from;
     let said = "";
-    let silence = setTimeout(() => child.kill("SIGKILL"), SILENT_MS);
-    child.stderr.on("data", (text) => {
+    const silence = setTimeout(() => child.kill("SIGKILL"), SILENT_MS);
+    child.stderr?.on("data", (text) => {
       said = (said + text).slice(-2000);
     });
-    child.on("message", (message) => {
+    /** @param {Begun | Finished} message */
+    const hear = (message) => {
       silence.refresh();
-      if (message.begun !== undefined) {
+      if ("begun" in message) {
         inHand.add(message.begun);
         next = message.begun + PROCESSES;
       } else {
         inHand.delete(message.index);
         record(message);
       }
-    });
+    };
+    child.on("message", (message) => hear(/** @type {Begun | Finished} */ (message)));
     child.on("close", (code, signal) => {
       clearTimeout(silence);
-      silence = undefined;
       const words =
         said
           .trim()
@@ -135,7 +162,11 @@ function runProcess(from, record) {
   });
 }
 
-/** In a process of its own. */
+/**
+ * In a process of its own.
+ * @param {number} from
+ * @param {number} step
+ */
 async function decodeAll(from, step) {
   const library = await import("neuron-blip");
   let next = from;
@@ -144,19 +175,23 @@ async function decodeAll(from, step) {
       const index = next;
       next += step;
       const { bytes } = damagedPicture(seed, index);
-      process.send({ begun: index });
+      process.send?.({ begun: index });
       const started = performance.now();
       const result = await outcomeOf(library, bytes, index);
-      process.send({ index, ...result, ms: performance.now() - started });
+      process.send?.({ index, ...result, ms: performance.now() - started });
     }
   });
   await Promise.all(lanes);
   process.disconnect();
 }
 
-/** Every other picture is decoded to pixels, the others to what the model takes. */
+/**
+ * Every other picture is decoded to pixels, the others to what the model takes.
+ * @param {typeof import("neuron-blip")} library
+ * @param {Buffer} bytes
+ * @returns {Promise<Outcome>}
+ */
 async function outcomeOf({ loadImage, BlipImageProcessor, NeuronBlipError }, bytes, index = 0) {
-  const { decoder } = options;
   try {
     if (index % 4 < 2) {
       const { data, width, height, channels } = await loadImage(bytes, { decoder });
@@ -167,8 +202,9 @@ async function outcomeOf({ loadImage, BlipImageProcessor, NeuronBlipError }, byt
     if (data.every(Number.isFinite)) return { outcome: "decoded" };
     return { outcome: "wrong", failure: "values that are no numbers" };
   } catch (error) {
-    if (!(error instanceof NeuronBlipError))
-      return { outcome: "untyped", failure: `${error?.stack ?? error}`.slice(0, 1000) };
+    if (!(error instanceof NeuronBlipError)) {
+      return { outcome: "untyped", failure: `${error instanceof Error ? error.stack : error}`.slice(0, 1000) };
+    }
     if (error.message.length > LONGEST_MESSAGE) {
       return {
         outcome: error.code,

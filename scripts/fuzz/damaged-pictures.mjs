@@ -7,13 +7,29 @@ import { fileURLToPath } from "node:url";
 const LARGEST_PICTURE = 100_000;
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+/** @type {{ name: string, bytes: Buffer }[] | undefined} */
 let all;
 
-/** The same for a seed and an index, as long as the pictures are the same. */
+/**
+ * @typedef {() => number} Random from 0 to 1
+ * @typedef {<T>(list: T[]) => T} Pick
+ */
+
+/**
+ * The same for a seed and an index, as long as the pictures are the same.
+ * @param {number} seed
+ * @param {number} index
+ */
 export function damagedPicture(seed, index) {
   const random = randomNumbers(seed * 2 ** 20 + index);
-  const pick = (list) => list[Math.floor(random() * list.length)];
+  /** @type {Pick} */
+  const pick = (list) => {
+    const [picked] = list.slice(Math.floor(random() * list.length));
+    if (picked === undefined) throw new Error("there is nothing to pick from");
+    return picked;
+  };
   const { name, bytes } = pick(pictures());
+  /** @type {Buffer} */
   let damaged = Buffer.from(bytes);
   for (let changes = 1 + Math.floor(random() ** 2 * 8); changes > 0; changes--)
     damaged = pick(DAMAGES)(damaged, random, pick);
@@ -62,20 +78,31 @@ const INTERESTING = [
   2 ** 32 - 1,
 ];
 
-/** Half of the time among the first bytes, where headers are. */
+/**
+ * Half of the time among the first bytes, where headers are.
+ * @param {Buffer} bytes
+ * @param {Random} random
+ */
 function placeIn(bytes, random) {
   const reach = random() < 0.5 ? Math.min(bytes.length, 200) : bytes.length;
   return Math.floor(random() * reach);
 }
 
+/**
+ * @param {Buffer} bytes
+ * @param {Random} random
+ * @returns {[number, number]}
+ */
 function rangeIn(bytes, random) {
   const start = placeIn(bytes, random);
   return [start, Math.min(bytes.length, start + 1 + Math.floor(random() ** 3 * bytes.length))];
 }
 
+/** @type {((bytes: Buffer, random: Random, pick: Pick) => Buffer)[]} */
 const DAMAGES = [
   function flipBit(bytes, random) {
-    if (bytes.length > 0) bytes[placeIn(bytes, random)] ^= 1 << Math.floor(random() * 8);
+    const at = placeIn(bytes, random);
+    if (bytes.length > 0) bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << Math.floor(random() * 8)), at);
     return bytes;
   },
   function setByte(bytes, random) {
@@ -95,7 +122,7 @@ const DAMAGES = [
   },
   function addToByte(bytes, random) {
     const at = placeIn(bytes, random);
-    if (bytes.length > 0) bytes[at] += random() < 0.5 ? 1 : 255;
+    if (bytes.length > 0) bytes.writeUInt8((bytes.readUInt8(at) + (random() < 0.5 ? 1 : 255)) % 256, at);
     return bytes;
   },
   function cutOff(bytes, random) {
@@ -132,7 +159,11 @@ const DAMAGES = [
   },
 ];
 
-/** mulberry32: numbers from 0 to 1 by a seed. */
+/**
+ * mulberry32: numbers from 0 to 1 by a seed.
+ * @param {number} start
+ * @returns {Random}
+ */
 function randomNumbers(start) {
   let state = start >>> 0;
   return () => {
