@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { TextDecoder } from "node:util";
 import { codeOf, messageOf, NeuronBlipError } from "./errors.js";
 
 export type JsonObject = { readonly [key: string]: unknown };

@@ -1,4 +1,5 @@
 /** Long work on the event loop, in turns of a few ms between which others go on. */
+import { setImmediate } from "node:timers";
 import { throwIfAborted } from "./errors.js";
 
 /** How long, in ms, all such work together holds the event loop at a time. */

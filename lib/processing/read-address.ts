@@ -125,8 +125,8 @@ async function fetchFile(url: string, options: AddressOptions): Promise<PictureF
 
 /** undici says "fetch failed", and why in the cause. */
 function reasonOf(error: unknown): string {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cut(cause instanceof Error ? `${messageOf(error)} (${messageOf(cause)})` : messageOf(error), 300);
+  const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : undefined;
+  return cut(cause === undefined ? messageOf(error) : `${messageOf(error)} (${messageOf(cause)})`, 300);
 }
 
 async function readDataUrl(url: string, { maxBytes, signal }: AddressOptions): Promise<PictureFile> {
