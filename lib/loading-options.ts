@@ -1,6 +1,6 @@
 import type { ReplicaOptions } from "./blip/load-parts.js";
 import { checkOptions, NeuronBlipError } from "./errors.js";
-import type { ModelDirectory } from "./model-directory.js";
+import { type ModelDirectory, pathOf } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
 import type { SourceOptions } from "./processing/image-source.js";
@@ -103,7 +103,7 @@ export function checkLoadingOptions(options: NeuronBlipOptions): void {
   } = options;
   if (cores !== undefined) parseCores(cores);
   checkSourceOptions(options);
-  check("tokenizer", tokenizer, "the path of a directory", (value) => typeof value === "string");
+  if (tokenizer !== undefined) pathOf(tokenizer, "the tokenizer's directory");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));
   check("reloadDelayMs", reloadDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
