@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { aptInstall, SDK } from "../dist/neuron/sdk-versions.js";
+import { aptInstall, sdkVersions } from "../dist/neuron/sdk-versions.js";
+
+const SDK = sdkVersions();
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (file: string) => readFileSync(join(root, file), "utf8");

@@ -8,7 +8,7 @@ import { addonPath, fromNative, native } from "../native.js";
 import { packageFile } from "../package-file.js";
 import { formatCores, parseCores } from "./cores.js";
 import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "./find-libraries.js";
-import { SDK } from "./sdk-versions.js";
+import { sdkVersions } from "./sdk-versions.js";
 
 export interface NeuronRuntimeOptions {
   /**
@@ -65,8 +65,8 @@ async function load(
       "NEURON_RUNTIME_NOT_FOUND",
       `"${artifact}" was compiled for AWS Neuron, and libtorchneuron.so was not found` +
         `${places.length > 0 ? ` (${places.join(", ")})` : ": no Python here has torch_neuronx, and there is no /opt/aws_neuronx_venv_pytorch*"}. ` +
-        `On an Inf2 host install it (\`pip install torch-neuronx==${SDK.pip["torch-neuronx"]}\`, from AWS's package index; ` +
-        `${SDK.newer_torch}), or set ` +
+        `On an Inf2 host install it (\`pip install torch-neuronx==${sdkVersions().pip["torch-neuronx"]}\`, from AWS's package index; ` +
+        `${sdkVersions().newer_torch}), or set ` +
         "NEURON_BLIP_LIBTORCHNEURON to the file; for this host, compile with `npx neuron-blip compile MODEL DIR --target cpu`. `npx neuron-blip doctor` tells more.",
     );
   }
@@ -110,7 +110,7 @@ export function cureOfRefusal(failure: string): string {
   const glibc = /GLIBC_(2\.\d+)'? not found/.exec(failure)?.[1];
   if (glibc !== undefined) {
     return (
-      `It needs glibc ${glibc}: use a system that has it, such as Ubuntu ${SDK.systems.join(" or ")}, not Amazon Linux 2023. ` +
+      `It needs glibc ${glibc}: use a system that has it, such as Ubuntu ${sdkVersions().systems.join(" or ")}, not Amazon Linux 2023. ` +
       "`npx neuron-blip doctor` tells more."
     );
   }

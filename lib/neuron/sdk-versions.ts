@@ -1,4 +1,5 @@
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { packageFile } from "../package-file.js";
 
 /** The versions of AWS Neuron that this project is for. */
 export interface SdkVersions {
@@ -23,10 +24,19 @@ export interface SdkVersions {
   readonly driver_needs_runtime: { readonly driver: string; readonly runtime: string };
 }
 
-/** scripts/neuron-versions.json, which the Python scripts read too. */
-export const SDK = createRequire(import.meta.url)("../../scripts/neuron-versions.json") as SdkVersions;
+let versions: SdkVersions | undefined;
+
+/**
+ * scripts/neuron-versions.json, which the Python scripts read too. Read when it is first asked for, not when this module is loaded:
+ * a bundle has no such file, and has to say so by a clear error of what was called.
+ * @throws NeuronBlipError `BUNDLED`
+ */
+export function sdkVersions(): SdkVersions {
+  versions ??= JSON.parse(readFileSync(packageFile("../scripts/neuron-versions.json"), "utf8")) as SdkVersions;
+  return versions;
+}
 
 /** `sudo apt-get install` of packages, in the versions of the SDK. */
 export function aptInstall(...packages: (keyof SdkVersions["apt"])[]): string {
-  return `sudo apt-get install ${packages.map((name) => `${name}=${SDK.apt[name]}`).join(" ")}`;
+  return `sudo apt-get install ${packages.map((name) => `${name}=${sdkVersions().apt[name]}`).join(" ")}`;
 }

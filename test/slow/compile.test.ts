@@ -18,9 +18,11 @@ import {
 import { tmpdir } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { SDK } from "../../dist/neuron/sdk-versions.js";
+import { sdkVersions } from "../../dist/neuron/sdk-versions.js";
 import { buildStandIns } from "../../scripts/build-stand-ins.mjs";
 import { readSafetensors } from "../safetensors.js";
+
+const SDK = sdkVersions();
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const main = join(root, "dist", "cli", "main.js");

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { messageOf } from "../../errors.js";
 import { torchVersionBeside } from "../../neuron/find-libraries.js";
-import { aptInstall, SDK } from "../../neuron/sdk-versions.js";
+import { aptInstall, sdkVersions } from "../../neuron/sdk-versions.js";
 import type { Examination, Probe } from "../examination.js";
 import { type Finding, ok, skipped } from "../finding.js";
 import { askNative } from "../native-answer.js";
@@ -72,8 +72,8 @@ async function misfits(examination: Examination, path: string): Promise<Finding[
     findings.push(
       await examination.neuronFault(
         `${ID}.product`,
-        `It is of torch-neuronx ${version}: ${SDK.newer_torch}.`,
-        `Use an environment with torch-neuronx ${SDK.pip["torch-neuronx"]} (Neuron SDK ${SDK.sdk}), such as ${SDK.environment} of AWS's images.`,
+        `It is of torch-neuronx ${version}: ${sdkVersions().newer_torch}.`,
+        `Use an environment with torch-neuronx ${sdkVersions().pip["torch-neuronx"]} (Neuron SDK ${sdkVersions().sdk}), such as ${sdkVersions().environment} of AWS's images.`,
         { version },
       ),
     );
@@ -123,7 +123,9 @@ async function misfits(examination: Examination, path: string): Promise<Finding[
 /** The newer of what the file asks for and what its version is known to need: others that it loads may ask for more. */
 function neededGlibc(glibc: string | undefined, torchNeuronx: string | undefined): string | undefined {
   const known =
-    torchNeuronx !== undefined && compareVersions(torchNeuronx, SDK.torch_minor) >= 0 ? SDK.glibc : undefined;
+    torchNeuronx !== undefined && compareVersions(torchNeuronx, sdkVersions().torch_minor) >= 0
+      ? sdkVersions().glibc
+      : undefined;
   if (glibc === undefined || known === undefined) return glibc ?? known;
   return compareVersions(glibc, known) > 0 ? glibc : known;
 }
@@ -144,7 +146,7 @@ async function testLoad(examination: Examination, path: string): Promise<Finding
     /undefined symbol/.test(answer.reason)
       ? "Its torch is of another version or C++ ABI. Build the addon with the torch of the same environment: " +
           "NEURON_BLIP_LIBTORCH=…/site-packages/torch npx neuron-blip build"
-      : `Install aws-neuronx-runtime-lib and torch-neuronx of the same SDK: \`${aptInstall("aws-neuronx-runtime-lib")}\`, torch-neuronx==${SDK.pip["torch-neuronx"]}.`,
+      : `Install aws-neuronx-runtime-lib and torch-neuronx of the same SDK: \`${aptInstall("aws-neuronx-runtime-lib")}\`, torch-neuronx==${sdkVersions().pip["torch-neuronx"]}.`,
     { how: answer.how, reason: answer.reason },
   );
 }

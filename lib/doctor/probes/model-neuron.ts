@@ -1,5 +1,5 @@
 import { isObject } from "../../json-file.js";
-import { SDK } from "../../neuron/sdk-versions.js";
+import { sdkVersions } from "../../neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { type Finding, ok, skipped, warning } from "../finding.js";
 import { compareVersions } from "../versions.js";
@@ -57,7 +57,7 @@ interface CompiledWith {
 function compiledWith(versions: Readonly<Record<string, unknown>>): CompiledWith {
   const text = (name: string) => (typeof versions[name] === "string" ? (versions[name] as string) : undefined);
   const sdk = text("neuron_sdk");
-  const ofSdk = sdk === SDK.sdk ? SDK.apt["aws-neuronx-runtime-lib"].replace("*", "") : undefined;
+  const ofSdk = sdk === sdkVersions().sdk ? sdkVersions().apt["aws-neuronx-runtime-lib"].replace("*", "") : undefined;
   return {
     sdk,
     compiler: text("neuronx_cc"),

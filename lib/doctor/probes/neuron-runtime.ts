@@ -1,4 +1,4 @@
-import { aptInstall, SDK } from "../../neuron/sdk-versions.js";
+import { aptInstall, sdkVersions } from "../../neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { ok, skipped } from "../finding.js";
 import { compareVersions } from "../versions.js";
@@ -59,7 +59,7 @@ export const neuronRuntime: Probe = {
         details,
       );
     }
-    const { driver, runtime } = SDK.driver_needs_runtime;
+    const { driver, runtime } = sdkVersions().driver_needs_runtime;
     if (
       driverVersion !== undefined &&
       version !== "" &&
