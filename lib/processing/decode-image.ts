@@ -54,8 +54,14 @@ export async function decodeImage(
     pixels = await decodeBy(name, codecs[format], sharp, file, header, context);
   } catch (error) {
     const reason = explainTruncation(error, format, file);
-    // Decoders throw strings, too.
     if (reason !== error) throw reason;
+    // A decoder in JavaScript that uses what the file does not have: its words are about its own variables.
+    if (error instanceof TypeError) {
+      throw new Error(`the ${FORMAT_NAMES[format]} data is damaged (it refers to something that it does not hold)`, {
+        cause: error,
+      });
+    }
+    // Decoders throw strings, too.
     const text = (error instanceof Error ? error.message : String(error)).split("\n")[0] as string;
     throw new Error(/^(?:it|its|the) /.test(text) ? text : `the ${FORMAT_NAMES[format]} data is damaged (${text})`, {
       cause: error,

@@ -66,6 +66,21 @@ export const decoderTable: readonly DecoderRow[] = [
     withoutSharp: needsSharp("an arithmetically coded JPEG"),
     why: "jimp does not know it",
   },
+  ...needSharp("jpeg", [
+    ["missing scans", "a progressive JPEG without some of its scans", "libjpeg smooths what is missing, jimp does not"],
+    [
+      "restarts in several scans",
+      "a JPEG of several scans with restart markers",
+      "jimp looks for them where they are not",
+    ],
+    [
+      "missing restarts",
+      "a JPEG without some of its restart markers",
+      "jimp shows other pixels in the place of damage",
+    ],
+    ["repeated components", "a JPEG with components of the same name", "jimp takes the last for all of them"],
+    ["reduced luminance", "a JPEG whose brightness is subsampled", "jimp shifts the colours"],
+  ]),
   ...refusedByAll("jpeg", [
     ["more than 8 bits", "a JPEG of more than 8 bits per sample"],
     ["lossless or hierarchical", "a lossless or hierarchical JPEG"],

@@ -1,3 +1,5 @@
+import { checkMarker } from "./jpeg-scans.js";
+
 export interface JpegComponent {
   readonly id: number;
   /** Its samples in a unit of the picture, across and down: 1 to 4. */
@@ -24,6 +26,8 @@ export interface JpegSegments {
   readonly xmp: Buffer | undefined;
   /** Where the first scan's header begins: at its marker. */
   readonly scan: number;
+  /** Units between restarts; 0 for none. */
+  readonly interval: number;
   /**
    * A copy with nothing before the pixels that they do not need: no stray bytes, no profile, no second picture's directory, and of
    * the markers that name a colour model the one that counts.
@@ -48,6 +52,7 @@ export function readJpegSegments(file: Buffer): JpegSegments {
   let adobe: Buffer | undefined;
   let exif: Buffer | undefined;
   let xmp: Buffer | undefined;
+  let interval = 0;
   const kept: Buffer[] = [];
   let offset = 2;
   for (;;) {
@@ -55,17 +60,18 @@ export function readJpegSegments(file: Buffer): JpegSegments {
     while (file.readUInt8(offset) === 0xff) offset++;
     const marker = file.readUInt8(offset++);
     if (marker === 0xda) break;
-    // Escaped bytes, and markers without data.
-    if (marker === 0 || (marker >= 0xd0 && marker <= 0xd9) || marker === 0xc8 || (marker >= 0xf0 && marker <= 0xfd)) {
-      continue;
-    }
-    if (marker < 0xc0) throw new Error("its JPEG header is damaged");
-    const length = file.readUInt16BE(offset);
+    // Escaped bytes, and restarts.
+    if (marker === 0 || (marker >= 0xd0 && marker <= 0xd7)) continue;
+    if (!isFrame(marker)) checkMarker(marker);
+    // A comment's length may be less than its own, for libjpeg.
+    const length = Math.max(file.readUInt16BE(offset), marker < 0xe0 ? 0 : 2);
     if (length < 2 || offset + length > file.length) throw new RangeError("a segment reaches beyond the file");
     const segment = file.subarray(offset + 2, offset + length);
     const whole = Buffer.concat([Buffer.of(0xff, marker), file.subarray(offset, offset + length)]);
     offset += length;
-    if (marker === 0xe0 && segment.length >= 14 - 2 && startsWith(segment, "JFIF\0")) {
+    const named = (marker === 0xe0 && startsWith(segment, "JFIF")) || (marker === 0xee && startsWith(segment, "Adobe"));
+    if (named && segment.length < 7) throw new RangeError("a segment ends before its version");
+    if (marker === 0xe0 && segment.length >= 14 && startsWith(segment, "JFIF\0")) {
       jfif = whole;
     } else if (marker === 0xee && segment.length >= 12 && startsWith(segment, "Adobe")) {
       adobe = whole;
@@ -73,10 +79,11 @@ export function readJpegSegments(file: Buffer): JpegSegments {
       exif = exif ? Buffer.concat([exif, segment.subarray(EXIF_HEADER.length)]) : segment;
     } else if (marker === 0xe1 && startsWith(segment, XMP_HEADER)) {
       xmp = segment.subarray(XMP_HEADER.length);
-    } else if (marker >= 0xc0 && marker <= 0xcf && !NOT_FRAMES.has(marker)) {
+    } else if (isFrame(marker)) {
       frame = readFrame(segment, marker);
       kept.push(whole);
     } else if (marker < 0xe0) {
+      if (marker === 0xdd) interval = segment.readUInt16BE(0);
       kept.push(whole);
     }
   }
@@ -91,10 +98,15 @@ export function readJpegSegments(file: Buffer): JpegSegments {
     exif,
     xmp,
     scan,
+    interval,
     get essence() {
       return Buffer.concat([Buffer.of(0xff, 0xd8), ...(colours ? [colours] : []), ...kept, file.subarray(scan)]);
     },
   };
+}
+
+function isFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && !NOT_FRAMES.has(marker);
 }
 
 function readFrame(segment: Buffer, marker: number): JpegFrame {
@@ -106,7 +118,11 @@ function readFrame(segment: Buffer, marker: number): JpegFrame {
     width: segment.readUInt16BE(3),
     components: Array.from({ length: count }, (_, i) => {
       const sampling = segment.readUInt8(7 + 3 * i);
-      return { id: segment.readUInt8(6 + 3 * i), across: sampling >> 4, down: sampling & 15 };
+      const [across, down] = [sampling >> 4, sampling & 15];
+      if (across < 1 || across > 4 || down < 1 || down > 4) {
+        throw new Error(`its JPEG header is damaged (sampling factors of ${across} and ${down})`);
+      }
+      return { id: segment.readUInt8(6 + 3 * i), across, down };
     }),
   };
 }

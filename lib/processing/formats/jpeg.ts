@@ -3,7 +3,8 @@ import { openWithSharp, rawFromSharp, rgbFromSharp, type Sharp } from "../sharp.
 import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
 import { cmykToRgb } from "./colours.js";
 import { jpegCost } from "./jpeg-cost.js";
-import { readJpegSegments } from "./jpeg-segments.js";
+import { readScans, ScanLedger } from "./jpeg-scans.js";
+import { type JpegSegments, readJpegSegments } from "./jpeg-segments.js";
 import { orientationOf } from "./orientation.js";
 
 /** JPEG: 8 bits, baseline and progressive. */
@@ -13,32 +14,43 @@ const HUFFMAN_FRAMES: ReadonlySet<number> = new Set([0xc0, 0xc1, 0xc2]);
 const ARITHMETIC_FRAMES: ReadonlySet<number> = new Set([0xc9, 0xca]);
 
 function readHeader(file: Buffer): ImageHeader {
-  const { frame, exif, xmp, ...header } = readJpegSegments(file);
+  const segments = readJpegSegments(file);
+  const { frame, exif, xmp, scan, interval } = segments;
   checkNotEmpty(frame.width, frame.height);
-  const cost = jpegCost(file, header.scan, frame);
+  const ledger = new ScanLedger(frame);
+  const cost = jpegCost(readScans(file, scan, frame, interval), frame, (scan) => ledger.add(scan));
   return {
     width: frame.width,
     height: frame.height,
     orientation: orientationOf({ exif, xmp }),
-    kind: kindOf(frame, header),
+    kind: kindOf(segments, ledger),
     cost,
   };
 }
 
-function kindOf(
-  { marker, bits, components }: ReturnType<typeof readJpegSegments>["frame"],
-  { jfif, adobe }: { readonly jfif: boolean; readonly adobe: number | undefined },
-): string {
+function kindOf({ frame, jfif, adobe }: JpegSegments, scans: ScanLedger): string {
+  const { marker, bits, components } = frame;
   if (ARITHMETIC_FRAMES.has(marker)) return "arithmetic coding";
   if (!HUFFMAN_FRAMES.has(marker)) return "lossless or hierarchical";
   if (bits !== 8) return "more than 8 bits";
-  if (components.length === 1) return "gray";
   if (components.length === 4) return "CMYK";
-  if (components.length !== 3) return `${components.length} components`;
-  // As libjpeg guesses.
-  if (jfif) return "YCbCr";
-  if (adobe !== undefined) return adobe === 0 ? "RGB" : "YCbCr";
-  return String.fromCharCode(...components.map(({ id }) => id)) === "RGB" ? "RGB" : "YCbCr";
+  if (components.length !== 1 && components.length !== 3) return `${components.length} components`;
+  if (components.length === 3 && isRgb(frame, jfif, adobe)) return "RGB";
+  if (scans.isIncomplete) return "missing scans";
+  if (scans.hasRestartsInSeveralScans) return "restarts in several scans";
+  if (scans.lacksRestarts) return "missing restarts";
+  if (new Set(components.map(({ id }) => id)).size < components.length) return "repeated components";
+  const [luminance, ...others] = components as [(typeof components)[number]];
+  const reduced = others.some(({ across, down }) => across > luminance.across || down > luminance.down);
+  if (reduced) return "reduced luminance";
+  return components.length === 1 ? "gray" : "YCbCr";
+}
+
+/** As libjpeg guesses. */
+function isRgb({ components }: JpegSegments["frame"], jfif: boolean, adobe: number | undefined): boolean {
+  if (jfif) return false;
+  if (adobe !== undefined) return adobe === 0;
+  return String.fromCharCode(...components.map(({ id }) => id)) === "RGB";
 }
 
 async function decodeWithSharp(
@@ -47,9 +59,9 @@ async function decodeWithSharp(
   header: ImageHeader,
   context: DecodeContext,
 ): Promise<DecodedPixels> {
-  const { essence } = readJpegSegments(file);
+  const { essence, frame } = readJpegSegments(file);
   const picture = openWithSharp(sharp, essence, "truncated", context);
-  if (header.kind !== "CMYK") return rgbFromSharp(picture, header);
+  if (frame.components.length !== 4) return rgbFromSharp(picture, header);
   // Both libvips and Pillow take 0 for full ink; the essence has Adobe's marker, which some versions of libvips ask for.
   const samples = await rawFromSharp(picture.pipelineColourspace("cmyk").toColourspace("cmyk").raw(), header, 4);
   return { data: cmykToRgb(samples), channels: 3 };

@@ -1,4 +1,5 @@
 import { jpegCost } from "./jpeg-cost.js";
+import { readScans } from "./jpeg-scans.js";
 import { readJpegSegments } from "./jpeg-segments.js";
 import { TiffDirectory } from "./tiff-directory.js";
 
@@ -181,11 +182,11 @@ export function tiffCost(file: Buffer, page: TiffPage): number {
   let work = 0;
   for (const { offset, length } of blocks) {
     const data = file.subarray(offset, offset + length);
-    const { frame, scan } = readJpegSegments(data);
+    const { frame, scan, interval } = readJpegSegments(data);
     if (frame.width > blockWidth || frame.height > blockHeight + 16) {
       throw new Error("its JPEG data is of another size than its TIFF tags declare");
     }
-    work += jpegCost(data, scan, frame) * Math.max(frame.width * frame.height, 1);
+    work += jpegCost(readScans(data, scan, frame, interval), frame) * Math.max(frame.width * frame.height, 1);
   }
   return Math.max(1, padding, work / Math.max(pixels, 1));
 }
