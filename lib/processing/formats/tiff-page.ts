@@ -119,7 +119,7 @@ export function readTiffPage(file: Buffer): TiffPage {
     blockWidth: tiled ? directory.value(Tag.tileWidth, 0) : width,
     blockHeight: tiled
       ? directory.value(Tag.tileHeight, 0)
-      : Math.min(directory.value(Tag.rowsPerStrip, height) || height, height),
+      : Math.min(directory.value(Tag.rowsPerStrip, height), height),
   };
   return splitStrips({ ...page, ...readBlocks(file, page) });
 }
@@ -140,10 +140,18 @@ function readBlocks(
   const blocksPerPlane = Math.ceil(height / blockHeight) * Math.ceil(width / blockWidth);
   const count = blocksPerPlane * (page.planar ? page.samples : 1);
   if (!(offsets.length >= count)) throw new RangeError("too few strips or tiles");
+  if (offsets.length > count && compression === Compression.none && !tiled) {
+    throw new Error("its TIFF data has more strips than rows, which Pillow refuses, or writes over the first");
+  }
   const rowBits = blockWidth * page.bits * (page.planar ? 1 : page.samples);
   const blocks = offsets.slice(0, count).map((offset, i) => {
     const rest = Math.max(file.length - offset, 0);
-    if (compression !== Compression.none) return { offset, length: Math.min(lengths[i] ?? rest, rest) };
+    if (compression !== Compression.none) {
+      // libtiff takes what there is where the only length is missing or 0.
+      const length = count === 1 ? lengths[i] || rest : (lengths[i] ?? rest);
+      if (length > rest) throw new RangeError(`the pixels at ${offset} reach beyond the file`);
+      return { offset, length };
+    }
     // Pillow reads as many bytes as there are pixels, whatever their count says.
     const last = !tiled && i % blocksPerPlane === blocksPerPlane - 1;
     const rows = last ? height - blockHeight * (blocksPerPlane - 1) : blockHeight;
