@@ -593,7 +593,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
         );
       });
       ids[0] = config.bosTokenId;
-      tokenIds.push(ids);
+      tokenIds.push(ids.slice()); // without the room that it has to grow
     }
     return tokenIds;
   }

@@ -5,6 +5,7 @@ import type { LookedAt } from "./looked-at.js";
 import type { LookOptions, Pictures } from "./pictures.js";
 import type { Shared } from "./runtime/shared.js";
 import type { Tensor } from "./tensor.js";
+import { TokenIdRows } from "./token-id-rows.js";
 import { inTurns, isTurnOver, nextTurn } from "./turns.js";
 
 /** What is kept in memory at a time: each prepared picture, and each looked at, takes up to 2 MB. */
@@ -76,9 +77,11 @@ export async function runPairs<T>(
     signal,
   );
   const isWanted = (place: number) => results[place] === undefined;
-  const groups = [...(await inTurns(groupSteps(pairs, isWanted), signal))];
-  for (let from = 0; from < groups.length; from += PICTURES_AT_ONCE) {
-    const portion = groups.slice(from, from + PICTURES_AT_ONCE);
+  const groups = (await inTurns(groupSteps(pairs, isWanted), signal)).entries();
+  for (;;) {
+    const portion = nextOf(groups, PICTURES_AT_ONCE);
+    if (portion.length === 0) break;
+    throwIfAborted(signal);
     const outcomes = await pictures.lookAt(
       portion.map(([image]) => image),
       options,
@@ -127,25 +130,43 @@ export function* encodeSteps(
   fail: (place: number, error: unknown) => void,
 ): Generator<void, ((place: number) => EncodedText) | undefined> {
   if (encode === undefined) return undefined;
-  const encoded: (readonly number[])[] = [];
+  const encoded = new TokenIdRows();
   let width = 0;
+  let bad: { readonly text: string; readonly error: unknown } | undefined;
   for (let place = 0; place < texts.count; place++) {
     yield;
+    const text = texts.text(place);
     let ids: readonly number[] = [];
-    try {
-      // One that is no string at all, it refuses.
-      ids = yield* encode(texts.text(place));
-    } catch (error) {
-      fail(place, error);
+    // Of the same text again, the same error: each has a stack, which takes long to collect.
+    if (bad !== undefined && text === bad.text) fail(place, bad.error);
+    else {
+      try {
+        // One that is no string at all, it refuses.
+        ids = yield* encode(text);
+      } catch (error) {
+        bad = { text, error };
+        fail(place, error);
+      }
     }
     encoded.push(ids);
     width = Math.max(width, ids.length);
   }
-  return (place) => ({ ids: encoded[place] as readonly number[], width });
+  return (place) => ({ ids: encoded.at(place), width });
 }
 
 /** A picture, and the places of its pairs. */
 type Group = readonly [image: Picture, places: readonly number[]];
+
+/** The next items, at most so many: not by `for`, which would end the iterator. */
+function nextOf<T>(items: Iterator<T>, most: number): T[] {
+  const next: T[] = [];
+  while (next.length < most) {
+    const { done, value } = items.next();
+    if (done) break;
+    next.push(value);
+  }
+  return next;
+}
 
 /** A call's lists, as they were when it came. */
 interface Pairs {

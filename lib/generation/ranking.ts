@@ -45,17 +45,26 @@ export async function rankSequences(
   { k = 128, labelSmoothing = 0.1 }: RankingConfig,
 ): Promise<RankedSequence[]> {
   const sum = logSumExp(firstLogits);
+  const firstTokenProbabilities = new Float64Array(candidates.length);
+  // Numbers are sorted, and objects made once: the garbage collector holds the event loop while it moves many.
   const unsorted = await inTurns(
     mapSteps(candidates, (tokenIds, index) => {
-      const firstTokenProbability = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
-      return { index, firstTokenProbability, probability: 0, logLikelihood: Number.NEGATIVE_INFINITY };
+      firstTokenProbabilities[index] = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
+      return index;
     }),
   );
-  const byFirstToken = sortSteps(
-    unsorted,
-    (one, other) => other.firstTokenProbability - one.firstTokenProbability || one.index - other.index,
+  const firstTokenProbability = (index: number) => firstTokenProbabilities[index] as number;
+  const sorted = await inTurns(
+    sortSteps(unsorted, (one, other) => firstTokenProbability(other) - firstTokenProbability(one) || one - other),
   );
-  const all = await inTurns(byFirstToken);
+  const all = await inTurns(
+    mapSteps(sorted, (index) => ({
+      index,
+      firstTokenProbability: firstTokenProbability(index),
+      probability: 0,
+      logLikelihood: Number.NEGATIVE_INFINITY,
+    })),
+  );
   const scored = all.slice(0, k);
 
   const sequences = scored.map(({ index }) => candidates[index] as readonly number[]);
