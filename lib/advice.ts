@@ -1,6 +1,7 @@
 /** What to do with something that was given as a model and is none: the one place that says so. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { shorten } from "./values.js";
 
 /** What save_pretrained writes weights into. */
 const WEIGHTS = /^(model|pytorch_model)([-.].*)?\.(safetensors|bin)(\.index\.json)?$/;
@@ -16,7 +17,7 @@ const LONGEST = 200;
 export async function adviceFor(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (!found)
-    return HUB_NAME.test(path) ? `It looks like a name of the Hugging Face Hub. ${compile(path)}` : make(path);
+    return HUB_NAME.test(path) ? `It looks like a name of the Hugging Face Hub. ${adviceForWeights(path)}` : make(path);
   if (found.isDirectory()) {
     const names = await readdir(path).catch((): string[] => []);
     const parts = names.filter((name) => name.endsWith(".pt"));
@@ -25,10 +26,10 @@ export async function adviceFor(path: string): Promise<string> {
       return `It is a directory with TorchScript files: give NeuronBlip.fromPretrained the directory, or name one file, such as ${part}.`;
     }
     if (names.some((name) => WEIGHTS.test(name))) {
-      return `It holds a model's weights, as save_pretrained writes them. ${compile(path)}`;
+      return `It holds a model's weights, as save_pretrained writes them. ${adviceForWeights(path)}`;
     }
   } else if (WEIGHTS.test(basename(path))) {
-    return `It holds a model's weights, as save_pretrained writes them. ${compile(resolve(path, ".."))}`;
+    return `It holds a model's weights, as save_pretrained writes them. ${adviceForWeights(resolve(path, ".."))}`;
   }
   return "Give the directory that `neuron-blip compile` or the tutorial's trace() wrote.";
 }
@@ -39,20 +40,21 @@ export async function isCheckpoint(directory: string): Promise<boolean> {
   return names.some((name) => WEIGHTS.test(name)) && !names.some((name) => name.endsWith(".pt"));
 }
 
-function compile(model: string): string {
-  const output = `${basename(resolve(model))}-cpu`;
-  return (
-    `A model has to be compiled once: \`npx neuron-blip compile ${shownPath(model)} ${shownPath(output)} --target cpu\` ` +
-    `(--target inf2 for NeuronCores). Then give the directory ${shownPath(output)}.`
-  );
+/** What to do with a model's weights: the one place that says so. */
+export function adviceForWeights(model: string, output = `${basename(resolve(model))}-cpu`): string {
+  return `A model has to be compiled once: ${compileCommand(model, output)}. Then give the directory ${shownPath(output)}.`;
+}
+
+function compileCommand(model: string, output: string): string {
+  return `\`npx neuron-blip compile ${shownPath(model)} ${shownPath(output)} --target cpu\` (--target inf2 for NeuronCores)`;
 }
 
 function make(directory: string): string {
-  return `Make one with \`npx neuron-blip compile MODEL ${shownPath(directory)} --target cpu\` (--target inf2 for NeuronCores).`;
+  return `Make one with ${compileCommand("MODEL", directory)}.`;
 }
 
 /** A path as a shell takes it. */
 function shownPath(path: string): string {
-  const text = path.length > LONGEST ? `${path.slice(0, LONGEST)}…` : path;
+  const text = shorten(path, LONGEST);
   return /^[\w./~@:+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -34,6 +34,14 @@ export function shown(value: unknown): string {
   }
 }
 
+/** Of a text that is put in one line: to look at megabytes would take long. */
+const LONGEST_READ = 65_536;
+
+/** Somebody else's text as messages quote it: in one line, cut. */
+export function oneLine(text: string, most = 160): string {
+  return shorten(shorten(text, LONGEST_READ).replaceAll(/\s+/g, " "), most);
+}
+
 /** Cuts the middle out of a text: what it is about stands at its beginning, why and what to do at its end. */
 export function shorten(text: string, most: number): string {
   if (text.length <= most) return text;

@@ -1,3 +1,4 @@
+import { messageOf } from "../errors.js";
 import { chooseDecoder, type DecoderName } from "./decoder-table.js";
 import {
   type DecodeContext,
@@ -62,7 +63,7 @@ export async function decodeImage(
       });
     }
     // Decoders throw strings, too.
-    const text = (error instanceof Error ? error.message : String(error)).split("\n")[0] as string;
+    const text = messageOf(error).split("\n")[0] as string;
     throw new Error(/^(?:it|its|the) /.test(text) ? text : `the ${FORMAT_NAMES[format]} data is damaged (${text})`, {
       cause: error,
     });

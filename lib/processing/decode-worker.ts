@@ -64,9 +64,9 @@ const { state, decoder: firstDecoder } = workerData as DecodeThreadData;
 
 // What is wrong with them, the first picture tells.
 if (firstDecoder === "sharp") void loadSharp(warn);
-else void jimpFormat("image/png").catch(() => {});
+else void jimpFormat("image/jpeg").catch(() => {});
 
-// The TIFF and GIF decoders print to the console about what they find; the process's output is not theirs.
+// jimp's TIFF decoder prints to the console about what it finds; the process's output is not theirs.
 console.log = () => {};
 
 parentPort?.on("message", async ({ source, target }: WorkRequest) => {

@@ -1,11 +1,6 @@
 /** What errors call a value that was given as a picture. */
 import { types } from "node:util";
-
-/** A text in one line, cut. */
-export function cut(text: string, most = 160): string {
-  const start = text.slice(0, most + 1).replace(/\s+/g, " ");
-  return text.length > most ? `${start.slice(0, most)}… (${text.length} characters)` : start;
-}
+import { oneLine } from "../values.js";
 
 /** What a value is, by its class or type, without its content. */
 export function kindOf(value: unknown): string {
@@ -16,10 +11,10 @@ export function kindOf(value: unknown): string {
     if (types.isPromise(value)) return "a Promise (await it first)";
     if (Array.isArray(value)) return `an array of ${value.length}`;
     const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
-    if (typeof name === "string" && name !== "" && name !== "Object") return `an object of class ${cut(name, 60)}`;
+    if (typeof name === "string" && name !== "" && name !== "Object") return `an object of class ${oneLine(name, 60)}`;
     const keys = Object.keys(value);
     if (keys.length === 0) return "an empty object";
-    return `an object with ${cut(keys.slice(0, 8).join(", "), 120)}`;
+    return `an object with ${oneLine(keys.slice(0, 8).join(", "), 120)}`;
   } catch {
     return "an object that does not show what it is";
   }

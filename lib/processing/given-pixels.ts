@@ -2,7 +2,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
-import { cut, kindOf } from "./describe-source.js";
+import { oneLine } from "../values.js";
+import { kindOf } from "./describe-source.js";
 import { copyBytes, type PictureFile } from "./picture-file.js";
 import type { PixelImage } from "./raw-image.js";
 
@@ -53,12 +54,12 @@ export function readSharpOutput({ data, info }: { data?: unknown; info?: unknown
   if (typeof format !== "string")
     throw invalid(`${name} is sharp's where info.format is a string, not ${kindOf(format)}.`);
   if (format !== "raw") {
-    if (types.isUint8Array(data)) return { bytes: copyBytes(data), name: `${name} (${cut(format, 20)})` };
-    throw invalid(`${name} needs its ${cut(format, 20)} file as a Buffer or Uint8Array, not ${kindOf(data)}.`);
+    if (types.isUint8Array(data)) return { bytes: copyBytes(data), name: `${name} (${oneLine(format, 20)})` };
+    throw invalid(`${name} needs its ${oneLine(format, 20)} file as a Buffer or Uint8Array, not ${kindOf(data)}.`);
   }
   if (depth !== undefined && depth !== "uchar") {
     throw invalid(
-      `${name} has raw samples of depth ${cut(String(depth), 20)}, not "uchar": use .raw({ depth: "uchar" }).`,
+      `${name} has raw samples of depth ${oneLine(String(depth), 20)}, not "uchar": use .raw({ depth: "uchar" }).`,
     );
   }
   return checkPixels({ ...size, data }, name);

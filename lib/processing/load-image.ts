@@ -1,7 +1,8 @@
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { oneLine } from "../values.js";
 import type { PixelTarget } from "./decode-worker.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
-import { cut, kindOf } from "./describe-source.js";
+import { kindOf } from "./describe-source.js";
 import { copyPixels } from "./given-pixels.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
@@ -76,11 +77,11 @@ export async function warmUpDecoding(): Promise<void> {
 }
 
 function checkOptions({ maxPixels = DEFAULT_MAX_PIXELS, decoder, signal }: LoadImageOptions): DecodeOptions {
-  if (!(maxPixels > 0)) throw invalid(`maxPixels must be a number above 0, not ${cut(String(maxPixels))}.`);
+  if (!(maxPixels > 0)) throw invalid(`maxPixels must be a number above 0, not ${oneLine(String(maxPixels))}.`);
   const chosen: unknown = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");
   if (chosen !== "sharp" && chosen !== "jimp") {
     const name = decoder === undefined ? "NEURON_BLIP_DECODER" : "decoder";
-    const got = typeof chosen === "string" ? `"${cut(chosen, 60)}"` : kindOf(chosen);
+    const got = typeof chosen === "string" ? `"${oneLine(chosen, 60)}"` : kindOf(chosen);
     throw invalid(`${name} must be "sharp" (used where it is installed) or "jimp", not ${got}.`);
   }
   throwIfAborted(signal);
@@ -98,7 +99,7 @@ async function decoded<T>(
     return result;
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
-    const reason = cut(messageOf(error), 600);
+    const reason = oneLine(messageOf(error), 600);
     const end = reason.endsWith(".") ? "" : ".";
     throw new NeuronBlipError("INVALID_IMAGE", `${file.name} cannot be decoded: ${reason}${end}`, { cause: error });
   }

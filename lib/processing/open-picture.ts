@@ -3,8 +3,9 @@ import { URL } from "node:url";
 import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import { untilAborted } from "../runtime/abort.js";
+import { oneLine } from "../values.js";
 import { DEFAULT_MAX_BYTES, DEFAULT_TIME_LIMIT_MS } from "./arriving-bytes.js";
-import { cut, kindOf } from "./describe-source.js";
+import { kindOf } from "./describe-source.js";
 import { checkPixels, readSharpOutput } from "./given-pixels.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import type { BlobLike, FileHandleLike, ImageSource, SourceOptions } from "./image-source.js";
@@ -39,7 +40,7 @@ export async function openPicture(source: ImageSource, options: OpenOptions): Pr
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
     // An object whose properties throw, say.
-    const reason = cut(messageOf(error), 300);
+    const reason = oneLine(messageOf(error), 300);
     throw new NeuronBlipError("INVALID_INPUT", `The picture, ${kindOf(source)}, cannot be read: ${reason}.`, {
       cause: error,
     });
@@ -107,11 +108,11 @@ async function named(name: string, read: (name: string) => Promise<Uint8Array<Ar
 
 /** A URL object's address, as the URL standard writes it: an object of another kind must not pass for what it is not. */
 function readUrl(href: string, options: AddressOptions): Promise<PictureFile> {
-  if (!URL.canParse(href)) throw invalid(`The picture's URL "${cut(href)}" is not valid.`);
+  if (!URL.canParse(href)) throw invalid(`The picture's URL "${oneLine(href)}" is not valid.`);
   const url = new URL(href);
   if (!["http:", "https:", "file:", "data:"].includes(url.protocol)) {
     throw invalid(
-      `The picture's URL "${cut(href)}" is of ${cut(url.protocol, 30)}, which is not read here: pass its bytes.`,
+      `The picture's URL "${oneLine(href)}" is of ${oneLine(url.protocol, 30)}, which is not read here: pass its bytes.`,
     );
   }
   return readAddress(url.href, options);
@@ -128,7 +129,7 @@ async function readBlob(blob: BlobLike, { signal }: AddressOptions): Promise<Pic
     content = await untilAborted(blob.arrayBuffer(), signal);
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
-    const reason = cut(messageOf(error), 300);
+    const reason = oneLine(messageOf(error), 300);
     throw new NeuronBlipError("INVALID_IMAGE", `${name} cannot be read: ${reason}.`, { cause: error });
   }
   if (!types.isAnyArrayBuffer(content)) throw invalid(`${name} gave ${kindOf(content)} instead of an ArrayBuffer.`);

@@ -4,9 +4,10 @@ import { readFile, stat } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath, URL } from "node:url";
 import { types } from "node:util";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
+import { oneLine } from "../values.js";
 import { type ArrivalLimits, ArrivingBytes, withinTime } from "./arriving-bytes.js";
-import { cut, kindOf } from "./describe-source.js";
+import { kindOf } from "./describe-source.js";
 import type { FetchPicture, FileHandleLike } from "./image-source.js";
 import type { PictureFile } from "./picture-file.js";
 import { isResponse, readBody } from "./read-stream.js";
@@ -34,7 +35,7 @@ export async function readAddress(address: string, options: AddressOptions): Pro
   if (scheme === "file") return readPath(toPath(address), options);
   if (scheme === "http" || scheme === "https") return fetchFile(address, options);
   throw invalid(
-    `"${cut(address)}" is an address of ${scheme}:, which is not read here. Get it yourself, and pass its bytes or a stream.`,
+    `"${oneLine(address)}" is an address of ${scheme}:, which is not read here. Get it yourself, and pass its bytes or a stream.`,
   );
 }
 
@@ -60,7 +61,7 @@ export async function readFileHandle(handle: FileHandleLike, options: AddressOpt
 }
 
 async function readPath(path: string, options: AddressOptions): Promise<PictureFile> {
-  const name = `The picture "${cut(path)}"`;
+  const name = `The picture "${oneLine(path)}"`;
   checkFiles(name, options);
   try {
     // Reading a device or a pipe might never end.
@@ -80,12 +81,11 @@ function checkFiles(name: string, { files }: AddressOptions): void {
 }
 
 function unreadable(name: string, error: unknown): NeuronBlipError {
-  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
   const known: Record<string, string> = {
     ENOENT: "there is no such file",
     ENAMETOOLONG: 'it is too long for a path (pass base64 as a data: URL, or as Buffer.from(text, "base64"))',
   };
-  const reason = known[String(code)] ?? cut(messageOf(error), 300);
+  const reason = known[codeOf(error) ?? ""] ?? oneLine(messageOf(error), 300);
   return new NeuronBlipError("INVALID_IMAGE", `${name} cannot be read: ${reason}.`, { cause: error });
 }
 
@@ -93,14 +93,14 @@ function toPath(url: string): string {
   try {
     return fileURLToPath(url);
   } catch (error) {
-    throw new NeuronBlipError("INVALID_INPUT", `"${cut(url)}" names no file: ${cut(messageOf(error), 200)}.`, {
+    throw new NeuronBlipError("INVALID_INPUT", `"${oneLine(url)}" names no file: ${oneLine(messageOf(error), 200)}.`, {
       cause: error,
     });
   }
 }
 
 async function fetchFile(url: string, options: AddressOptions): Promise<PictureFile> {
-  const name = `The picture at "${cut(url)}"`;
+  const name = `The picture at "${oneLine(url)}"`;
   const { fetch = globalThis.fetch as FetchPicture | undefined, maxBytes } = options;
   if (fetch === false) {
     throw invalid(`${name} is not fetched: the option fetch: false says so. Pass its bytes, or a data: URL.`);
@@ -126,14 +126,14 @@ async function fetchFile(url: string, options: AddressOptions): Promise<PictureF
 /** undici says "fetch failed", and why in the cause. */
 function reasonOf(error: unknown): string {
   const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : undefined;
-  return cut(cause === undefined ? messageOf(error) : `${messageOf(error)} (${messageOf(cause)})`, 300);
+  return oneLine(cause === undefined ? messageOf(error) : `${messageOf(error)} (${messageOf(cause)})`, 300);
 }
 
 async function readDataUrl(url: string, { maxBytes, signal }: AddressOptions): Promise<PictureFile> {
   const comma = url.slice(0, 1000).indexOf(",");
-  if (comma < 0) throw invalid(`"${cut(url, 60)}" is no data: URL: it has no comma behind its type.`);
+  if (comma < 0) throw invalid(`"${oneLine(url, 60)}" is no data: URL: it has no comma behind its type.`);
   const type = url.slice("data:".length, comma);
-  const name = `The picture in the data: URL (${cut(type, 60) || "of no type"}, ${url.length} characters)`;
+  const name = `The picture in the data: URL (${oneLine(type, 60) || "of no type"}, ${url.length} characters)`;
   const fragment = url.indexOf("#", comma);
   const end = fragment < 0 ? url.length : fragment;
   const isBase64 = /;\s*base64\s*$/i.test(type);

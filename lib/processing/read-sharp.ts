@@ -1,8 +1,9 @@
 /** Pictures that are pipelines of the caller's own sharp. */
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { untilAborted } from "../runtime/abort.js";
+import { oneLine } from "../values.js";
 import { type ArrivalLimits, withinTime } from "./arriving-bytes.js";
-import { cut, kindOf } from "./describe-source.js";
+import { kindOf } from "./describe-source.js";
 import { readSharpOutput } from "./given-pixels.js";
 import { checkPixelLimit } from "./image-size.js";
 import type { SharpLike } from "./image-source.js";
@@ -39,7 +40,7 @@ export async function readSharp(
     return readSharpOutput(output);
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
-    const reason = cut(messageOf(error).split("\n")[0] as string, 300);
+    const reason = oneLine(messageOf(error).split("\n")[0] as string, 300);
     throw new NeuronBlipError("INVALID_IMAGE", `${NAME} cannot be decoded: ${reason}.`, { cause: error });
   }
 }

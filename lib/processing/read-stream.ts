@@ -2,8 +2,9 @@
 import { Readable } from "node:stream";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import { onAbort } from "../runtime/abort.js";
+import { oneLine } from "../values.js";
 import { type ArrivalLimits, ArrivingBytes, tooManyBytes, withinTime } from "./arriving-bytes.js";
-import { cut, kindOf } from "./describe-source.js";
+import { kindOf } from "./describe-source.js";
 import type { NodeStreamLike, ResponseLike, WebStreamLike } from "./image-source.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -197,5 +198,7 @@ function usedStream(name: string, what: string): NeuronBlipError {
 
 function brokenOff(name: string, error: unknown): NeuronBlipError {
   if (error instanceof NeuronBlipError) return error;
-  return new NeuronBlipError("INVALID_IMAGE", `${name} broke off: ${cut(messageOf(error), 300)}.`, { cause: error });
+  return new NeuronBlipError("INVALID_IMAGE", `${name} broke off: ${oneLine(messageOf(error), 300)}.`, {
+    cause: error,
+  });
 }

@@ -1,5 +1,5 @@
 /** The sharp package (libvips), where it is installed. */
-import { messageOf } from "../errors.js";
+import { codeOf, messageOf } from "../errors.js";
 import type { DecodeContext, DecodedPixels, ImageHeader } from "./formats/codec.js";
 
 /** The part of sharp that is used: sharp's own types would be needed by everyone who compiles against this package. */
@@ -49,7 +49,7 @@ async function importSharp(warn: (message: string) => void): Promise<Sharp | und
     const version = sharp.versions?.sharp ?? "of an unknown version";
     warn(`Pictures are decoded by jimp: sharp ${version} is too old; ${LEAST_VERSION.join(".")} or newer is needed.`);
   } catch (error) {
-    const missing = error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND";
+    const missing = codeOf(error) === "ERR_MODULE_NOT_FOUND";
     const reason = messageOf(error).split("\n")[0];
     if (!missing) warn(`Pictures are decoded by jimp: sharp is installed but does not load (${reason}).`);
   }

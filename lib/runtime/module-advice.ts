@@ -1,3 +1,5 @@
+import { adviceForWeights } from "../advice.js";
+
 /** What a file that was given as a TorchScript module may be instead. */
 export type ForeignKind =
   | "empty"
@@ -18,7 +20,7 @@ export type ForeignKind =
 
 const TRACE =
   "Make a TorchScript file in Python: build the model, load the weights, then torch.jit.trace (or torch.jit.script) and " +
-  "torch.jit.save. Of a BLIP model `npx neuron-blip compile MODEL DIR` does it all.";
+  `torch.jit.save. Of a BLIP model: ${adviceForWeights("MODEL", "DIR")}`;
 const AGAIN = "Write it again (`npx neuron-blip compile` or torch.jit.save), or copy or download it again.";
 
 /** What it is, after the file's name; and what to do. */
@@ -59,10 +61,10 @@ const ADVICE: Readonly<Record<ForeignKind, readonly [what: string, advice: strin
 };
 
 /**
- * What a file is instead of a TorchScript module, and what to do: the one place that says so.
+ * What a file is instead of a TorchScript module, and what to do.
  * @returns sentences that go on after the file's name.
  */
-export function adviceFor(kind: ForeignKind): string {
+export function foreignKindInWords(kind: ForeignKind): string {
   const [what, advice] = ADVICE[kind];
   return `${what}. ${advice}`;
 }

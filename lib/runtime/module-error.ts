@@ -1,6 +1,7 @@
 import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { type ExecutorHandle, native } from "../native.js";
-import { adviceFor, isDamaged } from "./module-advice.js";
+import { oneLine, shorten } from "../values.js";
+import { foreignKindInWords, isDamaged } from "./module-advice.js";
 import { foreignKindOf } from "./module-file.js";
 
 const LONGEST_PATH = 200;
@@ -46,7 +47,12 @@ export async function loadError(
   }
   const kind = await foreignKindOf(executor, path).catch(() => undefined);
   if (kind !== undefined) {
-    return told(isDamaged(kind) ? "ARTIFACT_CORRUPT" : "ARTIFACT_MISMATCH", path, ` ${adviceFor(kind)}`, error);
+    return told(
+      isDamaged(kind) ? "ARTIFACT_CORRUPT" : "ARTIFACT_MISMATCH",
+      path,
+      ` ${foreignKindInWords(kind)}`,
+      error,
+    );
   }
   const lacking = lackingIn(message);
   if (lacking !== undefined) {
@@ -64,7 +70,7 @@ export async function loadError(
     "ARTIFACT_CORRUPT",
     path,
     " could not be loaded as a TorchScript module. Write it again (`npx neuron-blip compile` or torch.jit.save), or copy it again. " +
-      `${says}${cut(oneLine(withoutSource(message)), LONGEST_REASON)}`,
+      `${says}${oneLine(withoutSource(message).trim(), LONGEST_REASON)}`,
     error,
   );
 }
@@ -89,7 +95,7 @@ export function callError(path: string, error: NeuronBlipError): NeuronBlipError
       "EXECUTION_FAILED",
       path,
       ` failed: an operator wants ${device.toUpperCase()}, and modules run on the CPU here: it was traced on a GPU: trace it on the CPU ` +
-        `(model.to("cpu"), then torch.jit.trace). libtorch says: ${cut(oneLine(reason), LONGEST_REASON / 2)}`,
+        `(model.to("cpu"), then torch.jit.trace). libtorch says: ${oneLine(reason.trim(), LONGEST_REASON / 2)}`,
       error,
     );
   }
@@ -102,18 +108,18 @@ export function callError(path: string, error: NeuronBlipError): NeuronBlipError
       error,
     );
   }
-  return told("EXECUTION_FAILED", path, ` failed: ${cut(oneLine(reason), LONGEST_REASON)}`, error);
+  return told("EXECUTION_FAILED", path, ` failed: ${oneLine(reason.trim(), LONGEST_REASON)}`, error);
 }
 
 /** The cause is the addon's own error, with all that libtorch says. */
 function told(code: NeuronBlipErrorCode, path: string, message: string, error: NeuronBlipError): NeuronBlipError {
-  return new NeuronBlipError(code, `"${shownPath(path)}"${message}`, { cause: error.cause ?? error });
+  return new NeuronBlipError(code, `"${shorten(path, LONGEST_PATH)}"${message}`, { cause: error.cause ?? error });
 }
 
 function lackingIn(message: string): string | undefined {
   for (const [pattern, tell] of UNKNOWN) {
     const match = pattern.exec(message);
-    if (match) return cut(tell(match), LONGEST_REASON);
+    if (match) return shorten(tell(match), LONGEST_REASON);
   }
   return undefined;
 }
@@ -138,20 +144,4 @@ function reasonOf(message: string): string {
       // Of an operator that a device lacks: every device that has it, and where in libtorch's sources.
       .replace(/(Could not run '[^']+' with arguments from the '\w+' backend\.) This could be because[\s\S]*/, "$1")
   );
-}
-
-function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s+/g, " ");
-}
-
-/** The beginning and the end of what is too long: the end has the reason, or what to do. */
-function cut(text: string, longest: number): string {
-  if (text.length <= longest) return text;
-  const half = Math.floor((longest - 3) / 2);
-  return `${text.slice(0, half)} … ${text.slice(-half)}`;
-}
-
-/** A path of any length, by its end, which names the file. */
-function shownPath(path: string): string {
-  return path.length <= LONGEST_PATH ? path : `…${path.slice(-LONGEST_PATH)}`;
 }

@@ -2,6 +2,7 @@ import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import type { NativeInput } from "../native.js";
 import { handleOf, Tensor } from "../tensor.js";
+import { oneLine, shorten } from "../values.js";
 
 /**
  * What a TorchScript module takes: tensors; numbers, bigints (int, of 64 bits), booleans, strings and null (None); arrays (lists and
@@ -81,10 +82,8 @@ export function nativeInputs(
       // The value's own code: a getter, or a proxy.
       throw new NeuronBlipError(
         "INVALID_INPUT",
-        `The input ${path} of ${method} cannot be read: ${shown(messageOf(error))}.`,
-        {
-          cause: error,
-        },
+        `The input ${shorten(path, LONGEST_PATH)} of ${method} cannot be read: ${oneLine(messageOf(error), 300)}.`,
+        { cause: error },
       );
     }
   });
@@ -92,7 +91,7 @@ export function nativeInputs(
   function refused(path: string, how: string): NeuronBlipError {
     return new NeuronBlipError(
       "INVALID_INPUT",
-      `The input ${shown(path)} of ${method} ${how}. Modules take tensors, numbers, bigints, booleans, strings, null, arrays, plain ` +
+      `The input ${shorten(path, LONGEST_PATH)} of ${method} ${how}. Modules take tensors, numbers, bigints, booleans, strings, null, arrays, plain ` +
         "objects and Maps.",
     );
   }
@@ -110,13 +109,9 @@ function isPlain(value: object): boolean {
 
 function classOf(value: object): string {
   const name = value.constructor?.name;
-  return typeof name === "string" && name !== "" ? ` (${name.slice(0, 60)})` : "";
+  return typeof name === "string" && name !== "" ? ` (${shorten(name, 60)})` : "";
 }
 
 function step(key: unknown): string {
-  return typeof key === "string" ? JSON.stringify(key.slice(0, 40)) : String(key);
-}
-
-function shown(text: string): string {
-  return text.length <= LONGEST_PATH ? text : `${text.slice(0, LONGEST_PATH)}…`;
+  return typeof key === "string" ? JSON.stringify(shorten(key, 40)) : String(key);
 }
