@@ -20,6 +20,10 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import NoReturn
+
+from neuron_blip_compile.errors import CompileError
+from neuron_blip_compile.output import Output
 
 INSTALL = """\
 The Python that runs this ({python}) cannot import {name}: {error}.
@@ -29,9 +33,15 @@ Compiling needs torch, transformers (4.57 or 5), safetensors and Pillow. Install
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Without argparse's usage, of which a line of a log shows nothing."""
+        self.exit(2, f"{self.prog}: error: {message}{'' if message.endswith('?') else '.'} `{self.prog} --help` lists the arguments.\n")
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=os.environ.get("NEURON_BLIP_PROG", "trace.py"),
         description=(__doc__ or "").split("\n\n")[0],
         epilog=f"It needs the packages of {REQUIREMENTS};\n--target inf2 torch-neuronx and neuronx-cc too.",
@@ -39,7 +49,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("model", metavar="MODEL", help="Hugging Face id, or directory written by save_pretrained")
     parser.add_argument("directory", metavar="DIR", type=Path, help="directory to write; made if it is not there")
-    parser.add_argument("--target", choices=("cpu", "inf2"), required=True, help="what the parts shall run on")
+    target = parser.add_argument("--target", choices=("cpu", "inf2"), required=True, help="what the parts shall run on")
     parser.add_argument(
         "--question-length",
         metavar="N",
@@ -111,11 +121,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "is below 1 (default 1e-4 on the CPU; on NeuronCores, whose casts round, 5e-2 is a warning)",
     )
     parser.add_argument("--force", action="store_true", help="trace again what is up to date")
+    parser.usage = parser.format_usage().removeprefix("usage: ").strip()
+    target.required = False  # looked at after what may be a misspelling of it
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         known = sorted(name for action in parser._actions for name in action.option_strings)
         near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{f'. Did you mean {near[0]}?' if near else ''}")
+    if options.target is None:
+        parser.error("the following arguments are required: --target (cpu, or inf2 for NeuronCores)")
     return options
 
 
@@ -159,6 +173,7 @@ def _install(name: str, error: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
+    sys.stdout = Output(sys.stdout)  # type: ignore[assignment]
     options = parse(arguments)
     if options.directory.exists() and not options.directory.is_dir():
         print(f'error: "{options.directory}" is a file. Give a directory to write the model to.', file=sys.stderr)
@@ -208,6 +223,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        try:
+            sys.exit(main())
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:  # before the compilation, which has its own answer
         sys.exit(130)
+    except CompileError as error:
+        sys.exit(f"error: {error}")

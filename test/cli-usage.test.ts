@@ -93,7 +93,7 @@ describe("neuron-blip on the command line, as a shell meets it", () => {
     assert.deepEqual([said.image, said.answer], ["-", answer]);
     const nothing = cli(["ask", demoModel, "-", question], { input: Buffer.alloc(0) });
     assert.equal(nothing.status, 1);
-    assert.match(nothing.stderr, /empty.*\[INVALID_IMAGE\]/);
+    assert.match(nothing.stderr, /^neuron-blip: The picture on the standard input .*empty.*\[INVALID_IMAGE\]/);
   });
 
   it("ends quietly when nobody reads what it prints", async () => {

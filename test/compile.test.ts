@@ -36,8 +36,12 @@ describe("neuron-blip compile", () => {
 
   it("exits with 2 for wrong arguments, and says which", () => {
     for (const [args, message] of [
-      [[], /required: MODEL, DIR, --target/],
+      [
+        [],
+        /^neuron-blip compile: error: [^\n]*required: MODEL, DIR\. `neuron-blip compile --help` lists the arguments\.\n$/,
+      ],
       [["model", "dir"], /required: --target/],
+      [["model", "dir", "--targt", "cpu"], /unrecognized arguments: --targt cpu\. Did you mean --target\?/],
       [["model", "dir", "--target", "gpu"], /invalid choice: 'gpu'/],
       [["model", "dir", "--target", "cpu", "--batch-size", "1", "many"], /--batch-size: invalid int value: 'many'/],
       [["model", "dir", "--target", "cpu", "--batch-size"], /--batch-size: expected at least one argument/],
@@ -52,6 +56,19 @@ describe("neuron-blip compile", () => {
       assert.match(stderr, message);
       assert.match(stderr, /^neuron-blip compile: error: /m);
     }
+  });
+
+  it("says in one line that its help cannot be written, and ends quietly where nobody reads it", () => {
+    const shell = (redirected: string) =>
+      spawnSync("sh", ["-c", `"$0" "$@" ${redirected}`, process.execPath, main, "compile", "--help"], {
+        encoding: "utf8",
+      });
+    if (existsSync("/dev/full")) {
+      const { status, stderr } = shell(">/dev/full");
+      assert.equal(stderr, "error: cannot write the standard output: No space left on device.\n");
+      assert.equal(status, 1);
+    }
+    assert.equal(shell("| true").stderr, "");
   });
 
   it("ends Python with it when it is ended by SIGTERM", () => {

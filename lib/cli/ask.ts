@@ -12,7 +12,7 @@ const HELP = `Asks a picture one or more questions.
 Usage: neuron-blip ask DIR IMAGE QUESTION… [options]
 
   DIR       a model directory, made by \`neuron-blip compile\` or by the tutorial's trace()
-  IMAGE     a JPEG, PNG, GIF, BMP or TIFF file; - reads one from the standard input
+  IMAGE     a JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP file; - reads one from the standard input
   QUESTION  one or more, each in quotes: "how many dogs are there?"; one of a single word needs a question mark
 
   --num-beams N          beam search with N beams (default 1: greedy)

@@ -10,7 +10,7 @@ const HELP = `Describes pictures.
 Usage: neuron-blip caption DIR IMAGE… [options]
 
   DIR    a model directory, made by \`neuron-blip compile\` from a BlipForConditionalGeneration
-  IMAGE  one or more JPEG, PNG, GIF, BMP or TIFF files; - reads one from the standard input
+  IMAGE  one or more JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP files; - reads one from the standard input
 
   --prompt TEXT        what the captions begin with, such as "a picture of" (default: nothing)
   --num-beams N        beam search with N beams (default 1: greedy)

@@ -9,7 +9,7 @@ const HELP = `Says how likely each text describes a picture.
 Usage: neuron-blip match DIR IMAGE TEXT… [options]
 
   DIR    a model directory, made by \`neuron-blip compile\` from a BlipForImageTextRetrieval
-  IMAGE  a JPEG, PNG, GIF, BMP or TIFF file; - reads one from the standard input
+  IMAGE  a JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP file; - reads one from the standard input
   TEXT   one or more, each in quotes
 
   --max-pixels N  refuse a picture that declares more pixels (default 89478485)

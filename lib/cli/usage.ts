@@ -36,9 +36,12 @@ export function isUsage(error: unknown): boolean {
   return error instanceof UsageError || isOption;
 }
 
-/** An error's message, with the command line's names of options. */
+/** An error's message, with the command line's names of options, and of the one picture that it reads into a buffer. */
 function inOptions({ message }: NeuronBlipError): string {
-  return message.replace(NAMED, (_, one, other) => OPTION_NAMES[one ?? other] as string).replace(/\s+/g, " ");
+  return message
+    .replace(/^The picture in the buffer\b/, "The picture on the standard input")
+    .replace(NAMED, (_, one, other) => OPTION_NAMES[one ?? other] as string)
+    .replace(/\s+/g, " ");
 }
 
 /** What the command line says of an error: a line with its code, or the stack of what should not happen. */

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import logging
-import os
 import re
 import shutil
 import signal
@@ -36,7 +33,6 @@ def run(directory: Path, log_directory: Path | None, compile_into: Callable[[Pat
     message names it. compile_into: is given the directory for logs.
     """
     made = not directory.exists()
-    sys.stdout = _Output(sys.stdout)  # type: ignore[assignment]
     progress.start_terminal()
     try:
         with _signals(), _logs(log_directory) as logs:
@@ -44,6 +40,9 @@ def run(directory: Path, log_directory: Path | None, compile_into: Callable[[Pat
     except Ended as ended:
         _tell("interrupted: what is finished is kept for the next run")
         return 128 + ended.number
+    except OSError as error:  # no place for logs
+        _tell(f"error: there is no place for temporary files: {error}.")
+        return 1
     finally:
         if made and directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
@@ -51,7 +50,7 @@ def run(directory: Path, log_directory: Path | None, compile_into: Callable[[Pat
 
 def _explained(directory: Path, logs: _Logs, compile_into: Callable[[Path], None]) -> int:
     try:
-        log = progress.start_log(logs.directory)
+        log = _start_log(logs.directory)
         compile_into(logs.directory)
     except CompileError as error:
         logger.debug("failed", exc_info=True)
@@ -73,6 +72,13 @@ def _explained(directory: Path, logs: _Logs, compile_into: Callable[[Path], None
         _tell(f"error: {told}")
         return 1
     return 0
+
+
+def _start_log(directory: Path) -> Path:
+    try:
+        return progress.start_log(directory)
+    except OSError as error:
+        raise CompileError(f'logs cannot be written to "{directory}": {error.strerror}.') from error
 
 
 def _out_of_memory(error: Exception) -> str | None:
@@ -153,26 +159,3 @@ def _logs(given: Path | None) -> Iterator[_Logs]:
         progress.end_log()
         if logs.temporary:
             shutil.rmtree(logs.directory, ignore_errors=True)
-
-
-class _Output(io.TextIOBase):
-    """The standard output: where its reader has gone, the work goes on unheard; where it cannot be written, it ends."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        self._guarded(lambda: self._stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        self._guarded(lambda: self._stream.flush())
-
-    def _guarded(self, use: Callable[[], object]) -> None:
-        try:
-            use()
-        except OSError as error:
-            # What is still in its buffer would be written again when Python ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-            if error.errno != errno.EPIPE:
-                raise CompileError(f"cannot write the standard output: {error.strerror}.") from error
