@@ -33,3 +33,20 @@ export async function manyScansJpeg(scans: number, size = 1024): Promise<Buffer>
   const scan = file.subarray(last, -2);
   return Buffer.concat([file.subarray(0, last), ...Array.from({ length: scans }, () => scan), file.subarray(-2)]);
 }
+
+/** A lossless WebP of 64 x 64 pixels whose blocks have group 65,535 of as many groups of Huffman codes, each of symbol 0 alone. */
+export function manyGroupsWebp(): Buffer {
+  const onlyZero = "1000";
+  const only255 = `101${"1".repeat(8)}`;
+  const image = `0${only255.repeat(2)}${onlyZero.repeat(3)}`;
+  const bits = `001000${image}${onlyZero.repeat(5 * 65_536)}`;
+  const stream = Buffer.from(
+    (bits.match(/.{1,8}/g) ?? []).map((byte) => Number.parseInt([...byte].reverse().join(""), 2)),
+  );
+  const header = Buffer.alloc(25);
+  header.write("RIFF----WEBPVP8L----\x2f", "latin1");
+  header.writeUInt32LE(header.length - 8 + stream.length, 4);
+  header.writeUInt32LE(5 + stream.length, 16);
+  header.writeUInt32LE(63 + 63 * 2 ** 14, 21);
+  return Buffer.concat([header, stream, Buffer.alloc(64)]);
+}

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { crc32, deflateSync } from "node:zlib";
 import { loadImage } from "neuron-blip";
 import { fails } from "./helpers.ts";
+import { manyGroupsWebp } from "./hostile-pictures.ts";
 
 function chunk(type: string, data: Buffer): Buffer {
   const whole = Buffer.alloc(data.length + 12);
@@ -47,6 +48,13 @@ describe("A picture that is made to cost more than it looks", () => {
     for (const decoder of ["sharp", "jimp"] as const) {
       await assert.rejects(loadImage(file, { decoder }), fails("INVALID_IMAGE", /about 6 times as long/));
     }
+  });
+
+  it("is refused where a lossless WebP of 4096 pixels has 65,536 groups of Huffman codes", async () => {
+    await assert.rejects(
+      loadImage(manyGroupsWebp(), { decoder: "sharp" }),
+      fails("INVALID_IMAGE", /about 50 times as long/),
+    );
   });
 
   it("is refused where a PNG's texts inflate to more than Pillow allows, damaged or not", async () => {

@@ -55,6 +55,14 @@ function nameUnsupported(start: string): string | undefined {
   return /<svg/i.test(start) ? "SVG" : /<(?:!doctype\s+)?html/i.test(start) ? "HTML" : undefined;
 }
 
+/** Images of several codings share brands: then those that the file is compatible with tell. */
+function isAvif(start: string): boolean {
+  if (/^ftypavi[fs]/.test(start.slice(4))) return true;
+  if (!/^ftypm[is]f1/.test(start.slice(4))) return false;
+  const brands = start.slice(16, Buffer.from(start.slice(0, 4), "latin1").readUInt32BE(0));
+  return (brands.match(/.{4}/gs) ?? []).some((brand) => brand === "avif" || brand === "avis");
+}
+
 /**
  * The format that a file's first bytes say it has.
  * @throws Error that names what it found instead.
@@ -65,7 +73,7 @@ function sniffFormat(file: Buffer): ImageFormat {
   const format = signatures.find(([, bytes]) => start.startsWith(bytes))?.[0];
   if (format) return format;
   if (start.startsWith("RIFF") && start.startsWith("WEBP", 8)) return "webp";
-  if (/^ftypavi[fs]/.test(start.slice(4))) return "avif";
+  if (isAvif(start)) return "avif";
   const name = nameUnsupported(start);
   if (name) throw new Error(`its format is ${name}. ${READABLE} ${CURE}`);
   const bytes = file.toString("hex", 0, 8).replace(/..(?=.)/g, "$& ");

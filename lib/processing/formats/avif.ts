@@ -13,7 +13,10 @@ function readHeader(file: Buffer): ImageHeader {
   const size = property(primary, "ispe");
   if (size === undefined) throw new Error("its AVIF data does not declare a size");
   const stored = [size.readUInt32BE(4), size.readUInt32BE(8)] as const;
-  const quarters = (property(primary, "irot")?.readUInt8(0) ?? 0) & 3;
+  const quarters = property(primary, "irot")?.readUInt8(0) ?? 0;
+  if (quarters > 3 || (property(primary, "imir")?.readUInt8(0) ?? 0) > 1) {
+    throw new Error("its AVIF data is damaged (it is to be turned in an unknown way)");
+  }
   const [width, height] = quarters % 2 === 1 ? [stored[1], stored[0]] : stored;
   checkNotEmpty(width, height);
   const turned = quarters > 0 || property(primary, "imir") !== undefined;
@@ -48,7 +51,7 @@ function property({ properties }: AvifItem, type: string): Buffer | undefined {
 }
 
 function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: DecodeContext): Promise<DecodedPixels> {
-  // libvips does not know the brand of animations, whose primary picture is the first frame.
-  if (file.toString("latin1", 8, 12) === "avis") file.write("avif", 8, "latin1");
+  // libvips does not know the brands of animations, whose primary picture is the first frame, and of images in general.
+  file.write("avif", 8, "latin1");
   return rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
 }
