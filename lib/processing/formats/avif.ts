@@ -50,8 +50,31 @@ function property({ properties }: AvifItem, type: string): Buffer | undefined {
   return properties.find((box) => box.type === type)?.data;
 }
 
-function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: DecodeContext): Promise<DecodedPixels> {
+async function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: DecodeContext): Promise<DecodedPixels> {
+  const items = readAvifItems(file);
   // libvips does not know the brands of animations, whose primary picture is the first frame, and of images in general.
   file.write("avif", 8, "latin1");
-  return rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
+  const { data } = await rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
+  return { data: isLimited(items) ? fullRange(data, isGray(items)) : data, channels: 3 };
+}
+
+/** Whether its samples' black and white are 16 and 235. */
+function isLimited({ primary }: AvifItems): boolean {
+  const colours = primary.properties.find(
+    ({ type, data }) => type === "colr" && data.toString("latin1", 0, 4) === "nclx",
+  );
+  return colours !== undefined && (colours.data.readUInt8(10) & 0x80) === 0;
+}
+
+function isGray({ primary, all }: AvifItems): boolean {
+  const coded = primary.type === "grid" ? all.get(primary.parts[0] ?? 0) : primary;
+  return coded !== undefined && ((property(coded, "av1C")?.readUInt8(2) ?? 0) & 0x10) !== 0;
+}
+
+/** Mends what libheif makes of a limited range: nothing at all of gray, and of colours 256/255 of what they are. */
+function fullRange(pixels: Uint8Array, isGray: boolean): Uint8Array {
+  const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) =>
+    isGray ? ((level - 16) * 255) / (235 - 16) : (level * 255) / 256,
+  );
+  return pixels.map((level) => levels[level] as number);
 }
