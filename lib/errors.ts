@@ -91,15 +91,19 @@ export function codeOf(error: unknown): string | undefined {
  * @param of whose options they are, for the message.
  */
 export function checkOptions(options: object, known: readonly string[], of: string): void {
-  if (typeof options !== "object" || options === null) {
-    throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
-  }
+  checkIsOptions(options, of);
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown === undefined) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
     `There is no option ${shown(unknown)} of ${of}. The options are ${known.join(", ")}.`,
   );
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for what is given as options and is no object. */
+export function checkIsOptions(options: object, of: string): void {
+  if (typeof options === "object" && options !== null) return;
+  throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
 }
 
 /**

@@ -3,6 +3,7 @@ import { checkOptions, NeuronBlipError } from "./errors.js";
 import { type ModelDirectory, pathOf } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
+import { checkMaxPixels } from "./processing/image-size.js";
 import type { SourceOptions } from "./processing/image-source.js";
 import { checkSourceOptions } from "./processing/open-picture.js";
 import { shown } from "./values.js";
@@ -103,7 +104,8 @@ export function checkLoadingOptions(options: NeuronBlipOptions): void {
   } = options;
   if (cores !== undefined) parseCores(cores);
   checkSourceOptions(options);
-  if (tokenizer !== undefined) pathOf(tokenizer, "the tokenizer's directory");
+  if (options.maxPixels !== undefined) checkMaxPixels(options.maxPixels);
+  if (tokenizer !== undefined) pathOf(tokenizer, "tokenizer, a directory,");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));
   check("reloadDelayMs", reloadDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);

@@ -26,7 +26,7 @@ import type {
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
-import { checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
+import { checkIsOptions, checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
 import { emitterOf } from "./events.js";
 import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
@@ -247,8 +247,10 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   async answer(
     images: Picture | readonly Picture[],
     questions: string | readonly string[],
-    { settled, truncation = false, signal, ...options }: AnswerOptions = {},
+    given: AnswerOptions = {},
   ): Promise<Answer | Answer[] | PromiseSettledResult<Answer>[]> {
+    checkIsOptions(given, "answer");
+    const { settled, truncation = false, signal, ...options } = given;
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "answer");
     const { questionLength: maxLength } = replicas.one.shapes;
     const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
@@ -276,8 +278,10 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   caption(images: readonly Picture[], options?: CaptionOptions): Promise<Caption[]>;
   async caption(
     images: Picture | readonly Picture[],
-    { settled, prompt, signal, ...options }: CaptionOptions = {},
+    given: CaptionOptions = {},
   ): Promise<Caption | Caption[] | PromiseSettledResult<Caption>[]> {
+    checkIsOptions(given, "caption");
+    const { settled, prompt, signal, ...options } = given;
     const replicas = this.#replicasOf("BlipForConditionalGeneration", "caption");
     const texts = prompt === "" ? undefined : prompt;
     const { answerLength } = replicas.one.shapes;
@@ -318,6 +322,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     text?: string,
     options: Omit<GenerateOptions, "streamer"> & TextOptions = {},
   ): AsyncGenerator<string, void, void> {
+    checkIsOptions(options, "stream");
     if ("streamer" in options && options.streamer !== undefined) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
@@ -356,8 +361,10 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     image: Picture,
     question: string,
     candidates: readonly string[],
-    { truncation = false, signal, ...options }: RankAnswerOptions = {},
+    rankOptions: RankAnswerOptions = {},
   ): Promise<RankedAnswer[]> {
+    checkIsOptions(rankOptions, "rank");
+    const { truncation = false, signal, ...options } = rankOptions;
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "rank");
     const { questionLength: maxLength } = replicas.one.shapes;
     if (!Array.isArray(candidates) || candidates.length === 0) {

@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import {
+  BlipImageProcessor,
+  BlipProcessor,
   DecoderPaddedGenerator,
   Executor,
+  loadImage,
   NeuronBlip,
   NeuronBlipError,
   NeuronBlipForQuestionAnswering,
   Tensor,
+  TextStreamer,
   TorchModule,
   VisionModelWrapper,
 } from "neuron-blip";
@@ -209,6 +214,48 @@ describe("options that would do harm or nothing", () => {
     await assert.rejects(blip.stream(cat, "dog?", { signal }).next(), fails("INVALID_INPUT", /AbortSignal/));
     await assert.rejects(blip.encodeImage(cat, { sginal: signal } as object), fails("INVALID_INPUT", /"sginal"/));
     assert.equal(typeof (await blip.answer(cat, "dog?", short)).answer, "string");
+  });
+});
+
+describe("what stands for options and is no object", () => {
+  const none = null as unknown as object;
+
+  it("is refused by every call that takes options", async () => {
+    await using blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
+    const { processor } = blip;
+    const vision = join(model, "vision_model.pt");
+    const calls: Record<string, () => unknown> = {
+      fromPretrained: () => NeuronBlip.fromPretrained(model, none),
+      "one replica": () => NeuronBlipForQuestionAnswering.fromPretrained(model, none),
+      processor: () => BlipProcessor.fromPretrained(model, none),
+      answer: () => blip.answer(cat, "dog?", none),
+      caption: () => blip.caption(cat, none),
+      rank: () => blip.rank(cat, "dog?", ["red"], none),
+      stream: () => blip.stream(cat, "dog?", none).next(),
+      match: () => blip.match(cat, "dog", none),
+      encodeImage: () => blip.encodeImage(cat, none),
+      loadImage: () => loadImage(cat, none),
+      processImages: () => processor.processImages(cat, none),
+      processText: () => processor.processText("dog?", none),
+      encode: () => processor.tokenizer.encode("dog?", none),
+      decode: () => processor.tokenizer.decode([1], none),
+      "image processor": () => new BlipImageProcessor(none),
+      "a module": () => TorchModule.load(vision, none),
+      "an executor": () => new Executor(none),
+      "a streamer": () => new TextStreamer(processor, none),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      await assert.rejects(async () => call(), fails("INVALID_INPUT", /are an object, not null/), name);
+    }
+    assert.equal(typeof (await blip.answer(cat, "dog?", short)).answer, "string");
+  });
+
+  it("and limits that are no numbers take no decoder with them", async () => {
+    for (let call = 0; call < 8; call++) {
+      const maxPixels = 10n as unknown as number;
+      await assert.rejects(loadImage(cat, { maxPixels }), fails("INVALID_INPUT", /maxPixels.*not 10n/));
+    }
+    assert.equal((await loadImage(cat)).channels, 3);
   });
 });
 

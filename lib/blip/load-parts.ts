@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { NeuronBlipError } from "../errors.js";
+import { checkIsOptions, NeuronBlipError } from "../errors.js";
 import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
@@ -60,6 +60,7 @@ export async function loadReplicas(
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedParts[]> {
+  checkIsOptions(options, "fromPretrained");
   const { callsInFlight = 2, threads } = options;
   checkCount("callsInFlight", callsInFlight, 1, 64);
   const directory = await modelDirectoryOf(given);

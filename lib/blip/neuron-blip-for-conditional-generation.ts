@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import {
   type GenerationConfig,
@@ -115,6 +115,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
+      checkIsOptions(options, "generate");
       const { signal, ...generation } = options;
       throwIfAborted(signal);
       const prompts = this.#prompts(inputs);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
@@ -147,6 +147,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
+      checkIsOptions(options, "generate");
       const { questionMask, signal, ...generation } = options;
       throwIfAborted(signal);
       const { bosTokenId, sepTokenId, vocabSize } = this.config;
@@ -179,6 +180,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
     return this.whileAlive(async () => {
+      checkIsOptions(options, "rank");
       const { questionMask, signal, ...ranking } = options;
       throwIfAborted(signal);
       await inTurns(this.#checkCandidates(candidates), signal);

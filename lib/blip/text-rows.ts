@@ -2,6 +2,7 @@ import { NeuronBlipError } from "../errors.js";
 import { rowsOf } from "../runtime/batch.js";
 import { checkRank } from "../runtime/check.js";
 import { Tensor } from "../tensor.js";
+import { shown } from "../values.js";
 
 /** Texts as tensors, as Hugging Face names them. */
 export interface TextTensors {
@@ -24,7 +25,11 @@ export interface TextRow {
  * @throws NeuronBlipError `INVALID_INPUT` for tensors that are none or do not fit each other, texts without tokens, and
  * padding on the left.
  */
-export function textRows({ inputIds, attentionMask }: TextTensors, padTokenId: number): TextRow[] {
+export function textRows(texts: TextTensors, padTokenId: number): TextRow[] {
+  if (typeof texts !== "object" || texts === null) {
+    throw new NeuronBlipError("INVALID_INPUT", `Give { pixelValues, inputIds, attentionMask }, not ${shown(texts)}.`);
+  }
+  const { inputIds, attentionMask } = texts;
   checkRank("inputIds", inputIds, "int64", 2);
   const [count = 0, length = 0] = inputIds.shape;
   if (attentionMask !== undefined) {

@@ -1,3 +1,6 @@
+import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { shown } from "../values.js";
+
 /** Told the tokens of a sequence as they are generated, as transformers' streamers are. */
 export interface Streamer {
   /** Takes the prompt's tokens first, then each generated token. */
@@ -26,8 +29,18 @@ export class TextStreamer implements Streamer {
   #passedOn = 0;
   #isPrompt = true;
 
-  /** @param tokenizer a BertTokenizer or BlipProcessor; its `decode` leaves special tokens out. */
+  /**
+   * @param tokenizer a BertTokenizer or BlipProcessor; its `decode` leaves special tokens out.
+   * @throws NeuronBlipError `INVALID_INPUT`
+   */
   constructor(tokenizer: { decode(tokenIds: readonly number[]): string }, options: TextStreamerOptions = {}) {
+    checkIsOptions(options, "TextStreamer");
+    if (typeof tokenizer?.decode !== "function") {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `A TextStreamer takes a BertTokenizer or BlipProcessor, which has decode, not ${shown(tokenizer)}.`,
+      );
+    }
     this.#tokenizer = tokenizer;
     this.#options = options;
   }

@@ -7,7 +7,7 @@ import { shown } from "../values.js";
  * @throws NeuronBlipError `INVALID_INPUT` where it is none: the runtime takes cores that follow each other.
  */
 export function parseCores(cores: string | readonly number[]): number[] {
-  const list = typeof cores === "string" ? cores.split(",").flatMap(range) : [...cores];
+  const list = typeof cores === "string" ? cores.split(",").flatMap(range) : Array.isArray(cores) ? cores.slice() : [];
   const follow = list.every(
     (core, i) => Number.isSafeInteger(core) && core >= 0 && (i === 0 || core === (list[i - 1] as number) + 1),
   );

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { checkOptions, messageOf, NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { atOnce } from "../turns.js";
@@ -117,6 +117,7 @@ export class BertTokenizer {
    * @throws NeuronBlipError `INPUT_TOO_LONG` for more than `maxLength` tokens without `truncation`, `INVALID_INPUT`
    */
   encode(text: string, options: EncodeOptions = {}): EncodedText {
+    checkOptions(options, ["maxLength", "truncation", "padding"], "encode");
     const { maxLength = Number.POSITIVE_INFINITY, padding = false } = options;
     if (padding) checkPadding(maxLength);
     const ids = atOnce(this.encodeSteps(text, options));
@@ -159,6 +160,7 @@ export class BertTokenizer {
    * @throws NeuronBlipError `INVALID_INPUT` for ids that are not whole numbers >= 0
    */
   decode(ids: Iterable<number | bigint>, options: DecodeOptions = {}): string {
+    checkOptions(options, ["skipSpecialTokens", "cleanUpTokenizationSpaces"], "decode");
     const { skipSpecialTokens = true, cleanUpTokenizationSpaces = this.#cleanUp } = options;
     const known: number[] = [];
     if (typeof ids?.[Symbol.iterator] !== "function") {

@@ -1,4 +1,4 @@
-import { NeuronBlipError } from "../errors.js";
+import { checkIsOptions, NeuronBlipError } from "../errors.js";
 import { isObject } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
@@ -70,6 +70,7 @@ export class BlipImageProcessor {
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
+    checkIsOptions(config, "BlipImageProcessor");
     const given = Object.entries(config).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);

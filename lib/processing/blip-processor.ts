@@ -1,4 +1,4 @@
-import { NeuronBlipError } from "../errors.js";
+import { checkIsOptions, checkOptions, NeuronBlipError } from "../errors.js";
 import type { ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
 import { atOnce } from "../turns.js";
@@ -53,6 +53,7 @@ export class BlipProcessor {
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
   static async fromPretrained(directory: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
+    checkIsOptions(options, "BlipProcessor.fromPretrained");
     const [imageProcessor, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
       BertTokenizer.fromPretrained(options.tokenizer ?? directory),
@@ -70,6 +71,7 @@ export class BlipProcessor {
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
+    checkIsOptions(options, "processImages");
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     return this.imageProcessor.preprocess(images, { ...this.#pictures, ...Object.fromEntries(given) });
   }
@@ -80,6 +82,7 @@ export class BlipProcessor {
    * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
    */
   processText(texts: string | readonly string[], options: ProcessTextOptions = {}): TextInputs {
+    checkOptions(options, ["maxLength", "truncation", "padding"], "processText");
     const { maxLength, padding = "longest" } = options;
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list) || list.length === 0) {

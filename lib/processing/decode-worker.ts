@@ -1,6 +1,6 @@
 /** The worker thread that decodes pictures and prepares them for the model; its other side is decode-thread.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { codeOf, messageOf } from "../errors.js";
+import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { native } from "../native.js";
 import type { OwnFloat32Array, OwnUint8Array } from "../values.js";
 import { decodeImage } from "./decode-image.js";
@@ -50,7 +50,7 @@ export type WorkReply =
   /** [3, height, width] */
   | { readonly kind: "values"; readonly values: OwnFloat32Array }
   /** `code` is that of an error which is not the file's. */
-  | { readonly kind: "error"; readonly reason: string; readonly code?: string };
+  | { readonly kind: "error"; readonly reason: string; readonly code?: NeuronBlipErrorCode };
 
 /** What a thread is given when it starts. */
 export interface DecodeThreadData {
@@ -76,8 +76,11 @@ parentPort?.on("message", async ({ source, target }: WorkRequest) => {
     if (target) replyWithValues(stored, target);
     else replyWithImage(stored);
   } catch (error) {
-    const code = codeOf(error);
-    reply({ kind: "error", reason: messageOf(error), ...(code !== undefined && { code }) });
+    reply({
+      kind: "error",
+      reason: messageOf(error),
+      ...(error instanceof NeuronBlipError && { code: error.code }),
+    });
   }
 });
 

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { setTimeout } from "node:timers";
-import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
+import { messageOf, NeuronBlipError } from "../errors.js";
 import { Places } from "../runtime/places.js";
 import { DecodeThread } from "./decode-thread.js";
 import type { PixelTarget, WorkReply, WorkRequest } from "./decode-worker.js";
@@ -206,6 +206,6 @@ export class DecoderPool {
 function resultOf(reply: WorkReply): RawImage | Float32Array {
   if (reply.kind === "image") return reply.image;
   if (reply.kind === "values") return reply.values;
-  if (reply.kind === "error") throw new NeuronBlipError(reply.code as NeuronBlipErrorCode, reply.reason);
+  if (reply.kind === "error" && reply.code) throw new NeuronBlipError(reply.code, reply.reason);
   throw new Error(`the decoder replied with ${reply.kind}`);
 }

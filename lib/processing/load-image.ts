@@ -1,10 +1,10 @@
-import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { checkOptions, messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { oneLine } from "../values.js";
 import type { PixelTarget } from "./decode-worker.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
 import { kindOf } from "./describe-source.js";
 import { copyPixels } from "./given-pixels.js";
-import { DEFAULT_MAX_PIXELS } from "./image-size.js";
+import { checkMaxPixels, DEFAULT_MAX_PIXELS } from "./image-size.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
 import { isFile, openPicture } from "./open-picture.js";
 import type { PictureFile } from "./picture-file.js";
@@ -40,7 +40,7 @@ export const DECODED_AT_A_TIME = pool.size;
  * (pixels or bytes), `INVALID_INPUT` (not a source of pictures, or not one that may be used here), `ABORTED`
  */
 export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<RawImage> {
-  const decodeOptions = checkOptions(options);
+  const decodeOptions = decodeOptionsOf(options);
   const opened = await openPicture(source, options);
   throwIfAborted(options.signal);
   if (isFile(opened)) return decoded(opened, decodeOptions, (file) => pool.decode(file, decodeOptions));
@@ -59,7 +59,7 @@ export async function loadPixelValues(
   target: PixelTarget,
   options: LoadImageOptions = {},
 ): Promise<Float32Array> {
-  const decodeOptions = checkOptions(options);
+  const decodeOptions = decodeOptionsOf(options);
   const opened = await openPicture(source, options);
   throwIfAborted(options.signal);
   if (isFile(opened)) return decoded(opened, decodeOptions, (file) => pool.decodeToValues(file, target, decodeOptions));
@@ -76,8 +76,12 @@ export async function warmUpDecoding(): Promise<void> {
   await loadImage(Buffer.from(TINY_PNG, "base64"));
 }
 
-function checkOptions({ maxPixels = DEFAULT_MAX_PIXELS, decoder, signal }: LoadImageOptions): DecodeOptions {
-  if (!(maxPixels > 0)) throw invalid(`maxPixels must be a number above 0, not ${oneLine(String(maxPixels))}.`);
+const OPTIONS: readonly (keyof LoadImageOptions)[] = ["maxPixels", "decoder", "signal", "maxBytes", "fetch", "files"];
+
+function decodeOptionsOf(options: LoadImageOptions): DecodeOptions {
+  checkOptions(options, OPTIONS, "loading a picture");
+  const { maxPixels = DEFAULT_MAX_PIXELS, decoder, signal } = options;
+  checkMaxPixels(maxPixels);
   const chosen: unknown = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");
   if (chosen !== "sharp" && chosen !== "jimp") {
     const name = decoder === undefined ? "NEURON_BLIP_DECODER" : "decoder";

@@ -1,4 +1,4 @@
-import { NeuronBlipError } from "../errors.js";
+import { checkIsOptions, NeuronBlipError } from "../errors.js";
 import { type ExecutorHandle, fromNative, native } from "../native.js";
 import { shown } from "../values.js";
 
@@ -28,7 +28,9 @@ export class Executor implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   /** @throws NeuronBlipError `INVALID_INPUT`, or why the addon does not load. */
-  constructor({ threads = 0, concurrency = 1 }: ExecutorOptions = {}) {
+  constructor(options: ExecutorOptions = {}) {
+    checkIsOptions(options, "Executor");
+    const { threads = 0, concurrency = 1 } = options;
     checkCount("threads", threads, 0, 4096);
     checkCount("concurrency", concurrency, 1, 64);
     this.#threads = threads;

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { adviceFor } from "../advice.js";
-import { NeuronBlipError } from "../errors.js";
+import { checkIsOptions, NeuronBlipError } from "../errors.js";
 import { type ModelDirectory, pathOf } from "../model-directory.js";
 import {
   fromNative,
@@ -110,6 +110,7 @@ export class TorchModule implements AsyncDisposable {
    * why the addon does not load.
    */
   static async load(path: ModelDirectory, options: TorchModuleOptions = {}): Promise<TorchModule> {
+    checkIsOptions(options, "TorchModule.load");
     const { neuronCore } = options;
     if (neuronCore !== undefined) checkCount("neuronCore", neuronCore, 0, 4096);
     const file = await fileOf(path);
