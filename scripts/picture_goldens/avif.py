@@ -25,10 +25,13 @@ def files() -> Files:
         yield f"mode-{name}", saved(photograph.mode(name), subsampling="4:4:4")
     for value in ("full", "limited"):
         yield f"range-{value}", saved(range=value, subsampling="4:4:4")
+    for sampling in ("4:2:0", "4:0:0"):
+        yield f"{sampling.replace(':', '')}-range-limited", saved(range="limited", subsampling=sampling)
+    plain = saved(subsampling="4:4:4")
+    yield "brand-mif1", plain[:8] + b"mif1" + plain[12:]
     yield "animated", saved(save_all=True, append_images=[RGB.rotate(180)], subsampling="4:4:4")
     for orientation in photograph.orientations():
         yield f"orientation-{orientation}-exif-444", saved(exif=photograph.exif(orientation), subsampling="4:4:4")
         yield f"orientation-{orientation}-xmp-444", saved(xmp=photograph.xmp(orientation), subsampling="4:4:4")
-    plain = saved(subsampling="4:4:4")
     for part in (0.3, 0.6, 0.95):
         yield f"cut-{part}", plain[: int(len(plain) * part)]

@@ -62,6 +62,18 @@ def files() -> Files:
     yield "upright-exif-stale-xmp", saved(exif=photograph.exif(1), xmp=photograph.xmp(6))
     plain = saved(subsampling=0)
     yield "stray-bytes-between-segments", inserted(plain, b"\0\1\2\3")
+    yield "end-between-segments", inserted(plain, b"\xff\xd9")
+    yield "second-start", inserted(plain, b"\xff\xd8")
+    yield "marker-without-meaning", inserted(plain, b"\xff\xf0")
+    yield "comment-of-no-length", inserted(plain, b"\xff\xfe\0\0")
+    yield "scan-behind-the-last", plain[:-2] + b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" + plain[-2:]
+    progressive = saved(progressive=True)
+    scans = [at for at in range(len(progressive)) if progressive[at : at + 2] == b"\xff\xda"]
+    for kept in (1, 4, len(scans) - 1):
+        yield f"scans-{kept}", progressive[: scans[kept]] + b"\xff\xd9"
+    yield "restarts-progressive", saved(progressive=True, restart_marker_blocks=3)
+    restarts = saved(restart_marker_blocks=4)
+    yield "restart-missing", restarts.replace(b"\xff\xd0", b"", 1)
     yield "fill-bytes", inserted(plain, b"\xff\xff\xff")
     yield "stray-bytes-at-end", plain[:-2] + b"\x12\x34\xff\xd9"
     yield "trailing-bytes", plain + b"more bytes"

@@ -54,8 +54,9 @@ async function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: 
   const items = readAvifItems(file);
   // libvips does not know the brands of animations, whose primary picture is the first frame, and of images in general.
   file.write("avif", 8, "latin1");
-  const { data } = await rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
-  return { data: isLimited(items) ? fullRange(data, isGray(items)) : data, channels: 3 };
+  const pixels = await rgbFromSharp(openWithSharp(sharp, file, "error", context), header);
+  if (isLimited(items)) toFullRange(pixels.data, isGray(items));
+  return pixels;
 }
 
 /** Whether its samples' black and white are 16 and 235. */
@@ -71,10 +72,10 @@ function isGray({ primary, all }: AvifItems): boolean {
   return coded !== undefined && ((property(coded, "av1C")?.readUInt8(2) ?? 0) & 0x10) !== 0;
 }
 
-/** Mends what libheif makes of a limited range: nothing at all of gray, and of colours 256/255 of what they are. */
-function fullRange(pixels: Uint8Array, isGray: boolean): Uint8Array {
+/** Mends, in place, what libheif makes of a limited range: nothing at all of gray, and of colours 256/255 of what they are. */
+function toFullRange(pixels: Uint8Array, isGray: boolean): void {
   const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) =>
     isGray ? ((level - 16) * 255) / (235 - 16) : (level * 255) / 256,
   );
-  return pixels.map((level) => levels[level] as number);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = levels[pixels[i] as number] as number;
 }
