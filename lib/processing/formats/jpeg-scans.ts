@@ -118,7 +118,9 @@ export class ScanLedger {
       return;
     }
     for (let i = first; i <= Math.min(last, 63); i++) {
-      if (bitsBefore !== (lacking[i] === ALL_BITS ? 0 : lacking[i])) this.#hasGaps = true;
+      // What is told again leaves nothing out.
+      const before = lacking[i] as number;
+      if (before === ALL_BITS ? bitsBefore > 0 : bitsBefore < before) this.#hasGaps = true;
       lacking[i] = bitsLeft;
     }
   }
