@@ -84,6 +84,39 @@ uint32_t ByTables(uint32_t crc, const uint8_t* bytes, size_t size) {
   quotient = _mm_clmulepi64_si128(_mm_and_si128(quotient, low_32), barrett, 0x00);
   return static_cast<uint32_t>(_mm_extract_epi32(_mm_xor_si128(a, quotient), 1));
 }
+
+[[gnu::target("vpclmulqdq,avx2")]] inline __m256i Fold(__m256i x, __m256i key, __m256i next) {
+  const __m256i low = _mm256_clmulepi64_epi128(x, key, 0x00);
+  return _mm256_xor_si256(_mm256_xor_si256(low, _mm256_clmulepi64_epi128(x, key, 0x11)), next);
+}
+
+[[gnu::target("avx2")]] inline __m256i Load(const uint8_t* bytes) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+}
+
+/// As ByFolding, 128 bytes at a time, for a multiple of them, of at least 128.
+[[gnu::target("vpclmulqdq,avx2")]] uint32_t ByWideFolding(uint32_t crc, const uint8_t* bytes, size_t size) {
+  const __m256i by_128 = _mm256_set_epi64x(0x014a7fe880, 0x01e88ef372, 0x014a7fe880, 0x01e88ef372);
+
+  __m256i a = _mm256_xor_si256(Load(bytes), _mm256_zextsi128_si256(_mm_cvtsi32_si128(static_cast<int>(crc))));
+  __m256i b = Load(bytes + 32);
+  __m256i c = Load(bytes + 64);
+  __m256i d = Load(bytes + 96);
+  for (bytes += 128, size -= 128; size >= 128; bytes += 128, size -= 128) {
+    a = Fold(a, by_128, Load(bytes));
+    b = Fold(b, by_128, Load(bytes + 32));
+    c = Fold(c, by_128, Load(bytes + 64));
+    d = Fold(d, by_128, Load(bytes + 96));
+  }
+  // What is left has the same remainder as all that was folded into it.
+  alignas(32) std::array<uint8_t, 128> left;
+  auto* const to = reinterpret_cast<__m256i*>(left.data());
+  _mm256_store_si256(to, a);
+  _mm256_store_si256(to + 1, b);
+  _mm256_store_si256(to + 2, c);
+  _mm256_store_si256(to + 3, d);
+  return ByFolding(0, left.data(), left.size());
+}
 #endif
 
 }  // namespace
@@ -93,6 +126,13 @@ uint32_t Crc32(uint32_t crc, const void* data, size_t size) {
   crc = ~crc;
 #ifdef __x86_64__
   static const bool can_fold = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
+  static const bool can_fold_wide = can_fold && __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("avx2");
+  if (can_fold_wide && size >= 128) {
+    const size_t folded = size & ~size_t{127};
+    crc = ByWideFolding(crc, bytes, folded);
+    bytes += folded;
+    size -= folded;
+  }
   if (can_fold && size >= 64) {
     const size_t folded = size & ~size_t{15};
     crc = ByFolding(crc, bytes, folded);
