@@ -4,9 +4,9 @@ import { isAbortSignal, shorten, shown } from "./values.js";
 export type NeuronBlipErrorCode =
   /** neuron-blip was put into a bundle, where its addon and its threads are not. */
   | "BUNDLED"
-  /** The native addon is not built. */
+  /** The native addon is not built, or does not load here. */
   | "ADDON_NOT_BUILT"
-  /** The addon is built, but libtorch is no longer where it was. */
+  /** The libtorch that the addon was built with is gone, may not be read, or is another. */
   | "LIBTORCH_NOT_FOUND"
   /** A model directory or one of its files does not exist. */
   | "ARTIFACT_NOT_FOUND"
@@ -16,7 +16,7 @@ export type NeuronBlipErrorCode =
   | "ARTIFACT_MISMATCH"
   /** The artifact was compiled for AWS Neuron, and this host has no Neuron runtime. */
   | "NEURON_RUNTIME_NOT_FOUND"
-  /** The Neuron runtime that was found does not fit the libtorch in use. */
+  /** The Neuron runtime does not fit the libtorch in use, or the artifact was compiled for another SDK or device family. */
   | "NEURON_RUNTIME_MISMATCH"
   /** Too few NeuronCores, or another process holds them. */
   | "NEURON_CORES_UNAVAILABLE"
@@ -30,7 +30,7 @@ export type NeuronBlipErrorCode =
   | "INVALID_IMAGE"
   /** A picture declares more pixels, or has more bytes, than the limits allow. */
   | "IMAGE_TOO_LARGE"
-  /** A question is longer than the compiled length. */
+  /** A text has more tokens than the model was compiled for. */
   | "INPUT_TOO_LONG"
   /** A module failed while it ran. */
   | "EXECUTION_FAILED"

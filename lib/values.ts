@@ -2,7 +2,7 @@
  * What a value is, whichever realm made it. In a vm context, as jest's, vitest's and jsdom's tests run in, and between two windows,
  * each has its own Uint8Array, URL and Error, so that `instanceof` fails for what is as good.
  */
-import { inspect, types } from "node:util";
+import { inspect } from "node:util";
 
 /**
  * Over an ArrayBuffer, never a SharedArrayBuffer: Uint8Array<ArrayBuffer>, said so that TypeScript before 5.7, where typed arrays have
@@ -85,9 +85,4 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
 /** The name of a typed array's own type, of whatever realm and subclass it is: that of a Buffer is "Uint8Array". */
 export function typedArrayName(array: { readonly [Symbol.toStringTag]: string }): string {
   return array[Symbol.toStringTag];
-}
-
-/** Whether a value's bytes are shown one by one. */
-export function isBytes(value: unknown): value is Uint8Array | Uint8ClampedArray {
-  return types.isUint8Array(value) || types.isUint8ClampedArray(value);
 }

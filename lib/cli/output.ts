@@ -93,7 +93,7 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 /** What a system's error means for what was to be written. */
-export function outputError(what: string, error: unknown): OutputError {
+function outputError(what: string, error: unknown): OutputError {
   const reason = REASONS[codeOf(error) ?? ""] ?? messageOf(error);
   return new OutputError(`Cannot write ${what}: ${reason}.`, { cause: error });
 }

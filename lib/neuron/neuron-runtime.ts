@@ -84,7 +84,7 @@ async function load(
 }
 
 /** What is to be loaded: libnrt.so.1 by its full path first, since the dynamic linker need not know /opt/aws/neuron/lib. */
-export function inOrder(libtorchneuron: string): string[] {
+function inOrder(libtorchneuron: string): string[] {
   const { path } = findLibnrt();
   return path === undefined ? [libtorchneuron] : [path, libtorchneuron];
 }

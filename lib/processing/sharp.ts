@@ -26,7 +26,7 @@ export interface SharpMetadata {
 /** The first version with all the options below. */
 const LEAST_VERSION = [0, 33] as const;
 
-export const SHARP_WARNING = "NEURON_BLIP_SHARP";
+const SHARP_WARNING = "NEURON_BLIP_SHARP";
 
 let loading: Promise<Sharp | undefined> | undefined;
 
