@@ -114,6 +114,36 @@ describe("lists of pictures and questions", () => {
     for (const outcome of none) isRejected(outcome, "INVALID_IMAGE");
   });
 
+  it("ends where it is aborted while its pictures cannot be read, and answers the next", async () => {
+    await using cached = await NeuronBlip.fromPretrained(fixture("parity/small-batch-2/model"), { threads: 1 });
+    const controller = new AbortController();
+    const { signal } = controller;
+    /** A file that aborts the call when it is opened. */
+    const last = {
+      fd: 1,
+      read: () => Promise.reject(new Error("not read")),
+      stat: () => {
+        controller.abort();
+        return Promise.reject(new Error("it is gone"));
+      },
+    };
+    const pictures = [last, ...Array.from({ length: 200 }, (_, i) => fixture(`pictures/none-${i}.png`))];
+    await assert.rejects(cached.answer(pictures, "dog?", { signal, settled: true }), fails("ABORTED"));
+    assert.equal(typeof (await cached.answer(chelsea, "dog?", short)).answer, "string");
+  });
+
+  it("gives the same bad text the same error, and others their own", async () => {
+    const outcomes = await blip.answer(chelsea, ["", "", " ", "dog?", ""], { ...short, settled: true });
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ["rejected", "rejected", "rejected", "fulfilled", "rejected"],
+    );
+    const messages = outcomes.map((outcome) => (outcome.status === "rejected" ? outcome.reason.message : ""));
+    assert.match(messages[0], /""/);
+    assert.match(messages[2], /" "/);
+    assert.equal(messages[4], messages[0]);
+  });
+
   it("throws ABORTED and DISPOSED as a whole, `settled` or not", async () => {
     const signal = AbortSignal.abort();
     const aborted = blip.answer(PICTURES, QUESTIONS, { signal, settled: true });
