@@ -1,4 +1,6 @@
 /** Long work on the event loop, in turns of a few ms between which others go on. */
+// Not the global ones, which tests replace: jsdom and fake timers.
+import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers";
 import { throwIfAborted } from "./errors.js";
 
