@@ -140,6 +140,7 @@ describe("two copies of the package in one process", () => {
     cpSync(join(root, "package.json"), join(work, "package.json"));
     symlinkSync(join(root, "node_modules"), join(work, "node_modules"));
     symlinkSync(join(root, "build"), join(work, "build"));
+    symlinkSync(join(root, "scripts"), join(work, "scripts"));
     other = await import(pathToFileURL(join(work, "dist", "index.js")).href);
   });
 
