@@ -57,6 +57,7 @@ import {
 } from "./processing/blip-processor.js";
 import type { ImageSource } from "./processing/image-source.js";
 import { warmUpDecoding } from "./processing/load-image.js";
+import { snapshotBytes } from "./processing/open-picture.js";
 import { either } from "./runtime/abort.js";
 import { BatchQueue, type Job, type RunOptions } from "./runtime/batch-queue.js";
 import { InFlight } from "./runtime/in-flight.js";
@@ -372,6 +373,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     }
     throwIfAborted(signal);
     const given: string[] = candidates.slice();
+    const picture = snapshotBytes(image);
     const tokenIds = await inTurns(this.#candidateSteps(given), signal);
     const pairOptions = { signal, encode: this.#encode({ maxLength, truncation }) };
     const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedSequence[]> = {
@@ -382,7 +384,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       ],
       hold: holdPicture,
     };
-    const ranked = (await this.#forEach({ images: image, texts: question }, pairOptions, (pairs, run) =>
+    const ranked = (await this.#forEach({ images: picture, texts: question }, pairOptions, (pairs, run) =>
       this.#queueOf(replicas).run(pairs, job, run),
     )) as RankedSequence[];
     return inTurns(

@@ -3,6 +3,7 @@ import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { LookedAt } from "./looked-at.js";
 import type { LookOptions, Pictures } from "./pictures.js";
+import { snapshotBytes } from "./processing/open-picture.js";
 import type { Shared } from "./runtime/shared.js";
 import type { Tensor } from "./tensor.js";
 import { TokenIdRows } from "./token-id-rows.js";
@@ -183,7 +184,21 @@ function pairUp({ images, texts }: PairLists): Pairs {
     );
   }
   const count = Array.isArray(images) ? images.length : Array.isArray(texts) ? texts.length : 1;
-  return { count, image: itemsOf<Picture>(images), text: itemsOf<string>(texts as string | readonly string[]) };
+  return { count, image: imagesOf(images), text: itemsOf<string>(texts as string | readonly string[]) };
+}
+
+/** Pictures by their place; bytes in memory that the first portion needs are copied now, before the call returns to its caller. */
+function imagesOf(images: PairLists["images"]): (place: number) => Picture {
+  const imageAt = itemsOf<Picture>(images);
+  const snapshots = new Map<Picture, Picture>();
+  for (const image of Array.isArray(images) ? images : [images]) {
+    if (snapshots.size === PICTURES_AT_ONCE) break;
+    if (!snapshots.has(image)) snapshots.set(image, snapshotBytes(image));
+  }
+  return (place) => {
+    const image = imageAt(place);
+    return snapshots.get(image) ?? image;
+  };
 }
 
 /** An item by its place in a list, or the one that stands for all. */

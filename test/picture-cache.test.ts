@@ -119,6 +119,11 @@ describe("a picture that is asked about again", () => {
     await call;
     assert.equal(await looks(() => fresh.answer(cat, "what is it?", short)), 0);
     assert.deepEqual(await call, await fresh.answer(cat, "what is it?", short));
+    for (const bytes of [readFileSync(cat), { buffer: readFileSync(cat) }]) {
+      const ranking = fresh.rank(bytes, "what is it?", ["a cat", "a dog"]);
+      (Buffer.isBuffer(bytes) ? bytes : bytes.buffer).fill(0);
+      assert.deepEqual(await ranking, await fresh.rank(cat, "what is it?", ["a cat", "a dog"]));
+    }
 
     // Pixels are read while they are prepared: whatever is read, it is not kept as something else.
     const { data, width, height } = (await Jimp.read(astronaut)).bitmap;

@@ -120,7 +120,9 @@ const DEFAULTS = {
 } as const satisfies GenerationConfig;
 
 /** The most sequences that one row is generated in side by side: with 30,524 scores of 4 bytes each they take 31 MB. */
-const MOST_SEQUENCES = 256;
+const MOST_BEAMS = 256;
+/** The most samples of one row: as many as a batch has rows at most. */
+const MOST_SEQUENCES = 1024;
 
 /** Every option's check: what it must be, in words, and whether a value is. */
 const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is: (value: unknown) => boolean]>> = {
@@ -128,7 +130,7 @@ const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is
   maxNewTokens: wholeNumber(1),
   minLength: wholeNumber(0),
   minNewTokens: wholeNumber(0),
-  numBeams: atMost(MOST_SEQUENCES, "each keeps scores of the whole vocabulary"),
+  numBeams: atMost(MOST_BEAMS, "each keeps scores of the whole vocabulary"),
   lengthPenalty: ["a number", Number.isFinite],
   earlyStopping: ['true, false or "never"', (value) => typeof value === "boolean" || value === "never"],
   numReturnSequences: atMost(MOST_SEQUENCES, "each keeps scores of the whole vocabulary"),

@@ -9,7 +9,7 @@ import { kindOf } from "./describe-source.js";
 import { checkPixels, readSharpOutput } from "./given-pixels.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import type { BlobLike, FileHandleLike, ImageSource, SourceOptions } from "./image-source.js";
-import { copyBytes, ownFile, type PictureFile } from "./picture-file.js";
+import { asSource, copyBytes, ownFile, type PictureFile } from "./picture-file.js";
 import type { PixelImage } from "./raw-image.js";
 import { type AddressOptions, readAddress, readFileHandle } from "./read-address.js";
 import { isSharp, readSharp } from "./read-sharp.js";
@@ -91,6 +91,22 @@ function open(
     throw invalid(`The picture in { buffer } must be a Buffer or Uint8Array, not ${kindOf(source.buffer)}.`);
   }
   throw noPicture(source);
+}
+
+/**
+ * A picture that is bytes in memory as it is now, for its owner may change it before its turn comes: a source of our own. Other
+ * pictures as they are.
+ */
+export function snapshotBytes<Source>(source: Source): Source | Uint8Array {
+  if (typeof source !== "object" || source === null) return source;
+  try {
+    const isUpload = "buffer" in source && !ArrayBuffer.isView(source) && !("data" in source);
+    const upload: unknown = isUpload ? source.buffer : source;
+    const file = typeof upload === "object" && upload !== null ? bytesOf(upload) : undefined;
+    return file ? asSource(file) : source;
+  } catch {
+    return source; // opening it says what is wrong with it
+  }
 }
 
 /** A file in memory: a copy of it, unless it is ours. Undefined for what is no bytes. */
