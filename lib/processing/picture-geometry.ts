@@ -1,5 +1,6 @@
 /** What becomes of a picture's size: resized, then cropped, then padded, as transformers' image processor does on Pillow. */
 import { NeuronBlipError } from "../errors.js";
+import type { OwnFloat32Array } from "../values.js";
 
 export interface PictureSize {
   readonly width: number;
@@ -52,11 +53,11 @@ export function resizedSize(shown: PictureSize, geometry: PictureGeometry): Pict
  * @returns [3, height, width] of the result's size; the same array where nothing is to be done.
  */
 export function cropAndPad(
-  values: Float32Array<ArrayBuffer>,
+  values: OwnFloat32Array,
   size: PictureSize,
   { crop, pad }: PictureGeometry,
   black: readonly number[],
-): Float32Array<ArrayBuffer> {
+): OwnFloat32Array {
   const cropped = crop ? place(values, size, crop, middle(size, crop), black) : values;
   return pad ? place(cropped, crop ?? size, pad, { top: 0, left: 0 }, [0, 0, 0]) : cropped;
 }
@@ -98,12 +99,12 @@ function middle(size: PictureSize, crop: PictureSize): { top: number; left: numb
 
 /** The part of a picture that begins at a place of it, which may lie outside. */
 function place(
-  values: Float32Array<ArrayBuffer>,
+  values: OwnFloat32Array,
   from: PictureSize,
   to: PictureSize,
   { top, left }: { top: number; left: number },
   outside: readonly number[],
-): Float32Array<ArrayBuffer> {
+): OwnFloat32Array {
   const placed = new Float32Array(3 * to.width * to.height);
   const begin = Math.max(0, left);
   const end = Math.min(from.width, left + to.width);
