@@ -95,6 +95,7 @@ export type {
   WebStreamLike,
 } from "./processing/image-source.js";
 export { type ImageDecoder, type LoadImageOptions, loadImage, type RawImage } from "./processing/load-image.js";
+export type { PictureSize, ResizeRule } from "./processing/picture-geometry.js";
 export type { ShapePattern } from "./runtime/check.js";
 export { CompiledPart } from "./runtime/compiled-part.js";
 export { Executor, type ExecutorOptions } from "./runtime/executor.js";
