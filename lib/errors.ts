@@ -60,6 +60,11 @@ export class NeuronBlipError extends Error {
     return typeof value === "object" && value !== null && BRAND in value;
   }
 
+  static {
+    // Not of each error: there may be 100,000 of them.
+    Object.defineProperty(NeuronBlipError.prototype, BRAND, { value: true });
+  }
+
   override readonly name = "NeuronBlipError";
   readonly code: NeuronBlipErrorCode;
   /** Of errors of the Neuron runtime: its status, such as 1202. */
@@ -70,8 +75,17 @@ export class NeuronBlipError extends Error {
     super(shorten(message, LONGEST_MESSAGE), options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     if (options?.status !== undefined) this.status = options.status;
-    Object.defineProperty(this, BRAND, { value: true });
   }
+}
+
+/**
+ * Lets go of an error's stack but for its message: the frames, all of them within this package, take most of its memory, and
+ * where there are 100,000 errors the garbage collector holds the event loop while it moves them.
+ * @returns the error.
+ */
+export function withoutFrames(error: unknown): unknown {
+  if (error instanceof NeuronBlipError) error.stack = `${error.name}: ${error.message}`;
+  return error;
 }
 
 /** The text of whatever was thrown. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */

@@ -25,6 +25,7 @@ import type {
   RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
+import { cosineSteps, packed } from "./cosines.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
 import { checkIsOptions, checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
 import { emitterOf } from "./events.js";
@@ -66,7 +67,7 @@ import { TorchModule } from "./runtime/torch-module.js";
 import { WaitingLine } from "./runtime/waiting-line.js";
 import type { Tensor } from "./tensor.js";
 import { type Together, together } from "./together.js";
-import { inTurns, mapSteps } from "./turns.js";
+import { inTurns } from "./turns.js";
 import { shown } from "./values.js";
 
 export interface TextOptions {
@@ -76,7 +77,8 @@ export interface TextOptions {
 
 export interface SettledOption {
   /**
-   * For lists: give every item's own result or error, as Promise.allSettled does, instead of throwing where one fails.
+   * For lists: give every item's own result or error, as Promise.allSettled does, instead of throwing where one fails. The errors'
+   * stacks have no frames.
    * Default false.
    */
   settled?: boolean;
@@ -376,21 +378,22 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const picture = snapshotBytes(image);
     const tokenIds = await inTurns(this.#candidateSteps(given), signal);
     const pairOptions = { signal, encode: this.#encode({ maxLength, truncation }) };
-    const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedSequence[]> = {
+    // Written out, V8 soon allocates what will live long where it is not moved; with `...ranked` it does not.
+    const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
+      return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
+    };
+    const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedAnswer[]> = {
       key: undefined,
       limit: 1,
       work: async (model, pairs, jobSignal) => [
-        await model.rank(this.#withTexts(pairs), tokenIds, { ...options, signal: jobSignal }),
+        await model.rankAs(this.#withTexts(pairs), tokenIds, { ...options, signal: jobSignal }, toAnswer),
       ],
       hold: holdPicture,
     };
-    const ranked = (await this.#forEach({ images: picture, texts: question }, pairOptions, (pairs, run) =>
+    const ranked = await this.#forEach({ images: picture, texts: question }, pairOptions, (pairs, run) =>
       this.#queueOf(replicas).run(pairs, job, run),
-    )) as RankedSequence[];
-    return inTurns(
-      mapSteps(ranked, (sequence): RankedAnswer => ({ answer: given[sequence.index] as string, ...sequence })),
-      signal,
     );
+    return ranked as RankedAnswer[];
   }
 
   /**
@@ -476,11 +479,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       const imageFeatures = await runPairs(pairs, this.#pictures, { ...run, encode: undefined }, (portion) =>
         queue.run(portion, imageJob, run),
       );
+      // Each portion's in one array: so many would take long to collect, and the tensors that they are views of, too.
       const textFeatures: Float32Array[] = [];
-      while (textFeatures.length < given.length) {
-        const count = Math.min(PAIRS_AT_ONCE, given.length - textFeatures.length);
-        const portion = Array.from({ length: count }, (_, i) => encoded?.(textFeatures.length + i) as EncodedText);
-        for (const { data } of await queue.runAll(portion, textJob, run)) textFeatures.push(data);
+      for (let at = 0; at < given.length; at += PAIRS_AT_ONCE) {
+        const count = Math.min(PAIRS_AT_ONCE, given.length - at);
+        const portion = Array.from({ length: count }, (_, i) => encoded?.(at + i) as EncodedText);
+        textFeatures.push(packed(await queue.runAll(portion, textJob, run)));
       }
       return inTurns(
         cosineSteps(
@@ -688,21 +692,4 @@ async function mapped<T, U>(
   map: (value: T) => U,
 ): Promise<PromiseSettledResult<U>[]> {
   return Promise.allSettled((await outcomes).map(async (outcome) => map(fulfilled(outcome))));
-}
-
-function* cosineSteps(images: readonly Float32Array[], texts: readonly Float32Array[]): Generator<void, number[][]> {
-  const cosines: number[][] = [];
-  for (const image of images) {
-    const row: number[] = [];
-    for (const text of texts) {
-      row.push(dot(image, text));
-      yield;
-    }
-    cosines.push(row);
-  }
-  return cosines;
-}
-
-function dot(one: Float32Array, other: Float32Array): number {
-  return one.reduce((sum, value, i) => sum + value * (other[i] as number), 0);
 }

@@ -179,6 +179,16 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     candidates: readonly (readonly number[])[],
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
+    return this.rankAs(inputs, candidates, options, (ranked) => ranked);
+  }
+
+  /** @internal As `rank`; each result is what `toResult` makes of it. */
+  rankAs<T>(
+    inputs: GenerateInputs,
+    candidates: readonly (readonly number[])[],
+    options: RankOptions,
+    toResult: (ranked: RankedSequence) => T,
+  ): Promise<T[]> {
     return this.whileAlive(async () => {
       checkIsOptions(options, "rank");
       const { questionMask, signal, ...ranking } = options;
@@ -197,7 +207,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
       const allPositions = this.#cpuParts ? undefined : this.#allPositions;
       const logitsOf = allPositions?.logitsOf(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
-      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking);
+      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     });
   }
 
