@@ -126,6 +126,32 @@ describe("sharp", () => {
     for (const leave of again) leave?.();
   });
 
+  it("shares them between Workers whose parent never loaded the package; one that is terminated gives back what it has", async () => {
+    const url = JSON.stringify(new URL("../dist/processing/sharp-places.js", import.meta.url).href);
+    const work = `const { parentPort } = require("node:worker_threads");
+      import(${url}).then(async ({ sharpPlaces }) => {
+        parentPort.postMessage([1, 2, 3].filter(() => sharpPlaces.tryTake()).length);
+        await sharpPlaces.take();
+        parentPort.postMessage("taken");
+        setInterval(() => {}, 1000);
+      });`;
+    const code = `const { once } = require("node:events");
+      const { Worker } = require("node:worker_threads");
+      const start = () => new Worker(${JSON.stringify(work)}, { eval: true });
+      (async () => {
+        const first = start();
+        const [taken] = await once(first, "message");
+        const second = start();
+        const [left] = await once(second, "message");
+        await first.terminate();
+        const [then] = await once(second, "message");
+        console.log(taken, left, then);
+        process.exit();
+      })();`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["-e", code]);
+    assert.equal(stdout.trim(), "2 0 taken");
+  });
+
   it("has fewer or more of them, as UV_THREADPOOL_SIZE says, however that is written", async () => {
     const url = new URL("../dist/processing/sharp-limits.js", import.meta.url).href;
     const code = `import(${JSON.stringify(url)}).then((limits) => console.log(limits.SHARP_AT_A_TIME))`;
