@@ -163,6 +163,7 @@ describe("sharp", () => {
   });
 
   it("leaves threads for the file system, whatever it decodes", async () => {
+    const { data: byItself } = await loadImage(chelsea, { decoder: "sharp" });
     const places = Array.from({ length: SHARP_AT_A_TIME }, () => sharpPlaces.tryTake());
     const rocket = join(fixture("pictures"), "rocket.jpg");
     const settled: string[] = [];
@@ -173,6 +174,7 @@ describe("sharp", () => {
       const bmp: ImageSource = await readFile(join(fixture("pictures"), "rgb.bmp"));
       await loadImage(bmp, { decoder: "sharp" });
       await loadImage(rocket, { decoder: "jimp" });
+      assert.deepEqual((await loadImage(chelsea, { decoder: "sharp" })).data, byItself);
       assert.deepEqual(settled, []);
       for (const leave of places) leave?.();
       await decoding;
@@ -185,5 +187,27 @@ describe("sharp", () => {
       "what was decoded gives its place back",
     );
     for (const leave of free) leave?.();
+  });
+
+  it("has a place left while slow pictures are decoded or wait, whatever their number", async () => {
+    const slow = await slowJpeg();
+    const places = Array.from({ length: SHARP_AT_A_TIME }, () => sharpPlaces.tryTake());
+    const controller = new AbortController();
+    const asked = Promise.allSettled(
+      Array.from({ length: 4 }, () => loadImage(slow, { decoder: "sharp", signal: controller.signal })),
+    );
+    try {
+      // Those asked have read their headers meanwhile.
+      for (let i = 0; i < 8; i++) await loadImage(join(fixture("pictures"), "rgb.bmp"), { decoder: "sharp" });
+      for (const leave of places) leave?.();
+      const place = sharpPlaces.tryTake();
+      assert(place, "all places are slow pictures'");
+      place();
+      assert.equal((await loadImage(join(fixture("pictures"), "rocket.jpg"), { decoder: "sharp" })).channels, 3);
+    } finally {
+      for (const leave of places) leave?.();
+      controller.abort();
+      await asked;
+    }
   });
 });

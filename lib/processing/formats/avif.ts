@@ -26,6 +26,7 @@ function readHeader(file: Buffer): ImageHeader {
     orientation: turned ? 1 : orientationOfMetadata(items),
     kind: kindOf(items),
     cost: avifCost(items, width * height),
+    slowness: 4,
   };
 }
 
