@@ -167,6 +167,10 @@ export const decoderTable: readonly DecoderRow[] = [
   ...refusedByAll("avif", [
     ["associated alpha", "an AVIF whose colours are multiplied by their alpha"],
     ["cropped", "an AVIF that is to be cropped, which Pillow does not do"],
+    [
+      "too much memory",
+      "an AVIF of so many pixels, not subsampled or of more than 8 bits, that decoding it takes too much memory",
+    ],
     ["HEVC", "a HEIC picture"],
     ["other coding", "an AVIF of an unknown coding"],
   ]),
