@@ -1,4 +1,4 @@
-import { isAbortSignal, shorten, shown } from "./values.js";
+import { isAbortSignal, oneLine, shorten, shown } from "./values.js";
 
 /** What went wrong, for programs; see the README's table of errors for the cures. */
 export type NeuronBlipErrorCode =
@@ -101,23 +101,36 @@ export function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist: a misspelt one would be ignored.
- * @param of whose options they are, for the message.
+ * A call's options, each read once: a getter of the caller's may throw, or give something else the next time.
+ * @param of whose options they are, for messages.
+ * @param known the options that there are, where the caller of this does not look at their names itself.
+ * @returns a copy, with those of `known` that a class's instance inherits.
+ * @throws NeuronBlipError `INVALID_INPUT` for what is no object or cannot be read, and for options that do not exist: a misspelt
+ * one would be ignored.
  */
-export function checkOptions(options: object, known: readonly string[], of: string): void {
-  checkIsOptions(options, of);
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
+export function readOptions<Options extends object>(
+  options: Options,
+  of: string,
+  known: readonly (keyof Options & string)[] = [],
+): Options {
+  if (typeof options !== "object" || options === null) {
+    throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
+  }
+  let copy: Options;
+  try {
+    copy = { ...options };
+    for (const name of known) if (!(name in copy) && name in options) copy[name] = options[name];
+  } catch (error) {
+    const reason = oneLine(messageOf(error), 300);
+    throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} cannot be read: ${reason}.`, { cause: error });
+  }
+  const names: readonly string[] = known;
+  const unknown = names.length > 0 ? Object.keys(copy).find((name) => !names.includes(name)) : undefined;
+  if (unknown === undefined) return copy;
   throw new NeuronBlipError(
     "INVALID_INPUT",
-    `There is no option ${shown(unknown)} of ${of}. The options are ${known.join(", ")}.`,
+    `There is no option ${shown(unknown)} of ${of}. The options are ${names.join(", ")}.`,
   );
-}
-
-/** @throws NeuronBlipError `INVALID_INPUT` for what is given as options and is no object. */
-export function checkIsOptions(options: object, of: string): void {
-  if (typeof options === "object" && options !== null) return;
-  throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
 }
 
 /**

@@ -27,14 +27,14 @@ import type {
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import { cosineSteps, packed } from "./cosines.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
-import { checkIsOptions, checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "./errors.js";
 import { emitterOf } from "./events.js";
 import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
 import { loadModels, replicaCount } from "./load-models.js";
-import { checkLoadingOptions, type NeuronBlipOptions } from "./loading-options.js";
+import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { replicaFailureOf } from "./neuron/neuron-error.js";
 import {
@@ -184,8 +184,8 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`,
    * `INVALID_INPUT`, or why the addon does not load.
    */
-  static async fromPretrained(given: ModelDirectory, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
-    checkLoadingOptions(options);
+  static async fromPretrained(given: ModelDirectory, loading: NeuronBlipOptions = {}): Promise<NeuronBlip> {
+    const options = readLoadingOptions(loading);
     const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...replicaOptions } = options;
     const directory = await modelDirectoryOf(given);
     // Before the models, because they are quick to fail.
@@ -252,8 +252,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     questions: string | readonly string[],
     given: AnswerOptions = {},
   ): Promise<Answer | Answer[] | PromiseSettledResult<Answer>[]> {
-    checkIsOptions(given, "answer");
-    const { settled, truncation = false, signal, ...options } = given;
+    const { settled, truncation = false, signal, ...options } = readOptions(given, "answer");
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "answer");
     const { questionLength: maxLength } = replicas.one.shapes;
     const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
@@ -283,8 +282,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     images: Picture | readonly Picture[],
     given: CaptionOptions = {},
   ): Promise<Caption | Caption[] | PromiseSettledResult<Caption>[]> {
-    checkIsOptions(given, "caption");
-    const { settled, prompt, signal, ...options } = given;
+    const { settled, prompt, signal, ...options } = readOptions(given, "caption");
     const replicas = this.#replicasOf("BlipForConditionalGeneration", "caption");
     const texts = prompt === "" ? undefined : prompt;
     const { answerLength } = replicas.one.shapes;
@@ -323,9 +321,9 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   async *stream(
     image: Picture,
     text?: string,
-    options: Omit<GenerateOptions, "streamer"> & TextOptions = {},
+    given: Omit<GenerateOptions, "streamer"> & TextOptions = {},
   ): AsyncGenerator<string, void, void> {
-    checkIsOptions(options, "stream");
+    const options = readOptions(given, "stream");
     if ("streamer" in options && options.streamer !== undefined) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
@@ -366,8 +364,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     candidates: readonly string[],
     rankOptions: RankAnswerOptions = {},
   ): Promise<RankedAnswer[]> {
-    checkIsOptions(rankOptions, "rank");
-    const { truncation = false, signal, ...options } = rankOptions;
+    const { truncation = false, signal, ...options } = readOptions(rankOptions, "rank");
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "rank");
     const { questionLength: maxLength } = replicas.one.shapes;
     if (!Array.isArray(candidates) || candidates.length === 0) {
@@ -417,8 +414,8 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     texts: string | readonly string[],
     options: MatchOptions = {},
   ): Promise<Match | Match[] | PromiseSettledResult<Match>[]> {
-    checkOptions(options, ["settled", "truncation", "signal"], "match");
-    const { settled, truncation = false, signal } = options;
+    const names = ["settled", "truncation", "signal"] as const;
+    const { settled, truncation = false, signal } = readOptions(options, "match", names);
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "match");
     const { questionLength: maxLength } = replicas.one.shapes;
     const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
@@ -444,8 +441,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     texts: readonly string[],
     options: Omit<MatchOptions, "settled"> = {},
   ): Promise<number[][]> {
-    checkOptions(options, ["truncation", "signal"], "similarity");
-    const { truncation = false, signal } = options;
+    const { truncation = false, signal } = readOptions(options, "similarity", ["truncation", "signal"]);
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "similarity");
     const { questionLength: maxLength } = replicas.one.shapes;
     if (!Array.isArray(images) || !Array.isArray(texts)) {
@@ -504,8 +500,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
    */
   encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
     return this.#begin(async (onBegin) => {
-      checkOptions(options, ["signal"], "encodeImage");
-      const { signal } = options;
+      const { signal } = readOptions(options, "encodeImage", ["signal"]);
       throwIfAborted(signal);
       return this.#pictures.encode(image, { signal, onBegin });
     });

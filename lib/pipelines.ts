@@ -4,7 +4,7 @@ import type { Answer, Caption } from "./answers.js";
 import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
 import type { Picture } from "./encoded-image.js";
-import { NeuronBlipError } from "./errors.js";
+import { NeuronBlipError, readOptions } from "./errors.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
@@ -242,7 +242,7 @@ function inCamelCase(options: unknown = {}): Record<string, unknown> {
     throw invalid(`The options must be an object, not ${inspect(options)}.`);
   }
   const renamed: Record<string, unknown> = Object.create(null); // no name is special
-  for (const [name, value] of Object.entries(options)) {
+  for (const [name, value] of Object.entries(readOptions(options, "a pipeline"))) {
     const ours = name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
     if (Object.hasOwn(renamed, ours)) throw invalid(`${ours} was given twice, in camelCase and in snake_case.`);
     renamed[ours] = value;

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
@@ -13,6 +13,17 @@ import { type Architecture, HEADS, inputCountOf, type PartName, STANDS_IN_FOR } 
 import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
+
+const OPTIONS: readonly (keyof ReplicaOptions)[] = [
+  "threads",
+  "verify",
+  "questionLength",
+  "answerLength",
+  "callsInFlight",
+  "warmUp",
+  "libtorchneuron",
+  "cores",
+];
 
 export interface ReplicaOptions extends NeuronRuntimeOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
@@ -60,7 +71,6 @@ export async function loadReplicas(
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedParts[]> {
-  checkIsOptions(options, "fromPretrained");
   const { callsInFlight = 2, threads } = options;
   checkCount("callsInFlight", callsInFlight, 1, 64);
   const directory = await modelDirectoryOf(given);
@@ -147,6 +157,11 @@ export async function loadReplicas(
     await Promise.all(executors.map((executor) => executor.close()));
     throw error;
   }
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist. */
+export function readReplicaOptions(options: ReplicaOptions): ReplicaOptions {
+  return readOptions(options, "fromPretrained", OPTIONS);
 }
 
 /** Loads one replica: see `loadReplicas`. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
@@ -20,7 +20,14 @@ import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import { decodingOf } from "./decoding.js";
 import type { EncoderRow } from "./encoder-row.js";
 import { GreedyDecoder } from "./greedy-decoder.js";
-import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import {
+  type LoadedParts,
+  loadParts,
+  partOf,
+  type ReplicaOptions,
+  readReplicaOptions,
+  releaseParts,
+} from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
@@ -96,8 +103,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForQuestionAnswering> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForQuestionAnswering.fromParts(
       await loadParts(directory, "BlipForQuestionAnswering", options),
       options,
@@ -147,8 +155,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "generate");
-      const { questionMask, signal, ...generation } = options;
+      const { questionMask, signal, ...generation } = readOptions(options, "generate");
       throwIfAborted(signal);
       const { bosTokenId, sepTokenId, vocabSize } = this.config;
       const config = resolveGenerationConfig(
@@ -190,8 +197,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     toResult: (ranked: RankedSequence) => T,
   ): Promise<T[]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "rank");
-      const { questionMask, signal, ...ranking } = options;
+      const { questionMask, signal, ...ranking } = readOptions(options, "rank");
       throwIfAborted(signal);
       await inTurns(this.#checkCandidates(candidates), signal);
       checkRanking(ranking);

@@ -1,4 +1,4 @@
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { isObject } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
@@ -70,8 +70,7 @@ export class BlipImageProcessor {
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
-    checkIsOptions(config, "BlipImageProcessor");
-    const given = Object.entries(config).filter(([, value]) => value !== undefined);
+    const given = Object.entries(readOptions(config, "BlipImageProcessor")).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);
     const { size, doResize, doCenterCrop, cropSize, doPad, padSize } = this.config;

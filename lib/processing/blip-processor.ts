@@ -1,4 +1,4 @@
-import { checkIsOptions, checkOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import type { ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
 import { atOnce } from "../turns.js";
@@ -53,12 +53,11 @@ export class BlipProcessor {
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
   static async fromPretrained(directory: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
-    checkIsOptions(options, "BlipProcessor.fromPretrained");
+    const { tokenizer: own, ...pictures } = readOptions(options, "BlipProcessor.fromPretrained");
     const [imageProcessor, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
-      BertTokenizer.fromPretrained(options.tokenizer ?? directory),
+      BertTokenizer.fromPretrained(own ?? directory),
     ]);
-    const { tokenizer: _, ...pictures } = options;
     return new BlipProcessor(imageProcessor, tokenizer, pictures);
   }
 
@@ -67,12 +66,11 @@ export class BlipProcessor {
    * @returns float32 [n, 3, height, width]
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `ABORTED`
    */
-  processImages(
+  async processImages(
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
-    checkIsOptions(options, "processImages");
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    const given = Object.entries(readOptions(options, "processImages")).filter(([, value]) => value !== undefined);
     return this.imageProcessor.preprocess(images, { ...this.#pictures, ...Object.fromEntries(given) });
   }
 
@@ -81,8 +79,8 @@ export class BlipProcessor {
    * `BertTokenizer.encode`.
    * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
    */
-  processText(texts: string | readonly string[], options: ProcessTextOptions = {}): TextInputs {
-    checkOptions(options, ["maxLength", "truncation", "padding"], "processText");
+  processText(texts: string | readonly string[], given: ProcessTextOptions = {}): TextInputs {
+    const options = readOptions(given, "processText", ["maxLength", "truncation", "padding"]);
     const { maxLength, padding = "longest" } = options;
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list) || list.length === 0) {
