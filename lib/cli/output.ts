@@ -1,6 +1,6 @@
 /** What a command writes: lines on the standard output, and files. */
-import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { access, constants, mkdir, open, stat, unlink, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { codeOf, messageOf } from "../errors.js";
 
 /** What cannot be written, in one line: exit code 1. */
@@ -44,34 +44,47 @@ export function say(line: string): void {
  */
 export async function checkOutput(path: string): Promise<void> {
   try {
-    const there = await isThere(path);
-    if (there && (await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
-    await access(there ? path : dirname(path), constants.W_OK);
+    if (!(await isThere(path))) return await checkWritable(path);
+    const there = await stat(path);
+    if (there.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    await access(path, constants.W_OK);
   } catch (error) {
     throw outputError(`"${path}"`, error);
   }
 }
 
 /**
- * Checks, before long work, that files can be written into a directory, which may have to be made.
+ * Makes a directory, and those above it, and checks that files can be written into it.
+ * @returns whether it was made.
  * @throws OutputError
  */
-export async function checkOutputDirectory(path: string): Promise<void> {
+export async function makeOutputDirectory(path: string): Promise<boolean> {
   try {
-    let nearest = resolve(path);
-    while (!(await isThere(nearest))) nearest = dirname(nearest);
-    if (!(await stat(nearest)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
-    await access(nearest, constants.W_OK);
+    const isNew = await makeDirectory(resolve(path));
+    await checkWritable(join(path, `.neuron-blip-${process.pid}`));
+    return isNew;
   } catch (error) {
     throw outputError(`into "${path}"`, error);
   }
 }
 
-/** @throws OutputError */
-export async function makeOutputDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error) => {
-    throw outputError(`into "${path}"`, error);
+/** Not by mkdir's `recursive`, which never ends where the system says of a directory that it does not exist, as in /proc. */
+async function makeDirectory(path: string): Promise<boolean> {
+  if (await isThere(path)) {
+    if (!(await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    return false;
+  }
+  await makeDirectory(dirname(path));
+  await mkdir(path).catch((error) => {
+    if (codeOf(error) !== "EEXIST") throw error;
   });
+  return true;
+}
+
+/** Makes a file and removes it: permissions alone do not tell, least of all root's. */
+async function checkWritable(path: string): Promise<void> {
+  await (await open(path, "wx")).close();
+  await unlink(path);
 }
 
 /** @throws OutputError */
