@@ -15,9 +15,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readBinary } from "../../dist/elf.js";
 import { cachedLibtorch } from "../../scripts/fetch-libtorch.mjs";
 import { demo, demoModel, demoQuestions } from "../helpers.ts";
 import { compare, newestNeeds } from "../version-needs.ts";
@@ -168,7 +169,7 @@ describe("the packages", function () {
       }
     });
 
-    it("ask for no newer C and C++ libraries than libtorch itself", () => {
+    it("ask for no newer C and C++ libraries than libtorch itself, and name no directory of the host that made them", () => {
       const unpacked = join(work, "unpacked");
       mkdirSync(unpacked);
       for (const name of ["neuron-blip-linux-x64", "neuron-blip-libtorch-linux-x64"]) {
@@ -180,6 +181,10 @@ describe("the packages", function () {
       for (const name of ["loader.node", "torch-2.13/neuron_blip.node"]) {
         const needs = newestNeeds(at(name));
         assert(needs.GLIBC !== undefined, `${name} asks for nothing of glibc`);
+        assert.deepEqual(readBinary(at(name)).runpath, []);
+        for (const directory of [root, join(homedir(), ".cache")]) {
+          assert(!readFileSync(at(name)).includes(directory), `${name} has ${directory} in it`);
+        }
         for (const [kind, version] of Object.entries(needs)) {
           const most = libtorch[kind];
           assert(most !== undefined && compare(version, most) <= 0, `${name} asks for ${kind}_${version.join(".")}`);
