@@ -5,9 +5,9 @@
 // Not createRequire by itself: webpack puts undefined in place of what it makes.
 import nodeModule from "node:module";
 import { isMainThread } from "node:worker_threads";
+import { binaryHost, type ChosenBinary, chooseBinary } from "./binary/choose-binary.js";
 import { codeOf, messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
-import { checkAddonFile, explainLoadError } from "./load-error.js";
-import { packageFile } from "./package-file.js";
+import { checkAddonFile, checkLibtorchFile, explainLibtorchError, explainLoadError } from "./load-error.js";
 import type { OwnFloat32Array } from "./values.js";
 
 declare const kind: unique symbol;
@@ -132,12 +132,17 @@ export interface Native {
   shutdown(exitCode: number, isProcess: boolean): void;
 }
 
-/** Where the binary is; `NEURON_BLIP_ADDON` names another, such as a sanitised build. */
-export function addonPath(): string {
-  return process.env.NEURON_BLIP_ADDON ?? packageFile("../build/Release/neuron_blip.node");
-}
-
+let chosen: ChosenBinary | undefined;
 let loaded: Native | undefined;
+
+/** The addon, and the libtorch that it is loaded with: chosen once. @throws NeuronBlipError as `native` does. */
+export function chosenBinary(): ChosenBinary {
+  if (chosen !== undefined) return chosen;
+  const decision = chooseBinary(binaryHost());
+  if (decision.chosen === undefined) throw decision.error;
+  chosen = decision.chosen;
+  return chosen;
+}
 
 /**
  * The addon, loaded on first use.
@@ -149,18 +154,39 @@ export function native(): Native {
 }
 
 function load(): Native {
-  const path = addonPath();
+  const { addon: path, libtorch } = chosenBinary();
   checkAddonFile(path);
-  let addon: Native;
-  try {
-    addon = withShortSpins(() => nodeModule.createRequire(path)(path));
-  } catch (error) {
-    throw explainLoadError(path, error);
-  }
+  const addon = withShortSpins(() => {
+    if (libtorch !== undefined) loadLibtorch(libtorch);
+    try {
+      return nodeModule.createRequire(path)(path) as Native;
+    } catch (error) {
+      throw explainLoadError(path, error);
+    }
+  });
   // process.exit() and uncaught exceptions do not run the addon's own clean-up, and libtorch's static objects must not be
   // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
   process.prependListener("exit", (exitCode) => addon.shutdown(exitCode, isMainThread));
   return addon;
+}
+
+/** Loads libtorch by its full path, for an addon that does not say where it is: it finds it in the process by its name. */
+function loadLibtorch({ libraries, loader }: NonNullable<ChosenBinary["libtorch"]>): void {
+  checkAddonFile(loader);
+  for (const library of libraries) checkLibtorchFile(library);
+  let load: (path: string) => void;
+  try {
+    ({ load } = nodeModule.createRequire(loader)(loader) as { load: (path: string) => void });
+  } catch (error) {
+    throw explainLoadError(loader, error);
+  }
+  for (const library of libraries) {
+    try {
+      load(library);
+    } catch (error) {
+      throw explainLibtorchError(library, error);
+    }
+  }
 }
 
 /**
