@@ -15,6 +15,8 @@ declare const kind: unique symbol;
 export type TensorHandle = { readonly [kind]: "Tensor" };
 export type ExecutorHandle = { readonly [kind]: "Executor" };
 export type ModuleHandle = { readonly [kind]: "TorchModule" };
+export type FunctionsHandle = { readonly [kind]: "TorchFunctions" };
+export type ValueHandle = { readonly [kind]: "TorchValue" };
 
 export type Dtype =
   | "float32"
@@ -34,9 +36,13 @@ export type NativeOutput =
   | { kind: "dict"; keys: string[]; items: NativeOutput[] }
   | { kind: "value"; value: number | bigint | boolean | string | null };
 
-/** An input of a module's method; a dict is its keys and, in step with them, its items. undefined is the argument's default. */
+/** What quantised weights are packed for, and then run by: fbgemm's kernels are the quicker for few rows, oneDNN's for many. */
+export type QuantizedEngine = "fbgemm" | "x86" | "onednn" | "qnnpack";
+
+/** An input of a module's method or a function; a dict is its keys and, in step with them, its items. undefined is the argument's default. */
 export type NativeInput =
   | TensorHandle
+  | ValueHandle
   | number
   | bigint
   | boolean
@@ -46,7 +52,7 @@ export type NativeInput =
   | readonly NativeInput[]
   | { readonly keys: readonly (string | number | bigint | boolean)[]; readonly items: readonly NativeInput[] };
 
-/** What a module's method takes and returns, as TorchScript declares it. */
+/** What a module's method, or a function, takes and returns, as TorchScript declares it. */
 export interface ModuleSignature {
   /** `type` is TorchScript's, such as "Tensor". */
   readonly inputs: readonly { readonly name: string; readonly type: string; readonly optional: boolean }[];
@@ -91,6 +97,39 @@ export interface Native {
     inputs: readonly NativeInput[],
   ): Promise<NativeOutput>;
   releaseModule(module: ModuleHandle): Promise<void>;
+
+  /** Compiles functions from a source text in TorchScript; see native/source_resolver.h for the names that it may use. */
+  compileFunctions(
+    executor: ExecutorHandle,
+    source: string,
+  ): Promise<{ handle: FunctionsHandle; functions: Readonly<Record<string, ModuleSignature>> }>;
+  /** @param engine for what the function packs; undefined leaves libtorch's own choice. */
+  callFunction(
+    executor: ExecutorHandle,
+    functions: FunctionsHandle,
+    name: string,
+    inputs: readonly NativeInput[],
+    engine: QuantizedEngine | undefined,
+  ): Promise<NativeOutput>;
+  /** As `callFunction`; what the function returns stays in native memory, whatever its type. */
+  keepFunction(
+    executor: ExecutorHandle,
+    functions: FunctionsHandle,
+    name: string,
+    inputs: readonly NativeInput[],
+    engine: QuantizedEngine | undefined,
+  ): Promise<ValueHandle>;
+  releaseFunctions(executor: ExecutorHandle, functions: FunctionsHandle): Promise<void>;
+  /** Tensors over a file's bytes, by their names: a value of TorchScript's type Dict[str, Tensor]. */
+  openTensors(
+    executor: ExecutorHandle,
+    path: string,
+    entries: readonly { name: string; dtype: Dtype; shape: readonly number[]; offset: number }[],
+  ): Promise<ValueHandle>;
+  /** @param trims whether the freed memory that libtorch and malloc keep goes back to the system, too. */
+  releaseValue(executor: ExecutorHandle, value: ValueHandle, trims: boolean): Promise<void>;
+  /** Whether this CPU calculates in bfloat16. */
+  hasBfloat16(): boolean;
 
   /**
    * Turns a picture by its EXIF orientation, resizes it as Pillow's bicubic filter does, and looks its samples up in a table

@@ -54,6 +54,11 @@ export class Executor implements AsyncDisposable {
     return (this.#lanes[0] as Lane).handle;
   }
 
+  /** Whether `close` was called. */
+  get isClosed(): boolean {
+    return this.#closed !== undefined;
+  }
+
   /** Runs a native call on the thread with the least in hand. For this package's own use. */
   async run<T>(call: (handle: ExecutorHandle) => Promise<T>): Promise<T> {
     const lane = this.#lanes.reduce((least, other) => (other.busy < least.busy ? other : least));
