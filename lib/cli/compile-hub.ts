@@ -1,13 +1,12 @@
 /** Gives the compiler, which is Python, the models of the Hugging Face Hub that it asks for. */
 
-import { stat } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
 import { messageOf } from "../errors.js";
 import { downloadModel } from "../hub/download-model.js";
 import { isHubName } from "../hub/hub-name.js";
 import { isObject } from "../json-file.js";
-import { lineOfProgress } from "./hub-arguments.js";
+import { isLocal, lineOfProgress } from "./hub-arguments.js";
 
 /**
  * Answers what scripts/trace.py asks, a line of JSON for each: `{model, revision, weights}` with `{directory}` or `{error}`. It asks when
@@ -30,7 +29,7 @@ async function answerTo(line: string, signal: AbortSignal): Promise<{ directory:
   const { model, revision, weights } = isObject(asked) ? asked : {};
   if (typeof model !== "string") throw new Error("The compiler asked for no model.");
   // What is a path, or no name of the Hub, the compiler says something of.
-  const isPath = !isHubName(model) || (await isThere(model));
+  const isPath = !isHubName(model) || (await isLocal(model));
   if (isPath) return { directory: model };
   const directory = await downloadModel(model, {
     ...(typeof revision === "string" && { revision }),
@@ -39,11 +38,4 @@ async function answerTo(line: string, signal: AbortSignal): Promise<{ directory:
     signal,
   });
   return { directory };
-}
-
-function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
 import { examine } from "../doctor/doctor.js";
 import { render } from "../doctor/render.js";
 import { findCached } from "../hub/download-model.js";
 import { isHubName } from "../hub/hub-name.js";
-import { HUB_ARGUMENTS, hubOptions } from "./hub-arguments.js";
+import { HUB_ARGUMENTS, hubOptions, isLocal } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { count, parse, UsageError } from "./usage.js";
 
@@ -49,14 +48,7 @@ export async function run(args: string[]): Promise<number> {
 
 /** A path, of a model on the Hub too: the doctor fetches nothing. */
 async function localPathOf(given: string, revision: string | undefined): Promise<string> {
-  if (!isHubName(given) || (await isThere(given))) return given;
+  if (!isHubName(given) || (await isLocal(given))) return given;
   // As a path it is no name any more.
   return (await findCached(given, revision)) ?? `./${given}`;
-}
-
-function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,4 +1,5 @@
 /** What the commands that take a MODEL say of the Hugging Face Hub. */
+import { stat } from "node:fs/promises";
 import { messageOf } from "../errors.js";
 import { revisionOf } from "../hub/hub-name.js";
 import type { HubOptions } from "../hub/hub-options.js";
@@ -43,6 +44,14 @@ export function hubOptions(values: { revision?: string; update?: boolean }): Hub
     throw new UsageError(`--${messageOf(error)}`);
   }
   return { ...defined<HubOptions>({ revision: values.revision, update: values.update }), ...lineOfProgress() };
+}
+
+/** Whether an argument names something of this host, which wins over a name on the Hub. */
+export function isLocal(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The progress for where there is no terminal. */

@@ -2,6 +2,7 @@
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import { LARGEST_FILE } from "../json-file.js";
 import { either } from "../runtime/abort.js";
 import { downloadFile, FileChangedError } from "./download-file.js";
 import { ModelFolder, type Presence } from "./hub-cache.js";
@@ -112,6 +113,7 @@ class ModelDownload {
     const files = await lookUpFiles(hub, this.#model, commit, candidates);
     const wanted = wantedOf(this.#purpose, (path) => files.has(path));
     if (this.#purpose === "model") this.#checkIsModel(wanted, paths);
+    for (const path of wanted) checkSize(files.get(path));
     const fetch = (some: readonly HubFile[]) => this.#fetchFiles(hub, commit, some, meter);
     const named = (names: readonly string[]) => names.flatMap((path) => files.get(path) ?? []);
     try {
@@ -199,13 +201,22 @@ class ModelDownload {
   }
 
   async #use(commit: string): Promise<string> {
-    await this.#folder.checkNoPrograms(commit, this.#model);
+    if (this.#purpose === "model") await this.#folder.checkNoPrograms(commit, this.#model);
     return this.#folder.snapshot(commit);
   }
 
   #hasTerminal(): boolean {
     return this.#settings.progressBars && process.stderr.isTTY === true && process.env.TERM !== "dumb";
   }
+}
+
+/** @throws NeuronBlipError `ARTIFACT_CORRUPT` for a text that nobody would read, before it fills the disk. */
+function checkSize(file: HubFile | undefined): void {
+  if (!file || !/\.(json|txt)$/.test(file.path) || file.size <= LARGEST_FILE) return;
+  throw new NeuronBlipError(
+    "ARTIFACT_CORRUPT",
+    `"${file.path}" of the model has ${file.size} bytes, and such a file has at most ${LARGEST_FILE}. It was not fetched.`,
+  );
 }
 
 /** Runs work on every item, so many at once; the first failure ends the others, and is thrown when they have ended. */

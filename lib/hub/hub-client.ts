@@ -1,7 +1,9 @@
 /** Requests to the Hub: the token goes to the Hub alone, and every failure is an error of this package. */
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { abortedError, NeuronBlipError } from "../errors.js";
+import { isObject } from "../json-file.js";
+import { packageFile } from "../package-file.js";
 import { either } from "../runtime/abort.js";
 import { type Asked, connectionError, type Peer, refusal, unreached } from "./hub-errors.js";
 import type { HubSettings } from "./hub-settings.js";
@@ -35,7 +37,16 @@ const TRY_AGAIN = new Set([408, 429, 500, 502, 503, 504]);
 /** Longer than this nobody is kept waiting, in seconds. */
 const LONGEST_PAUSE_S = 60;
 
-const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+let knownUserAgent: string | undefined;
+
+/** @throws NeuronBlipError `BUNDLED` */
+function ownUserAgent(): string {
+  if (knownUserAgent !== undefined) return knownUserAgent;
+  const own: unknown = JSON.parse(readFileSync(packageFile("../package.json"), "utf8"));
+  const version = isObject(own) ? String(own.version) : "";
+  knownUserAgent = `neuron-blip/${version}; node/${process.versions.node}`;
+  return knownUserAgent;
+}
 
 export class HubClient {
   readonly settings: HubSettings;
@@ -77,6 +88,7 @@ export class HubClient {
    */
   async open(path: string, { method = "GET", json, headers = {}, accepts, asked }: HubRequest): Promise<HubAnswer> {
     const { endpoint, token, lookUpMs, stallMs } = this.settings;
+    const userAgent = ownUserAgent();
     const own = new URL(endpoint).origin;
     let url = new URL(`${endpoint}/${path}`);
     let linked: string | null = null;
@@ -91,7 +103,7 @@ export class HubClient {
             redirect: "manual",
             signal,
             headers: {
-              "user-agent": `neuron-blip/${version}; node/${process.versions.node}`,
+              "user-agent": userAgent,
               // The sizes are those of the files, and a Range is of their bytes.
               "accept-encoding": "identity",
               ...(json !== undefined && { "content-type": "application/json" }),

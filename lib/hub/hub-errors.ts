@@ -128,7 +128,10 @@ export function connectionError(peer: Peer, error: unknown): NeuronBlipError {
 function aboutProxies({ env } = process): string {
   const name = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].find((name) => env[name]);
   if (name === undefined || env.NODE_USE_ENV_PROXY === "1") return "";
-  return ` ${name} is set, which Node follows with NODE_USE_ENV_PROXY=1 (from Node 22.21 and 24.5 on).`;
+  return (
+    ` ${name} is set, which Node follows with NODE_USE_ENV_PROXY=1 (from Node 22.21 and 24.5 on); Python's \`hf download\` fills the ` +
+    "same cache."
+  );
 }
 
 /** The error for a model that may not be asked for and is not here. */

@@ -28,6 +28,11 @@ def from_hub(model: str, revision: str | None, *, weights: bool = True) -> str:
     return str(answer["directory"])
 
 
+def shown(model: str) -> str:
+    """A model as progress lines have it: by its name on the Hub, where its directory is of the cache."""
+    return name_of(Path(model)) if Path(model).parent.name == "snapshots" else model
+
+
 def name_of(directory: Path) -> str:
     """A model's name: that of the Hub where the directory is in its cache, else the directory's own."""
     repository = directory.parent.parent.name
