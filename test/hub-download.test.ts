@@ -75,6 +75,22 @@ describe("a model of the Hugging Face Hub", () => {
     assert.deepEqual(test.hub.requests, []);
   });
 
+  it("is used without a question where Python has kept the list of its files", async () => {
+    const commit = test.hub.commit(NAME, blipFiles());
+    const directory = await downloadModel(NAME);
+    rmSync(test.folder(NAME, ".no_exist"), { recursive: true });
+    mkdirSync(test.folder(NAME, "trees"));
+    const list = test.folder(NAME, "trees", `${commit}.json`);
+    const entries = Object.fromEntries(WANTED.map((name) => [name, { size: 1, blob_id: "x" }]));
+    writeFileSync(list, JSON.stringify({ format_version: 1, files: entries }));
+    test.hub.requests.length = 0;
+    assert.equal(await downloadModel(NAME), directory);
+    assert.deepEqual(test.hub.requests, []);
+    writeFileSync(list, "{");
+    assert.equal(await downloadModel(NAME), directory);
+    assert(test.hub.requests.length > 0);
+  });
+
   it("follows a branch that has moved when it is asked to, and fetches only what has changed", async () => {
     const first = test.hub.commit(NAME, blipFiles());
     await downloadModel(NAME);
@@ -141,7 +157,11 @@ describe("a model of the Hugging Face Hub", () => {
     const directory = await downloadModel(NAME, { settings });
     assert.deepEqual(readFileSync(join(directory, "model.safetensors")), files["model.safetensors"]);
     const ranges = test.hub.requests.filter(({ toStore }) => toStore).map(({ headers }) => headers.range);
-    assert.deepEqual(ranges, [undefined, "bytes=400000-", "bytes=700000-"]);
+    assert.equal(ranges[0], undefined);
+    // What was sent last may be lost with the connection.
+    const [second = 0, third = 0] = ranges.slice(1).map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1]));
+    assert(second > 0 && second <= 400_000 && third > second && third <= second + 300_000, `${ranges}`);
+    assert.equal(ranges.length, 3);
     assert.deepEqual(
       test.names(NAME, "blobs").filter((name) => name.includes(".")),
       [],
@@ -260,9 +280,10 @@ describe("a model of the Hugging Face Hub", () => {
       response.writeHead(200, { "content-length": content.length });
       response.write(content.subarray(0, 1_000_000));
       waiting.push(() => response.end(content.subarray(1_000_000)));
-      if (waiting.length === 2) for (const finish of waiting) finish();
+      if (waiting.length >= 2) for (const finish of waiting) finish();
       return true;
     };
+    process.env.HF_HUB_DOWNLOAD_TIMEOUT = "60";
     const script = `
       import { downloadModel } from ${JSON.stringify(fileURLToPath(new URL("../dist/hub/download-model.js", import.meta.url)))};
       process.stdout.write(await downloadModel(${JSON.stringify(NAME)}));`;

@@ -1,11 +1,13 @@
 /**
  * The cache's folders, as Python's huggingface_hub lays them out: models--OWNER--NAME with blobs/ (contents, by their ETag),
- * snapshots/COMMIT/ (files, as links to contents), refs/ (the commit of a branch) and .no_exist/COMMIT/ (files that a commit lacks).
+ * snapshots/COMMIT/ (files, as links to contents), refs/ (the commit of a branch), .no_exist/COMMIT/ (files that a commit lacks) and
+ * trees/COMMIT.json (all that it has, where Python has asked for that).
  */
 import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { codeOf, NeuronBlipError } from "../errors.js";
+import { isObject, readJsonIfThere } from "../json-file.js";
 import { shown } from "../values.js";
 import { isCommit } from "./hub-name.js";
 import type { HubFile } from "./hub-repository.js";
@@ -58,7 +60,8 @@ export class ModelFolder {
     const [files, missing] = await Promise.all([namesIn(snapshot), namesIn(join(this.path, ".no_exist", commit))]);
     // A link whose content is gone is no file.
     const there = async (name: string) => files.has(name) && (await sizeOf(join(snapshot, name))) !== undefined;
-    const wanted = wantedOf(purpose, (name) => files.has(name) || !missing.has(name));
+    const listed = await this.#listOf(commit);
+    const wanted = wantedOf(purpose, (name) => files.has(name) || (listed ? listed.has(name) : !missing.has(name)));
     const weights = [WEIGHTS, INDEX];
     let isComplete = true;
     let isUsable = purpose === "processor" || (await there("config.json"));
@@ -67,6 +70,12 @@ export class ModelFolder {
       isUsable &&= (await there(WEIGHTS)) || ((await there(INDEX)) && (await hasShards(snapshot)));
     if (!isUsable || files.size === 0) return "incomplete";
     return isComplete ? "complete" : "usable";
+  }
+
+  /** The files that a commit has, where Python's snapshot_download has kept them. */
+  async #listOf(commit: string): Promise<Set<string> | undefined> {
+    const { files } = (await readJsonIfThere(join(this.path, "trees", `${commit}.json`)).catch(() => undefined)) ?? {};
+    return isObject(files) ? new Set(Object.keys(files)) : undefined;
   }
 
   /** Whether a file's content is here, as large as it must be. */
