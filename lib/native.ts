@@ -108,6 +108,15 @@ export interface Native {
     tables: Float32Array,
   ): OwnFloat32Array;
 
+  /**
+   * Takes one of so many places that all threads of the process share, whichever copy of this package they have loaded. A Worker
+   * that ends gives back what it has.
+   * @returns false where all are taken.
+   */
+  takeProcessPlace(limit: number): boolean;
+  /** Gives back a place that this thread has taken. */
+  leaveProcessPlace(): void;
+
   /** Loads a shared library for as long as the process lives. */
   loadLibrary(path: string): void;
   /** What a libnrt.so.1 says of itself, without claiming a core; -1 and "" for what it does not say. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
-import { type HubOptions, splitHubOptions } from "../hub/hub-options.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions, splitHubOptions } from "../hub/hub-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
@@ -14,6 +14,18 @@ import { type Architecture, HEADS, inputCountOf, type PartName, STANDS_IN_FOR } 
 import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
+
+const OPTIONS: readonly (keyof ReplicaOptions)[] = [
+  "threads",
+  "verify",
+  "questionLength",
+  "answerLength",
+  "callsInFlight",
+  "warmUp",
+  "libtorchneuron",
+  "cores",
+  ...HUB_OPTIONS,
+];
 
 export interface ReplicaOptions extends NeuronRuntimeOptions, HubOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
@@ -61,7 +73,6 @@ export async function loadReplicas(
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedParts[]> {
-  checkIsOptions(options, "fromPretrained");
   const { callsInFlight = 2, threads } = options;
   checkCount("callsInFlight", callsInFlight, 1, 64);
   const [hub] = splitHubOptions(options);
@@ -150,6 +161,11 @@ export async function loadReplicas(
     await Promise.all(executors.map((executor) => executor.close()));
     throw error;
   }
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist. */
+export function readReplicaOptions(options: ReplicaOptions): ReplicaOptions {
+  return readOptions(options, "fromPretrained", OPTIONS);
 }
 
 /** Loads one replica: see `loadReplicas`. */

@@ -1,4 +1,4 @@
-import { checkIsOptions, checkOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import { isObject } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
@@ -71,8 +71,7 @@ export class BlipImageProcessor {
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
-    checkIsOptions(config, "BlipImageProcessor");
-    const given = Object.entries(config).filter(([, value]) => value !== undefined);
+    const given = Object.entries(readOptions(config, "BlipImageProcessor")).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);
     const { size, doResize, doCenterCrop, cropSize, doPad, padSize } = this.config;
@@ -94,8 +93,9 @@ export class BlipImageProcessor {
    * @throws NeuronBlipError `ARTIFACT_CORRUPT` for unreadable files, `ARTIFACT_MISMATCH` for settings that are not supported
    */
   static async fromPretrained(given: ModelDirectory, options: HubOptions = {}): Promise<BlipImageProcessor> {
-    checkOptions(options, HUB_OPTIONS, "BlipImageProcessor.fromPretrained");
-    const { path, config } = await readPreprocessor(await directoryOf(given, options));
+    const { path, config } = await readPreprocessor(
+      await directoryOf(given, readOptions(options, "BlipImageProcessor.fromPretrained", HUB_OPTIONS)),
+    );
     try {
       return new BlipImageProcessor(config);
     } catch (error) {

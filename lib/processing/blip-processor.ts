@@ -1,4 +1,4 @@
-import { checkIsOptions, checkOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
@@ -55,14 +55,14 @@ export class BlipProcessor {
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
   static async fromPretrained(given: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
-    checkIsOptions(options, "BlipProcessor.fromPretrained");
-    const [hub, { tokenizer: elsewhere, ...pictures }] = splitHubOptions(options);
+    const [hub, others] = splitHubOptions(readOptions(options, "BlipProcessor.fromPretrained"));
+    const { tokenizer: own, ...pictures } = others;
     const directory = await directoryOf(given, hub);
     const [imageProcessor, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
-      elsewhere === undefined
+      own === undefined
         ? BertTokenizer.fromPretrained(directory)
-        : BertTokenizer.fromPretrained(elsewhere, withoutRevision(hub)),
+        : BertTokenizer.fromPretrained(own, withoutRevision(hub)),
     ]);
     return new BlipProcessor(imageProcessor, tokenizer, pictures);
   }
@@ -72,12 +72,11 @@ export class BlipProcessor {
    * @returns float32 [n, 3, height, width]
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `ABORTED`
    */
-  processImages(
+  async processImages(
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
-    checkIsOptions(options, "processImages");
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    const given = Object.entries(readOptions(options, "processImages")).filter(([, value]) => value !== undefined);
     return this.imageProcessor.preprocess(images, { ...this.#pictures, ...Object.fromEntries(given) });
   }
 
@@ -86,8 +85,8 @@ export class BlipProcessor {
    * `BertTokenizer.encode`.
    * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
    */
-  processText(texts: string | readonly string[], options: ProcessTextOptions = {}): TextInputs {
-    checkOptions(options, ["maxLength", "truncation", "padding"], "processText");
+  processText(texts: string | readonly string[], given: ProcessTextOptions = {}): TextInputs {
+    const options = readOptions(given, "processText", ["maxLength", "truncation", "padding"]);
     const { maxLength, padding = "longest" } = options;
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list) || list.length === 0) {
