@@ -43,7 +43,17 @@ export type NeuronBlipErrorCode =
   /** As many calls as `maxQueueLength` allows are waiting already. */
   | "QUEUE_FULL"
   /** `neuron-blip compile` could not start Python. */
-  | "COMPILE_FAILED";
+  | "COMPILE_FAILED"
+  /** The Hugging Face Hub gives this model only to some: it is gated or private, or the token is not valid. */
+  | "HUB_ACCESS_DENIED"
+  /** The Hugging Face Hub, or the network, gave no answer, or ended one too early. */
+  | "HUB_UNREACHABLE"
+  /** The model is not in the cache, and the environment forbids asking the Hugging Face Hub for it. */
+  | "HUB_OFFLINE"
+  /** The disk of the Hugging Face cache is full. */
+  | "DISK_FULL"
+  /** The Hugging Face cache cannot be written. */
+  | "CACHE_NOT_WRITABLE";
 
 /** The most characters of a message, whatever was given: it is for a line of a log. */
 const LONGEST_MESSAGE = 1000;

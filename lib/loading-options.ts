@@ -1,5 +1,6 @@
 import type { ReplicaOptions } from "./blip/load-parts.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
+import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
 import { type ModelDirectory, pathOf } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
@@ -28,7 +29,7 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
    * `restartRequired`). Default 5.
    */
   maxReloadAttempts?: number;
-  /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
+  /** Where the tokenizer's files are, where the model directory has none (the tutorial's). */
   tokenizer?: ModelDirectory;
   /** The most pixels that a picture may declare before it is decoded. Default 89,478,485, as Pillow. */
   maxPixels?: number;
@@ -60,6 +61,7 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
 }
 
 const NAMES: readonly (keyof NeuronBlipOptions)[] = [
+  ...HUB_OPTIONS,
   "numModels",
   "threads",
   "verify",
@@ -94,6 +96,7 @@ const A_DAY_MS = 24 * 60 * 60 * 1000;
  */
 export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions {
   const options = readOptions(given, "fromPretrained", NAMES);
+  checkHubOptions(options);
   const {
     numModels,
     tokenizer,

@@ -33,9 +33,10 @@ import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
+import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import { loadModels, replicaCount } from "./load-models.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
-import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
+import { directoryOf, type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { replicaFailureOf } from "./neuron/neuron-error.js";
 import {
   type Encode,
@@ -130,7 +131,7 @@ const ReplicaEmitter = emitterOf<ReplicaEvents>();
  * BLIP: pictures and questions in, answers out; or captions, or how well texts match, by what the model was trained for.
  *
  * ```ts
- * await using blip = await NeuronBlip.fromPretrained("./blip-vqa-base-cpu");
+ * await using blip = await NeuronBlip.fromPretrained("Salesforce/blip-vqa-base");
  * const { answer, score } = await blip.answer("dog.jpg", "how many dogs are in the picture?");
  * ```
  */
@@ -179,28 +180,32 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * Loads a model directory: see NeuronBlipForQuestionAnswering.fromPretrained. Its config.json says which of BLIP's models
-   * it is: for question answering, captions (BlipForConditionalGeneration) or matching (BlipForImageTextRetrieval).
+   * Loads a model: a directory, or where there is no such directory one of the Hugging Face Hub by its name, which is fetched
+   * where the cache lacks it. Its config.json says which of BLIP's models it is: for question answering, captions
+   * (BlipForConditionalGeneration) or matching (BlipForImageTextRetrieval). An aborted `signal` ends the fetching and the loading.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`,
-   * `INVALID_INPUT`, or why the addon does not load.
+   * `INVALID_INPUT`, `ABORTED`, or why the addon does not load; of a name on the Hub also `HUB_ACCESS_DENIED`, `HUB_UNREACHABLE`,
+   * `HUB_OFFLINE`, `DISK_FULL` and `CACHE_NOT_WRITABLE`.
    */
   static async fromPretrained(given: ModelDirectory, loading: NeuronBlipOptions = {}): Promise<NeuronBlip> {
     const options = readLoadingOptions(loading);
-    const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...replicaOptions } = options;
-    const directory = await modelDirectoryOf(given);
+    const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...rest } = options;
+    const [hub, replicaOptions] = splitHubOptions(rest);
+    const { signal } = hub;
+    const directory = await modelDirectoryOf(given, hub);
     // Before the models, because they are quick to fail.
     const config = await readBlipConfig(directory);
     const { architecture } = config;
     const processor = await BlipProcessor.fromPretrained(directory, {
-      ...(tokenizer !== undefined && { tokenizer }),
+      ...(tokenizer !== undefined && { tokenizer: await directoryOf(tokenizer, withoutRevision(hub)) }),
       ...picturesOf(options),
     });
     checkProcessor(processor, config, directory);
     const count = await replicaCount(directory, numModels, options);
     // Replicas must not compete for cores.
     const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / count));
-    const load = (replicas: readonly number[], verify: boolean) =>
-      loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify });
+    const load = (replicas: readonly number[], verify: boolean, signal?: AbortSignal) =>
+      loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify }, signal);
     // Where it cannot be read, loading it says why.
     const onNeuron = await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false);
     const { doSample: samples = false } = await readGenerationDefaults(
@@ -212,6 +217,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const models = await load(
       Array.from({ length: count }, (_, i) => i),
       options.verify !== false,
+      signal,
     );
     const reload = async (replica: number) => (await load([replica], false))[0] as AnyModel;
     const recovery = { reload, delayMs: reloadDelayMs, maxAttempts: maxReloadAttempts };

@@ -5,7 +5,8 @@ import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
 import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
-import type { NeuronBlipOptions } from "./loading-options.js";
+import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
+import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
 import { inTurns, mapSteps } from "./turns.js";
@@ -121,10 +122,11 @@ export async function pipeline(
   if (!Object.hasOwn(ARCHITECTURES, task)) {
     throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
   }
-  const directory = await modelDirectoryOf(given);
+  const [hub, others] = splitHubOptions(readLoadingOptions(options));
+  const directory = await modelDirectoryOf(given, hub);
   // Before the model, which can take long to load.
   checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
-  const model = await NeuronBlip.fromPretrained(directory, options);
+  const model = await NeuronBlip.fromPretrained(directory, { ...others, ...withoutRevision(hub) });
   return task === "visual-question-answering" ? visualQuestionAnswering(model) : imageToText(model);
 }
 

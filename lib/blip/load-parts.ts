@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { NeuronBlipError, readOptions } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions, splitHubOptions } from "../hub/hub-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
@@ -23,9 +24,10 @@ const OPTIONS: readonly (keyof ReplicaOptions)[] = [
   "warmUp",
   "libtorchneuron",
   "cores",
+  ...HUB_OPTIONS,
 ];
 
-export interface ReplicaOptions extends NeuronRuntimeOptions {
+export interface ReplicaOptions extends NeuronRuntimeOptions, HubOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
   threads?: number;
   /** Compare the files with the manifest's SHA-256 before loading them. Default true. */
@@ -73,7 +75,8 @@ export async function loadReplicas(
 ): Promise<LoadedParts[]> {
   const { callsInFlight = 2, threads } = options;
   checkCount("callsInFlight", callsInFlight, 1, 64);
-  const directory = await modelDirectoryOf(given);
+  const [hub] = splitHubOptions(options);
+  const directory = await modelDirectoryOf(given, hub);
   const config = await readBlipConfig(directory);
   if (config.architecture !== architecture) {
     throw new NeuronBlipError(
@@ -114,6 +117,7 @@ export async function loadReplicas(
     // The tutorial's order: every replica's first part, then every second. Most runtimes put each load on the core that
     // holds least, so that a replica's parts come together even where they cannot be placed.
     for (const name of names) {
+      throwIfAborted(hub.signal);
       const files = batchSizesOf(manifest).map((batchSize) => {
         const path = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
         const file = new SharedFile(path, async (path, executor) => {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { messageOf, NeuronBlipError, readOptions } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { atOnce } from "../turns.js";
@@ -94,11 +95,12 @@ export class BertTokenizer {
   }
 
   /**
-   * Reads a directory's tokenizer.json and tokenizer_config.json; or its vocab.txt where there is no tokenizer.json.
+   * Reads a directory's tokenizer.json and tokenizer_config.json; or its vocab.txt where there is no tokenizer.json. A name on the
+   * Hugging Face Hub is taken as NeuronBlip.fromPretrained takes it, without the weights.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
-  static async fromPretrained(given: ModelDirectory): Promise<BertTokenizer> {
-    const directory = await directoryOf(given);
+  static async fromPretrained(given: ModelDirectory, options: HubOptions = {}): Promise<BertTokenizer> {
+    const directory = await directoryOf(given, readOptions(options, "BertTokenizer.fromPretrained", HUB_OPTIONS));
     const config = (await readJsonIfThere(join(directory, "tokenizer_config.json"))) ?? {};
     const tokenizer = (await readJsonIfThere(join(directory, "tokenizer.json"))) ?? (await readVocabulary(directory));
     if (tokenizer === undefined) {

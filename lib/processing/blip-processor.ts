@@ -1,5 +1,6 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
-import type { ModelDirectory } from "../model-directory.js";
+import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
+import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
 import { atOnce } from "../turns.js";
 import { shown } from "../values.js";
@@ -14,8 +15,8 @@ export interface PictureOptions extends SourceOptions {
   readonly maxPixels?: number;
 }
 
-export interface BlipProcessorOptions extends PictureOptions {
-  /** A directory with the tokenizer's files, where the model directory has none. */
+export interface BlipProcessorOptions extends PictureOptions, HubOptions {
+  /** Where the tokenizer's files are, where the model directory has none. */
   readonly tokenizer?: ModelDirectory;
 }
 
@@ -49,14 +50,19 @@ export class BlipProcessor {
   }
 
   /**
-   * Reads a model directory's preprocessor_config.json, tokenizer.json and tokenizer_config.json.
+   * Reads a model directory's preprocessor_config.json, tokenizer.json and tokenizer_config.json. A name on the Hugging Face Hub is
+   * taken as NeuronBlip.fromPretrained takes it, without the weights.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
-  static async fromPretrained(directory: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
-    const { tokenizer: own, ...pictures } = readOptions(options, "BlipProcessor.fromPretrained");
+  static async fromPretrained(given: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
+    const [hub, others] = splitHubOptions(readOptions(options, "BlipProcessor.fromPretrained"));
+    const { tokenizer: own, ...pictures } = others;
+    const directory = await directoryOf(given, hub);
     const [imageProcessor, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
-      BertTokenizer.fromPretrained(own ?? directory),
+      own === undefined
+        ? BertTokenizer.fromPretrained(directory)
+        : BertTokenizer.fromPretrained(own, withoutRevision(hub)),
     ]);
     return new BlipProcessor(imageProcessor, tokenizer, pictures);
   }
