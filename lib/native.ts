@@ -2,7 +2,8 @@
  * The only file that touches the addon's binary. It types the whole surface by hand, loads the binary on first use, and
  * turns what the binary throws into NeuronBlipError.
  */
-import { createRequire } from "node:module";
+// Not createRequire by itself: webpack puts undefined in place of what it makes.
+import nodeModule from "node:module";
 import { isMainThread } from "node:worker_threads";
 import { codeOf, messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 import { checkAddonFile, explainLoadError } from "./load-error.js";
@@ -152,7 +153,7 @@ function load(): Native {
   checkAddonFile(path);
   let addon: Native;
   try {
-    addon = withShortSpins(() => createRequire(path)(path));
+    addon = withShortSpins(() => nodeModule.createRequire(path)(path));
   } catch (error) {
     throw explainLoadError(path, error);
   }

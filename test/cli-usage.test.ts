@@ -145,6 +145,11 @@ describe("neuron-blip on the command line, as a shell meets it", () => {
     complains(["bench", part, "--json", "none/figures.json"], 1, /Cannot write "none\/figures\.json"/);
     complains(["bench", part, "--html", "directory"], 1, /Cannot write "directory"/);
     complains(["validate", demoModel, "--out", "file/report"], 1, /Cannot write into "file\/report"/);
+    // Root may write there by its permissions, and cannot.
+    if (existsSync("/proc")) {
+      complains(["validate", demoModel, "--out", "/proc/report"], 1, /Cannot write into "\/proc\/report"/);
+      complains(["bench", part, "--json", "/proc/figures.json"], 1, /Cannot write "\/proc\/figures\.json"/);
+    }
   });
 
   it("leaves no directory of reports behind where there is no model", () => {

@@ -1,10 +1,11 @@
+import { rmdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { modelDirectoryOf } from "../model-directory.js";
 import { reportPage } from "../validate/html/page.js";
 import type { Report, Status } from "../validate/report.js";
 import { type ValidateOptions, validate } from "../validate/validate.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
-import { checkOutputDirectory, makeOutputDirectory, print, say, writeOutput } from "./output.js";
+import { makeOutputDirectory, print, say, writeOutput } from "./output.js";
 import { count, defined, parse, UsageError } from "./usage.js";
 
 const HELP = `Checks a model on this host: its parts against what was recorded when it was compiled, latency, throughput, memory,
@@ -60,8 +61,8 @@ export async function run(args: string[]): Promise<number> {
     soakSeconds,
   });
   const out = values.out ?? "neuron-blip-report";
-  await checkOutputDirectory(out);
-  const directory = await modelDirectoryOf(given, hubOptions(values));
+  const hub = hubOptions(values);
+  const isNew = await makeOutputDirectory(out);
 
   const stopped = new AbortController();
   const stop = () => {
@@ -73,11 +74,15 @@ export async function run(args: string[]): Promise<number> {
   process.on("SIGTERM", stop);
   let report: Report;
   try {
+    const directory = await modelDirectoryOf(given, { ...hub, signal: stopped.signal });
     report = await validate(directory, {
       ...options,
       signal: stopped.signal,
       say: (text) => say(`neuron-blip: ${text}`),
     });
+  } catch (error) {
+    if (isNew) await rmdir(out).catch(() => {});
+    throw error;
   } finally {
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
@@ -85,7 +90,6 @@ export async function run(args: string[]): Promise<number> {
 
   const json = `${JSON.stringify(report, undefined, 2)}\n`;
   const page = join(out, "report.html");
-  await makeOutputDirectory(out);
   await writeOutput(join(out, "report.json"), json);
   await writeOutput(page, reportPage(report));
   if (values.json) print(json.trimEnd());

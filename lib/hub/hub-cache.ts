@@ -4,9 +4,10 @@
  * trees/COMMIT.json (all that it has, where Python has asked for that).
  */
 import { randomBytes } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { codeOf, NeuronBlipError } from "../errors.js";
+import { makeDirectory } from "../files.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import { shown } from "../values.js";
 import { isCommit } from "./hub-name.js";
@@ -90,8 +91,8 @@ export class ModelFolder {
 
   /** Makes the folders for a commit. */
   async prepare(commit: string): Promise<void> {
-    await mkdir(this.blobs, { recursive: true });
-    await mkdir(this.snapshot(commit), { recursive: true });
+    await makeDirectory(this.blobs);
+    await makeDirectory(this.snapshot(commit));
     // Backup programs leave out what has this file; where it is, it stays.
     await writeFile(join(this.#root, "CACHEDIR.TAG"), TAG, { flag: "wx" }).catch(() => {});
   }
@@ -120,7 +121,7 @@ export class ModelFolder {
   /** Keeps which files a commit has not, so that nobody asks again. */
   async rememberMissing(commit: string, names: readonly string[]): Promise<void> {
     const folder = join(this.path, ".no_exist", commit);
-    await mkdir(folder, { recursive: true });
+    await makeDirectory(folder);
     await Promise.all(names.map((name) => writeFile(join(folder, name), "", { flag: "a" })));
   }
 
@@ -129,7 +130,7 @@ export class ModelFolder {
     if (revision === commit) return;
     const path = join(this.path, "refs", revision);
     if ((await readFile(path, "utf8").catch(() => "")) === commit) return;
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectory(dirname(path));
     const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
     await writeFile(temporary, commit);
     await rename(temporary, path);
