@@ -16,6 +16,8 @@ import { INDEX, type Purpose, shardsOf, WEIGHTS, wantedOf } from "./wanted-files
 
 const TAG =
   "Signature: 8a477f597d28d172789f06886806bc55\n# Made for the Hugging Face cache: see https://bford.info/cachedir/.\n";
+/** What makes a directory one of a compiled model. (A trainer's optimizer.pt beside a checkpoint is never read.) */
+const COMPILED = /^(neuron_blip\.json|(vision|text|image)_\w*\.pt)$/;
 /** What a file system says that has no symbolic links. */
 const NO_LINKS = /EPERM|ENOTSUP|EOPNOTSUPP|ENOSYS|EINVAL/;
 
@@ -137,18 +139,18 @@ export class ModelFolder {
   }
 
   /**
-   * Refuses a commit's folder with TorchScript files: somebody else has put them there, and a model that is asked for by its
+   * Refuses a commit's folder with compiled parts, which are TorchScript: somebody else has put them there, and a model that is asked for by its
    * name alone must not run a stranger's programs.
    * @throws NeuronBlipError `ARTIFACT_MISMATCH`
    */
   async checkNoPrograms(commit: string, model: string): Promise<void> {
     const snapshot = this.snapshot(commit);
-    const part = [...(await namesIn(snapshot))].find((name) => name.endsWith(".pt"));
+    const part = [...(await namesIn(snapshot))].find((name) => COMPILED.test(name));
     if (part === undefined) return;
     throw new NeuronBlipError(
       "ARTIFACT_MISMATCH",
-      `The copy of ${shown(model)} in the Hugging Face cache has TorchScript files too, such as ${shown(part)}, which are programs of ` +
-        `whoever wrote them; by a model's name none is loaded. If you trust its author, give the directory ${shown(snapshot)}.`,
+      `The copy of ${shown(model)} in the Hugging Face cache is of a compiled model, by its ${shown(part)}: TorchScript files are programs of ` +
+        `whoever wrote them, and by a model's name none is loaded. If you trust its author, give the directory ${shown(snapshot)}.`,
     );
   }
 }
