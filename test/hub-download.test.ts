@@ -478,6 +478,8 @@ describe("a model of the Hugging Face Hub", () => {
   it("never runs TorchScript files that somebody else has put into its folder", async () => {
     const commit = test.hub.commit(NAME, blipFiles());
     await downloadModel(NAME);
+    writeFileSync(test.folder(NAME, "snapshots", commit, "optimizer.pt"), "a trainer's");
+    await downloadModel(NAME);
     writeFileSync(test.folder(NAME, "snapshots", commit, "vision_model.pt"), "a program");
     await assert.rejects(NeuronBlip.fromPretrained(NAME), fails("ARTIFACT_MISMATCH", /vision_model\.pt.*programs/));
   });

@@ -330,6 +330,10 @@ describe("a model of the Hugging Face Hub that cannot be had", () => {
     writeFileSync(test.folder(NAME), "a file where a folder must be");
     await assert.rejects(load(), fails("CACHE_NOT_WRITABLE", /The cache .* cannot be written: .*HF_HUB_CACHE/));
     assert.equal(readFileSync(test.folder(NAME), "utf8"), "a file where a folder must be");
+    if (existsSync("/proc/self")) {
+      process.env.HF_HOME = "/proc/models"; // where making a folder never ends
+      await assert.rejects(load(), fails("CACHE_NOT_WRITABLE", /"\/proc\/models\/hub" cannot be written/));
+    }
   });
 
   it("takes a wrong option for what it is", async () => {

@@ -1,7 +1,8 @@
 /** What a command writes: lines on the standard output, and files. */
-import { access, constants, mkdir, open, stat, unlink, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { access, constants, open, stat, unlink, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { codeOf, messageOf } from "../errors.js";
+import { isThere, makeDirectory } from "../files.js";
 
 /** What cannot be written, in one line: exit code 1. */
 export class OutputError extends Error {}
@@ -68,19 +69,6 @@ export async function makeOutputDirectory(path: string): Promise<boolean> {
   }
 }
 
-/** Not by mkdir's `recursive`, which never ends where the system says of a directory that it does not exist, as in /proc. */
-async function makeDirectory(path: string): Promise<boolean> {
-  if (await isThere(path)) {
-    if (!(await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
-    return false;
-  }
-  await makeDirectory(dirname(path));
-  await mkdir(path).catch((error) => {
-    if (codeOf(error) !== "EEXIST") throw error;
-  });
-  return true;
-}
-
 /** Makes a file and removes it: permissions alone do not tell, least of all root's. */
 async function checkWritable(path: string): Promise<void> {
   await (await open(path, "wx")).close();
@@ -92,17 +80,6 @@ export async function writeOutput(path: string, text: string): Promise<void> {
   await writeFile(path, text).catch((error) => {
     throw outputError(`"${path}"`, error);
   });
-}
-
-/** @throws the system's error where that cannot be told. */
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return false;
-    throw error;
-  }
 }
 
 /** What a system's error means for what was to be written. */

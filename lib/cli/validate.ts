@@ -61,6 +61,7 @@ export async function run(args: string[]): Promise<number> {
     soakSeconds,
   });
   const out = values.out ?? "neuron-blip-report";
+  const hub = hubOptions(values);
   const isNew = await makeOutputDirectory(out);
 
   const stopped = new AbortController();
@@ -73,7 +74,8 @@ export async function run(args: string[]): Promise<number> {
   process.on("SIGTERM", stop);
   let report: Report;
   try {
-    report = await validate(await modelDirectoryOf(given, hubOptions(values)), {
+    const directory = await modelDirectoryOf(given, { ...hub, signal: stopped.signal });
+    report = await validate(directory, {
       ...options,
       signal: stopped.signal,
       say: (text) => say(`neuron-blip: ${text}`),

@@ -4,9 +4,10 @@
  * trees/COMMIT.json (all that it has, where Python has asked for that).
  */
 import { randomBytes } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { codeOf, NeuronBlipError } from "../errors.js";
+import { makeDirectory } from "../files.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import { shown } from "../values.js";
 import { isCommit } from "./hub-name.js";
@@ -15,6 +16,8 @@ import { INDEX, type Purpose, shardsOf, WEIGHTS, wantedOf } from "./wanted-files
 
 const TAG =
   "Signature: 8a477f597d28d172789f06886806bc55\n# Made for the Hugging Face cache: see https://bford.info/cachedir/.\n";
+/** What makes a directory one of a compiled model. (A trainer's optimizer.pt beside a checkpoint is never read.) */
+const COMPILED = /^(neuron_blip\.json|(vision|text|image)_\w*\.pt)$/;
 /** What a file system says that has no symbolic links. */
 const NO_LINKS = /EPERM|ENOTSUP|EOPNOTSUPP|ENOSYS|EINVAL/;
 
@@ -90,8 +93,8 @@ export class ModelFolder {
 
   /** Makes the folders for a commit. */
   async prepare(commit: string): Promise<void> {
-    await mkdir(this.blobs, { recursive: true });
-    await mkdir(this.snapshot(commit), { recursive: true });
+    await makeDirectory(this.blobs);
+    await makeDirectory(this.snapshot(commit));
     // Backup programs leave out what has this file; where it is, it stays.
     await writeFile(join(this.#root, "CACHEDIR.TAG"), TAG, { flag: "wx" }).catch(() => {});
   }
@@ -120,7 +123,7 @@ export class ModelFolder {
   /** Keeps which files a commit has not, so that nobody asks again. */
   async rememberMissing(commit: string, names: readonly string[]): Promise<void> {
     const folder = join(this.path, ".no_exist", commit);
-    await mkdir(folder, { recursive: true });
+    await makeDirectory(folder);
     await Promise.all(names.map((name) => writeFile(join(folder, name), "", { flag: "a" })));
   }
 
@@ -129,25 +132,25 @@ export class ModelFolder {
     if (revision === commit) return;
     const path = join(this.path, "refs", revision);
     if ((await readFile(path, "utf8").catch(() => "")) === commit) return;
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectory(dirname(path));
     const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
     await writeFile(temporary, commit);
     await rename(temporary, path);
   }
 
   /**
-   * Refuses a commit's folder with TorchScript files: somebody else has put them there, and a model that is asked for by its
+   * Refuses a commit's folder with compiled parts, which are TorchScript: somebody else has put them there, and a model that is asked for by its
    * name alone must not run a stranger's programs.
    * @throws NeuronBlipError `ARTIFACT_MISMATCH`
    */
   async checkNoPrograms(commit: string, model: string): Promise<void> {
     const snapshot = this.snapshot(commit);
-    const part = [...(await namesIn(snapshot))].find((name) => name.endsWith(".pt"));
+    const part = [...(await namesIn(snapshot))].find((name) => COMPILED.test(name));
     if (part === undefined) return;
     throw new NeuronBlipError(
       "ARTIFACT_MISMATCH",
-      `The copy of ${shown(model)} in the Hugging Face cache has TorchScript files too, such as ${shown(part)}, which are programs of ` +
-        `whoever wrote them; by a model's name none is loaded. If you trust its author, give the directory ${shown(snapshot)}.`,
+      `The copy of ${shown(model)} in the Hugging Face cache is of a compiled model, by its ${shown(part)}: TorchScript files are programs of ` +
+        `whoever wrote them, and by a model's name none is loaded. If you trust its author, give the directory ${shown(snapshot)}.`,
     );
   }
 }
