@@ -1,8 +1,12 @@
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { adviceFor, isCheckpoint } from "./advice.js";
+import { adviceFor } from "./advice.js";
 import { codeOf, messageOf, NeuronBlipError } from "./errors.js";
 import { isUrl, shown, type UrlLike } from "./values.js";
+
+/** The manifest, and the parts of every architecture. (A trainer writes .pt files, too, beside a checkpoint.) */
+const COMPILED =
+  /^(neuron_blip\.json|(vision_model|text_(encoder|decoder|projection)|image_(projection|text_matching))\w*\.pt)$/;
 
 /** Where a model is: a path, or a `file:` URL. */
 export type ModelDirectory = string | UrlLike;
@@ -53,16 +57,10 @@ export async function directoryOf(given: unknown): Promise<string> {
 }
 
 /**
- * The path of a compiled model's directory.
- * @throws NeuronBlipError as `directoryOf`; `ARTIFACT_NOT_FOUND` for a model that is not compiled.
+ * Whether a directory holds compiled parts, which then come before a checkpoint beside them: who compiled a model did it for a reason,
+ * as its NeuronCores.
  */
-export async function modelDirectoryOf(given: unknown): Promise<string> {
-  const directory = await directoryOf(given);
-  if (await isCheckpoint(directory)) {
-    throw new NeuronBlipError(
-      "ARTIFACT_NOT_FOUND",
-      `${shown(directory)} is not compiled. ${await adviceFor(directory)}`,
-    );
-  }
-  return directory;
+export async function holdsCompiledParts(directory: string): Promise<boolean> {
+  const names = await readdir(directory).catch((): string[] => []);
+  return names.some((name) => COMPILED.test(name));
 }

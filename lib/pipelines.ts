@@ -6,7 +6,7 @@ import type { Architecture } from "./blip/heads.js";
 import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError } from "./errors.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
-import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
+import { directoryOf, type ModelDirectory } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
 import { inTurns, mapSteps } from "./turns.js";
 
@@ -121,7 +121,7 @@ export async function pipeline(
   if (!Object.hasOwn(ARCHITECTURES, task)) {
     throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
   }
-  const directory = await modelDirectoryOf(given);
+  const directory = await directoryOf(given);
   // Before the model, which can take long to load.
   checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
   const model = await NeuronBlip.fromPretrained(directory, options);

@@ -46,7 +46,7 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {boolean} [rank] compile with --rank
  * @property {number} [greedyTokens] compile with --greedy-tokens, and without the parts for the CPU, which would be used in its place
  * @property {boolean} [tutorialPartsOnly] compile without the parts for the CPU
- * @property {boolean} [bf16] compile a second directory, model-bf16, whose parts for the CPU are bf16
+ * @property {boolean} [checkpoint] do not compile: the model is the checkpoint itself
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
  */
@@ -110,7 +110,7 @@ const COMMITTED = [
     runs: 60,
     rank: true,
   },
-  { name: "cpu-parts", fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"], bf16: true, runs: 60 },
+  { name: "checkpoint", checkpoint: true, fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"], runs: 60 },
   { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
   {
     name: "captions",
@@ -120,8 +120,15 @@ const COMMITTED = [
     tutorialPartsOnly: true,
   },
   {
-    name: "captions-cpu-parts",
+    name: "captions-checkpoint",
+    checkpoint: true,
     head: "captioning",
+    fixture: ["small", "--seed", "1", ...TINY, "--vision-width", "32"],
+  },
+  {
+    name: "retrieval-checkpoint",
+    checkpoint: true,
+    head: "retrieval",
     fixture: ["small", "--seed", "1", ...TINY, "--vision-width", "32"],
   },
   {
@@ -183,6 +190,8 @@ async function makeCase(python, wanted, directory) {
       for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
         cpSync(join(source, name), join(directory, "tokenizer", name));
       }
+    } else if (wanted.checkpoint) {
+      cpSync(source, model, { recursive: true });
     } else {
       const options = [
         "--target",
@@ -200,7 +209,6 @@ async function makeCase(python, wanted, directory) {
       if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens));
       if (wanted.greedyTokens || wanted.tutorialPartsOnly) options.push("--tutorial-parts-only");
       await step("trace.py", source, model, ...options);
-      if (wanted.bf16) await step("trace.py", source, `${model}-bf16`, ...options, "--dtype", "bf16");
     }
   }
   if (head === "question_answering") {
@@ -225,10 +233,10 @@ async function makeCase(python, wanted, directory) {
     ...(wanted.tutorial && { tokenizer: "tokenizer" }),
   };
   writeFileSync(join(directory, "case.json"), `${JSON.stringify(record, null, 2)}\n`);
-  for (const made of fixture ? [model, ...(wanted.bf16 ? [`${model}-bf16`] : [])] : []) {
-    rmSync(join(made, ".compiling.lock"), { force: true });
+  if (fixture) {
+    rmSync(join(model, ".compiling.lock"), { force: true });
     // The case's own reference tells more than this, which is large.
-    if (head === "question_answering") rmSync(join(made, "reference.safetensors"), { force: true });
+    if (head === "question_answering") rmSync(join(model, "reference.safetensors"), { force: true });
   }
   rmSync(scratch, { recursive: true, force: true });
 }

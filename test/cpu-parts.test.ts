@@ -18,7 +18,8 @@ import {
   TorchModule,
   type TorchOutput,
 } from "neuron-blip";
-import { loadReplicas, releaseParts } from "../dist/blip/load-parts.js";
+import { type LoadedParts, releaseParts } from "../dist/blip/load-parts.js";
+import { loadReplicas } from "../dist/blip/load-replicas.js";
 import { lookedAtOf } from "../dist/encoded-image.js";
 import { LazyModule } from "../dist/runtime/lazy-module.js";
 import { fails, fixture, hasLibtorch } from "./helpers.js";
@@ -507,13 +508,15 @@ describeParts("parts for the CPU", () => {
 
   it("leave the tutorial's parts to be shared by replicas, too", async () => {
     const loads = await loadsDuring(async () => {
-      const replicas = await loadReplicas(whole, "BlipForQuestionAnswering", [0, 1], { threads: 1 });
+      const replicas = (await loadReplicas(whole, "BlipForQuestionAnswering", [0, 1], {
+        threads: 1,
+      })) as LoadedParts[];
       using pixels = Tensor.zeros("float32", [1, 3, 32, 32]);
       await Promise.all(replicas.map(({ parts }) => parts.get("vision_model")?.forward([pixels])));
       // The weights live on in the other.
-      await releaseParts(replicas[0] as (typeof replicas)[0]);
+      await releaseParts(replicas[0] as LoadedParts);
       await replicas[1]?.parts.get("vision_model")?.forward([pixels]);
-      await releaseParts(replicas[1] as (typeof replicas)[0]);
+      await releaseParts(replicas[1] as LoadedParts);
     });
     assert.deepEqual(loads, [...CPU_PARTS, "vision_model"]);
   });

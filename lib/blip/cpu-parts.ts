@@ -7,7 +7,7 @@ import { TorchModule } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
 import { type Architecture, type CpuPartName, HEADS, inputCountOf } from "./heads.js";
-import { type CpuPartsSpec, verifyPart } from "./manifest.js";
+import { type CpuPartsSpec, type PartSpec, verifyPart } from "./manifest.js";
 import { TextDecoderCached } from "./text-decoder-cached.js";
 import { TextEncoderCached } from "./text-encoder-cached.js";
 import { VisionModelWrapper } from "./vision-model-wrapper.js";
@@ -31,8 +31,9 @@ export class CpuParts {
     const encoder = modules.get("text_encoder_cached");
     const decoder = modules.get("text_decoder_cached");
     this.visionModel = new VisionModelWrapper(modules.get("vision_model_fused") as TorchModule, config);
-    this.textEncoder = encoder && new TextEncoderCached(encoder, dtype, config);
-    this.textDecoder = decoder && new TextDecoderCached(decoder, dtype, parts.text_decoder_cached, config);
+    const shapes = { imageTokens: imageTokensOf(config), visionHiddenSize: config.visionHiddenSize };
+    this.textEncoder = encoder && new TextEncoderCached(encoder, dtype, shapes);
+    this.textDecoder = decoder && new TextDecoderCached(decoder, dtype, pastShape(parts.text_decoder_cached), config);
   }
 
   /** Runs every part once, so that no first call is slow. */
@@ -53,6 +54,17 @@ export class CpuParts {
   async dispose(): Promise<void> {
     await Promise.all(this.#modules.map((module) => module.dispose()));
   }
+}
+
+/** @throws NeuronBlipError `ARTIFACT_MISMATCH` for a manifest that does not say the shape of the past. */
+function pastShape({ file, inputs }: PartSpec): { layers: number; heads: number; headSize: number } {
+  const [layers = 0, , , heads = 0, , headSize = 0] = inputs[1]?.shape ?? [];
+  if ([layers, heads, headSize].every((size) => Number.isSafeInteger(size) && size > 0))
+    return { layers, heads, headSize };
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `neuron_blip.json does not say the shape of ${file}'s keys and values. Compile the model again.`,
+  );
 }
 
 export interface CpuPartsOptions {

@@ -1,43 +1,32 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
-import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
+import { NeuronBlipError } from "../errors.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
 import { checkCount, Executor } from "../runtime/executor.js";
 import { LazyModule } from "../runtime/lazy-module.js";
 import { SharedFile } from "../runtime/shared-file.js";
 import { TorchModule } from "../runtime/torch-module.js";
-import { type BlipConfig, readBlipConfig } from "./blip-config.js";
+import type { BlipConfig } from "./blip-config.js";
 import { type CpuParts, loadCpuParts } from "./cpu-parts.js";
-import { type Architecture, HEADS, inputCountOf, type PartName, STANDS_IN_FOR } from "./heads.js";
+import { HEADS, inputCountOf, type PartName, STANDS_IN_FOR } from "./heads.js";
 import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
+import type { CheckpointLoadOptions } from "./parts/checkpoint/load-checkpoint.js";
 
-export interface ReplicaOptions extends NeuronRuntimeOptions {
-  /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
-  threads?: number;
+export interface ReplicaOptions extends NeuronRuntimeOptions, CheckpointLoadOptions {
   /** Compare the files with the manifest's SHA-256 before loading them. Default true. */
   verify?: boolean;
-  /** The longest question, for a directory without a manifest. Default: found by trial. */
-  questionLength?: number;
-  /** The compiled length of answers, for a directory without a manifest. Default: found by trial. */
-  answerLength?: number;
   /**
    * How many calls a replica may have on its NeuronCore at once, so that one's transfers overlap another's work. Default 2;
    * on the CPU always 1.
    */
   callsInFlight?: number;
-  /**
-   * Whether to run the parts for the CPU once while they are loaded, and those for Neuron twice (a part that hangs does so on
-   * its second call at the latest), and to start a thread that decodes pictures, so that the first calls are as fast as later
-   * ones. Default true; loading takes about as long as one answer more.
-   */
-  warmUp?: boolean;
 }
 
-/** A model directory's parts, loaded on one thread. */
+/** A compiled model directory's parts, loaded on one thread. */
 export interface LoadedParts {
+  readonly kind: "compiled";
   readonly directory: string;
   readonly config: BlipConfig;
   readonly manifest: Manifest | undefined;
@@ -49,28 +38,21 @@ export interface LoadedParts {
 }
 
 /**
- * Loads the parts of a model directory, after comparing them with its manifest, once for each replica.
+ * Loads the parts of a compiled model directory, after comparing them with its manifest, once for each replica.
  * @param replicas which to load: on Neuron, replica k's parts are put on the k-th visible core.
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`,
  * `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE`, `NEURON_EXECUTION`, or why the addon does not load.
  */
-export async function loadReplicas(
-  given: ModelDirectory,
-  architecture: Architecture,
+export async function loadParts(
+  directory: string,
+  config: BlipConfig,
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedParts[]> {
-  checkIsOptions(options, "fromPretrained");
+  checkNotForCheckpoints(directory, options);
   const { callsInFlight = 2, threads } = options;
+  const { architecture } = config;
   checkCount("callsInFlight", callsInFlight, 1, 64);
-  const directory = await modelDirectoryOf(given);
-  const config = await readBlipConfig(directory);
-  if (config.architecture !== architecture) {
-    throw new NeuronBlipError(
-      "ARTIFACT_MISMATCH",
-      `"${directory}" holds a ${config.architecture}, not a ${architecture}. NeuronBlip.fromPretrained loads either.`,
-    );
-  }
   const manifest = await readManifest(directory, architecture);
   if (manifest) checkManifestShapes(manifest, config);
   if (manifest && options.verify !== false) {
@@ -92,6 +74,7 @@ export async function loadReplicas(
     const maps = executors.map(() => new Map<PartName, CompiledPart>());
     loaded = executors.map((executor, i) => {
       return {
+        kind: "compiled",
         directory,
         config,
         manifest,
@@ -149,16 +132,6 @@ export async function loadReplicas(
   }
 }
 
-/** Loads one replica: see `loadReplicas`. */
-export async function loadParts(
-  directory: ModelDirectory,
-  architecture: Architecture,
-  options: ReplicaOptions,
-): Promise<LoadedParts> {
-  const [loaded] = await loadReplicas(directory, architecture, [0], options);
-  return loaded as LoadedParts;
-}
-
 /** Frees the parts and ends their thread. */
 export async function releaseParts({ executor, parts, cpuParts }: LoadedParts): Promise<void> {
   await Promise.all([...parts.values(), ...(cpuParts ? [cpuParts] : [])].map((part) => part.dispose()));
@@ -168,6 +141,17 @@ export async function releaseParts({ executor, parts, cpuParts }: LoadedParts): 
 /** A part that is known to be loaded. */
 export function partOf({ parts }: Pick<LoadedParts, "parts">, name: PartName): CompiledPart {
   return parts.get(name) as CompiledPart;
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for options that say how a checkpoint runs: what was compiled has that in it. */
+function checkNotForCheckpoints(directory: string, options: CheckpointLoadOptions): void {
+  for (const name of ["dtype", "interpolatePosEncoding", "size"] as const) {
+    if (options[name] === undefined) continue;
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} is for checkpoints, and "${directory}" holds compiled parts. Leave the option out, or give the directory of the checkpoint.`,
+    );
+  }
 }
 
 function checkInputCount(name: PartName, { path, signature }: TorchModule, names: readonly PartName[]): void {

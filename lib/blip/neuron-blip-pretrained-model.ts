@@ -5,7 +5,8 @@ import { InFlight } from "../runtime/in-flight.js";
 import type { Tensor } from "../tensor.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { ImageShapes } from "./compiled-shapes.js";
-import { type LoadedParts, partOf, releaseParts } from "./load-parts.js";
+import { partOf } from "./load-parts.js";
+import { type LoadedReplica, releaseReplica } from "./load-replicas.js";
 import { VisionModelWrapper } from "./vision-model-wrapper.js";
 
 /** What the replicas of every head have in common: the vision model, a native thread, and an end. */
@@ -13,14 +14,15 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   readonly config: BlipConfig;
   readonly shapes: Shapes;
   readonly visionModel: VisionModelWrapper;
-  readonly #loaded: LoadedParts;
+  readonly #loaded: LoadedReplica;
   readonly #inFlight = new InFlight("model");
 
-  protected constructor(loaded: LoadedParts, shapes: Shapes) {
+  protected constructor(loaded: LoadedReplica, shapes: Shapes) {
     this.config = loaded.config;
     this.shapes = shapes;
     this.#loaded = loaded;
-    this.visionModel = new VisionModelWrapper(partOf(loaded, "vision_model"), shapes);
+    this.visionModel =
+      loaded.kind === "compiled" ? new VisionModelWrapper(partOf(loaded, "vision_model"), shapes) : loaded.visionModel;
   }
 
   /**
@@ -34,7 +36,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
       checkRank("pixelValues", pixelValues, "float32", 4);
       const embeddings: Tensor<"float32">[] = [];
       // On the CPU a batch of pictures takes no less time than each by itself.
-      const fused = this.#loaded.cpuParts?.visionModel;
+      const fused = this.#loaded.kind === "compiled" ? this.#loaded.cpuParts?.visionModel : undefined;
       const batchSizes = fused ? [1] : this.shapes.batchSizes;
       for (const { rows, size } of batchesOf(rowsOf(pixelValues), batchSizes)) {
         throwIfAborted(signal);
@@ -47,7 +49,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
 
   /** Frees the parts and ends the thread, after the work under way; later calls get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    return this.#inFlight.close(() => releaseParts(this.#loaded));
+    return this.#inFlight.close(() => releaseReplica(this.#loaded));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,9 +1,9 @@
 import { NeuronBlipError } from "../errors.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { Functions } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
 import { keysValuesFrom } from "./cpu-output.js";
-import type { KeysValuesDtype, PartSpec } from "./manifest.js";
+import type { KeysValuesDtype } from "./manifest.js";
 
 /** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */
 export interface CachedDecoderInputs {
@@ -33,7 +33,7 @@ export interface CachedDecoderOutput {
  * keeps its keys and values for the steps after.
  */
 export class TextDecoderCached {
-  readonly #module: TorchModule;
+  readonly #module: Functions;
   readonly #vocabSize: number;
   readonly #dtype: KeysValuesDtype;
   /** No past: [layers, 2, 1, heads, 0, head size]. */
@@ -41,20 +41,17 @@ export class TextDecoderCached {
 
   /**
    * @param dtype of the keys and values.
-   * @param spec as the manifest describes the part.
-   * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a manifest that does not say the shape of the past.
+   * @param shape of them: their layers, heads and the width of a head.
    */
-  constructor(module: TorchModule, dtype: KeysValuesDtype, spec: PartSpec, { vocabSize }: { vocabSize: number }) {
+  constructor(
+    module: Functions,
+    dtype: KeysValuesDtype,
+    { layers, heads, headSize }: { layers: number; heads: number; headSize: number },
+    { vocabSize }: { vocabSize: number },
+  ) {
     this.#module = module;
     this.#vocabSize = vocabSize;
     this.#dtype = dtype;
-    const [layers = 0, , , heads = 0, , headSize = 0] = spec.inputs[1]?.shape ?? [];
-    if (![layers, heads, headSize].every((size) => Number.isSafeInteger(size) && size > 0)) {
-      throw new NeuronBlipError(
-        "ARTIFACT_MISMATCH",
-        `neuron_blip.json does not say the shape of ${spec.file}'s keys and values. Compile the model again.`,
-      );
-    }
     this.emptyPast = Tensor.zeros(dtype, [layers, 2, 1, heads, 0, headSize]);
   }
 
@@ -76,7 +73,7 @@ export class TextDecoderCached {
     checkInput("parents", inputs.parents, "int64", [inputs.inputIds.shape[0] as number]);
     checkInput("encoderRows", inputs.encoderRows, "int64", [inputs.inputIds.shape[0] as number]);
     const { path } = this.#module;
-    const output = await this.#module.forward([
+    const output = await this.#module.call("forward", [
       inputs.inputIds,
       inputs.pastKeysValues,
       inputs.parents,
@@ -117,10 +114,5 @@ export class TextDecoderCached {
       pastKeysValues = presentKeysValues;
     }
     pastKeysValues.dispose();
-  }
-
-  /** Frees the part after the calls made before. */
-  dispose(): Promise<void> {
-    return this.#module.dispose();
   }
 }

@@ -1,8 +1,7 @@
 import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { Functions } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
-import type { BlipConfig } from "./blip-config.js";
-import { imageTokensOf } from "./blip-config.js";
+import type { ImageShapes } from "./compiled-shapes.js";
 import { keysValuesDtypes, keysValuesFrom } from "./cpu-output.js";
 import type { KeysValuesDtype } from "./manifest.js";
 
@@ -19,19 +18,19 @@ export interface PaddedTexts {
  * attention to the picture computes of the picture alone can be computed once (`imageKeysValues`), or not at all (`forward`).
  */
 export class TextEncoderCached {
-  readonly #module: TorchModule;
+  readonly #module: Functions;
   readonly #dtype: KeysValuesDtype;
-  readonly #imageShape: readonly [number, number, number];
+  readonly #imageShape: readonly [1, number, number];
 
   /** @param dtype of the keys and values. */
   constructor(
-    module: TorchModule,
+    module: Functions,
     dtype: KeysValuesDtype,
-    config: Pick<BlipConfig, "imageSize" | "patchSize" | "visionHiddenSize">,
+    shapes: Pick<ImageShapes, "imageTokens" | "visionHiddenSize">,
   ) {
     this.#module = module;
     this.#dtype = dtype;
-    this.#imageShape = [1, imageTokensOf(config as BlipConfig), config.visionHiddenSize];
+    this.#imageShape = [1, shapes.imageTokens, shapes.visionHiddenSize];
   }
 
   /**
@@ -42,7 +41,7 @@ export class TextEncoderCached {
    */
   async forward({ inputIds, attentionMask }: PaddedTexts, imageEmbeds: Tensor): Promise<Tensor<"float32">> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
-    const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds]);
+    const output = await this.#module.call("forward", [inputIds, attentionMask, imageEmbeds]);
     return tensorFrom(output, "question_embeds", 0, this.#module.path);
   }
 
@@ -81,10 +80,5 @@ export class TextEncoderCached {
     (await this.forward(texts, image)).dispose();
     using keysValues = await this.imageKeysValues(image);
     (await this.forwardCached(texts, keysValues)).dispose();
-  }
-
-  /** Frees the part after the calls made before. */
-  dispose(): Promise<void> {
-    return this.#module.dispose();
   }
 }

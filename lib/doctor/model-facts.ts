@@ -4,7 +4,7 @@ import { HEADS } from "../blip/heads.js";
 import { type Manifest, readManifest } from "../blip/manifest.js";
 import { messageOf } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
-import { modelDirectoryOf } from "../model-directory.js";
+import { directoryOf } from "../model-directory.js";
 import type { AddonFacts } from "./addon-facts.js";
 import type { Host } from "./host.js";
 import { askNative } from "./native-answer.js";
@@ -33,7 +33,7 @@ export interface ModelFacts {
 
 export async function readModelFacts(host: Host, directory: string, addon: AddonFacts): Promise<ModelFacts> {
   const config = await attempt(async () => {
-    await modelDirectoryOf(directory);
+    await directoryOf(directory);
     return readBlipConfig(directory);
   });
   const json = (await attempt(() => readJsonIfThere(join(directory, "neuron_blip.json")))).value ?? {};

@@ -7,6 +7,7 @@ import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenize
 import { BlipImageProcessor } from "./blip-image-processor.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
 import type { LoadImageOptions } from "./load-image.js";
+import type { PictureSize } from "./picture-geometry.js";
 
 /** What holds for all pictures of a processor, where a call does not say otherwise. */
 export interface PictureOptions extends SourceOptions {
@@ -17,6 +18,8 @@ export interface PictureOptions extends SourceOptions {
 export interface BlipProcessorOptions extends PictureOptions {
   /** A directory with the tokenizer's files, where the model directory has none. */
   readonly tokenizer?: ModelDirectory;
+  /** Height and width of every prepared picture, instead of what the directory says; whatever its shape. */
+  readonly size?: PictureSize;
 }
 
 export interface ProcessTextOptions {
@@ -54,11 +57,15 @@ export class BlipProcessor {
    */
   static async fromPretrained(directory: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
     checkIsOptions(options, "BlipProcessor.fromPretrained");
-    const [imageProcessor, tokenizer] = await Promise.all([
+    const [found, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
       BertTokenizer.fromPretrained(options.tokenizer ?? directory),
     ]);
-    const { tokenizer: _, ...pictures } = options;
+    const { tokenizer: _, size, ...pictures } = options;
+    const imageProcessor =
+      size === undefined
+        ? found
+        : new BlipImageProcessor({ ...found.config, size, doResize: true, doCenterCrop: false, doPad: false });
     return new BlipProcessor(imageProcessor, tokenizer, pictures);
   }
 

@@ -2,7 +2,7 @@ import { basename, join, resolve } from "node:path";
 import { readBlipConfig } from "../blip/blip-config.js";
 import type { TensorSpec } from "../blip/manifest.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
-import { modelDirectoryOf } from "../model-directory.js";
+import { directoryOf } from "../model-directory.js";
 import type { ModelFacts } from "./report.js";
 
 export type TensorFacts = Pick<TensorSpec, "name" | "shape">;
@@ -31,7 +31,7 @@ export interface Model {
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`.
  */
 export async function readModel(directory: string): Promise<Model> {
-  await modelDirectoryOf(directory);
+  await directoryOf(directory);
   const { architecture, imageSize } = await readBlipConfig(directory);
   // Read leniently: what is wrong with it, loading the model says.
   const manifest = (await readJsonIfThere(join(directory, "neuron_blip.json"))) ?? {};
