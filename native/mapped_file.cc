@@ -92,7 +92,7 @@ void FileMapping::LetGo(void* data, size_t size) {
 
 ReadableFile::ReadableFile(const std::string& path)
     // Not waiting for a pipe's other end.
-    : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), size_(0), is_own_(false) {
+    : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   if (descriptor_ < 0) throw Unreadable(errno);
   struct stat status {};
   const bool is_known = fstat(descriptor_, &status) == 0;

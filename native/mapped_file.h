@@ -45,8 +45,8 @@ class ReadableFile {
 
  private:
   int descriptor_;
-  int64_t size_;
-  bool is_own_;
+  int64_t size_ = 0;
+  bool is_own_ = false;
 };
 
 }  // namespace neuron_blip

@@ -1,9 +1,7 @@
 #include "module_load.h"
 
-#include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
-#include <torch/version.h>
 
 #include <memory>
 #include <optional>
@@ -21,6 +19,7 @@
 #include "neuron_placement.h"
 #include "signature.h"
 #include "torch_module.h"
+#include "without_deprecations.h"
 
 namespace neuron_blip {
 namespace {
@@ -94,23 +93,6 @@ class ListJob : public Job {
   std::string path_;
   std::vector<ArchiveRecord> records_;
 };
-
-#if TORCH_VERSION_MAJOR >= 2
-/// While it lives, leaves out what libtorch says on this thread of its own successors, such as torchao's for int8
-/// weights: TorchScript has none.
-class WithoutDeprecations final : public c10::WarningHandler {
- public:
-  void process(const c10::Warning& warning) override {
-    if (warning.msg().find("deprecated") == std::string::npos) c10::WarningHandler::process(warning);
-  }
-
- private:
-  c10::WarningUtils::WarningHandlerGuard guard_{this};
-};
-#else
-/// Older versions have another interface, and announce nothing.
-class WithoutDeprecations {};
-#endif
 
 class LoadJob : public Job {
  public:

@@ -58,7 +58,7 @@ class OpenTensorsJob : public Job {
     const std::shared_ptr<FileMapping> mapping = file.Map();
     c10::Dict<std::string, at::Tensor> tensors;
     for (const TensorEntry& entry : entries_) tensors.insert_or_assign(entry.name, TensorOf(entry, file, mapping));
-    value_ = std::make_shared<TorchValue>(c10::IValue(std::move(tensors)));
+    value_ = std::make_shared<TorchValue>(c10::IValue(tensors));
   }
   Napi::Value Result(Napi::Env env) override { return WrapValue(env, std::move(value_), bytes_read_); }
 

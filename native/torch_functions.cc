@@ -17,6 +17,7 @@
 #include "quantized_engine.h"
 #include "signature.h"
 #include "source_resolver.h"
+#include "without_deprecations.h"
 
 namespace neuron_blip {
 
@@ -27,6 +28,7 @@ TorchFunctions::TorchFunctions(const std::string& source) : unit_(std::make_shar
 }
 
 c10::IValue TorchFunctions::Call(const std::string& name, std::vector<c10::IValue> inputs) const {
+  [[maybe_unused]] const WithoutDeprecations quiet;
   const c10::InferenceMode inference;
   return unit_->get_function(c10::QualifiedName(name))(std::move(inputs));
 }

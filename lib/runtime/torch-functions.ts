@@ -42,7 +42,7 @@ export class TorchFunctions implements AsyncDisposable {
     this.functions = compiled.functions;
     this.#handle = compiled.handle;
     this.#executor = executor;
-    this.#calls = new InFlight(`"${name}"`);
+    this.#calls = new InFlight(`source "${name}"`);
   }
 
   /**

@@ -71,6 +71,7 @@ export function damagedSafetensors(dice) {
   const whole = written(json, data);
   switch (dice.below(8)) {
     case 0: {
+      if (Object.keys(header).length === 0) break;
       const { how, bytes } = mutateJson(json, dice);
       return { how: `${how} in the header`, bytes: written(bytes, data) };
     }
