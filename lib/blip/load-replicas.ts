@@ -3,7 +3,7 @@ import { directoryOf, holdsCompiledParts, type ModelDirectory } from "../model-d
 import { type BlipConfig, readBlipConfig } from "./blip-config.js";
 import type { Architecture } from "./heads.js";
 import { type LoadedParts, loadParts, type ReplicaOptions, releaseParts } from "./load-parts.js";
-import { loadCheckpoint } from "./parts/checkpoint/load-checkpoint.js";
+import { checkDtype, loadCheckpoint } from "./parts/checkpoint/load-checkpoint.js";
 import type { LoadedCheckpoint } from "./parts/checkpoint/loaded-checkpoint.js";
 
 /** What one replica of a model runs: compiled parts, or a checkpoint's functions. */
@@ -22,6 +22,7 @@ export async function loadReplicas(
   options: ReplicaOptions,
 ): Promise<LoadedReplica[]> {
   checkIsOptions(options, "fromPretrained");
+  checkDtype(options.dtype);
   const directory = await directoryOf(given);
   const config = await readBlipConfig(directory);
   checkArchitecture(directory, config, architecture);
