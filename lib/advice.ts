@@ -24,18 +24,19 @@ export async function adviceFor(path: string): Promise<string> {
       return `It is a directory with TorchScript files: give NeuronBlip.fromPretrained the directory, or name one file, such as ${part}.`;
     }
     if (names.some((name) => WEIGHTS.test(name))) {
-      return `It holds a model's weights, as save_pretrained writes them. ${adviceForWeights(path)}`;
+      return adviceForCheckpoint(path);
     }
   } else if (WEIGHTS.test(basename(path))) {
-    return `It holds a model's weights, as save_pretrained writes them. ${adviceForWeights(resolve(path, ".."))}`;
+    return adviceForCheckpoint(resolve(path, ".."));
   }
   return "Give the directory that `neuron-blip compile` or the tutorial's trace() wrote.";
 }
 
-/** Whether a directory holds a checkpoint, and no TorchScript part beside it. */
-export async function isCheckpoint(directory: string): Promise<boolean> {
-  const names = await readdir(directory).catch((): string[] => []);
-  return names.some((name) => WEIGHTS.test(name)) && !names.some((name) => name.endsWith(".pt"));
+function adviceForCheckpoint(directory: string): string {
+  return (
+    `It holds a model's weights, as save_pretrained writes them: give NeuronBlip.fromPretrained the directory ${shownPath(directory)}, and ` +
+    `they run on the CPU as they are. For NeuronCores they are compiled: ${compileCommand(directory, `${basename(resolve(directory))}-inf2`, "inf2")}.`
+  );
 }
 
 /** What to do with a model's weights: the one place that says so. */
@@ -43,8 +44,9 @@ export function adviceForWeights(model: string, output = `${basename(resolve(mod
   return `A model has to be compiled once: ${compileCommand(model, output)}. Then give the directory ${shownPath(output)}.`;
 }
 
-function compileCommand(model: string, output: string): string {
-  return `\`npx neuron-blip compile ${shownPath(model)} ${shownPath(output)} --target cpu\` (--target inf2 for NeuronCores)`;
+function compileCommand(model: string, output: string, target?: "inf2"): string {
+  const command = `npx neuron-blip compile ${shownPath(model)} ${shownPath(output)} --target`;
+  return target ? `\`${command} ${target}\`` : `\`${command} cpu\` (--target inf2 for NeuronCores)`;
 }
 
 /** What to do with what may be meant as a name of the Hub, where none is taken. */

@@ -1,18 +1,20 @@
 import { join } from "node:path";
 import type { Architecture } from "./blip/heads.js";
-import { type LoadedParts, loadReplicas, type ReplicaOptions, releaseParts } from "./blip/load-parts.js";
+import type { ReplicaOptions } from "./blip/load-parts.js";
+import { type LoadedReplica, loadReplicas, releaseReplica } from "./blip/load-replicas.js";
 import { NeuronBlipForConditionalGeneration } from "./blip/neuron-blip-for-conditional-generation.js";
 import { NeuronBlipForImageTextRetrieval } from "./blip/neuron-blip-for-image-text-retrieval.js";
 import { NeuronBlipForQuestionAnswering } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import { NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
+import { holdsCompiledParts } from "./model-directory.js";
 import { loadNeuronRuntime, visibleCores } from "./neuron/neuron-runtime.js";
 import { untilAborted } from "./runtime/abort.js";
 import { TorchModule } from "./runtime/torch-module.js";
 
 interface ModelClass {
-  fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipPreTrainedModel>;
+  fromParts(loaded: LoadedReplica, options: ReplicaOptions): Promise<NeuronBlipPreTrainedModel>;
 }
 
 const MODELS: Readonly<Record<Architecture, ModelClass>> = {
@@ -57,7 +59,7 @@ async function loadAll(
     return models;
   } catch (error) {
     await Promise.all(models.map((model) => model.dispose()));
-    await Promise.all(loaded.slice(models.length).map(releaseParts));
+    await Promise.all(loaded.slice(models.length).map(releaseReplica));
     throw error;
   }
 }
@@ -69,7 +71,9 @@ export async function replicaCount(
   { cores, libtorchneuron }: NeuronBlipOptions,
 ): Promise<number> {
   const path = join(directory, "vision_model.pt");
-  if (numModels === 1 || !(await TorchModule.usesNeuron(path))) return numModels === "all" ? 1 : numModels;
+  const isCheckpoint = !(await holdsCompiledParts(directory));
+  if (isCheckpoint || numModels === 1 || !(await TorchModule.usesNeuron(path)))
+    return numModels === "all" ? 1 : numModels;
   await loadNeuronRuntime(
     { ...(cores !== undefined && { cores }), ...(libtorchneuron !== undefined && { libtorchneuron }) },
     path,

@@ -1,4 +1,5 @@
 import type { ReplicaOptions } from "./blip/load-parts.js";
+import { checkDtype } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
 import { type ModelDirectory, pathOf } from "./model-directory.js";
@@ -52,8 +53,8 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
   /**
    * What is found in a picture is kept for a while, by the picture's content, so that one that is asked about again, or by several
    * callers at the same time, is looked at once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
-   * 384 x 384 pixels takes 1.8 MB. Where the model was compiled with parts for the CPU, what the text encoder needs of it is kept
-   * from the second call about it on: 42 MB more, or 21 MB with `--dtype bf16`, in at most half of that memory. A picture
+   * 384 x 384 pixels takes 1.8 MB. Of a checkpoint, what the text encoder needs of it is kept
+   * from the second call about it on: 42 MB more, or 21 MB in bfloat16, in at most half of that memory. A picture
    * that nobody asks about for `maxAgeMs` (default 60,000) is let go of.
    * false: every call looks at its pictures anew.
    */
@@ -82,6 +83,9 @@ const NAMES: readonly (keyof NeuronBlipOptions)[] = [
   "maxBatchDelayMs",
   "maxQueueLength",
   "pictureCache",
+  "dtype",
+  "interpolatePosEncoding",
+  "size",
 ];
 
 /** More than any host has NeuronCores. */
@@ -108,6 +112,7 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
     maxQueueLength,
     pictureCache,
   } = options;
+  checkDtype(options.dtype);
   if (cores !== undefined) parseCores(cores);
   checkSourceOptions(options);
   if (options.maxPixels !== undefined) checkMaxPixels(options.maxPixels);

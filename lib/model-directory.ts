@@ -1,6 +1,6 @@
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { adviceFor, isCheckpoint } from "./advice.js";
+import { adviceFor } from "./advice.js";
 import { readBlipConfig } from "./blip/blip-config.js";
 import { codeOf, messageOf, NeuronBlipError } from "./errors.js";
 import { downloadModel } from "./hub/download-model.js";
@@ -8,6 +8,10 @@ import { isHubName } from "./hub/hub-name.js";
 import { checkHubOptions, type HubOptions } from "./hub/hub-options.js";
 import type { Purpose } from "./hub/wanted-files.js";
 import { isUrl, shown, type UrlLike } from "./values.js";
+
+/** The manifest, and the parts of every architecture. (A trainer writes .pt files, too, beside a checkpoint.) */
+const COMPILED =
+  /^(neuron_blip\.json|(vision_model|text_(encoder|decoder|projection)|image_(projection|text_matching))\w*\.pt)$/;
 
 /**
  * Where a model is: a directory's path or `file:` URL; or, where there is no such directory, its name on the Hugging Face Hub,
@@ -73,18 +77,12 @@ export async function directoryOf(
 }
 
 /**
- * The path of a compiled model's directory.
- * @throws NeuronBlipError as `directoryOf`; `ARTIFACT_NOT_FOUND` for a model that is not compiled.
+ * Whether a directory holds compiled parts, which then come before a checkpoint beside them: who compiled a model did it for a reason,
+ * as its NeuronCores.
  */
-export async function modelDirectoryOf(given: unknown, options: HubOptions = {}): Promise<string> {
-  const directory = await directoryOf(given, options, "model");
-  if (await isCheckpoint(directory)) {
-    throw new NeuronBlipError(
-      "ARTIFACT_NOT_FOUND",
-      `${shown(directory)} is not compiled. ${await adviceFor(directory)}`,
-    );
-  }
-  return directory;
+export async function holdsCompiledParts(directory: string): Promise<boolean> {
+  const names = await readdir(directory).catch((): string[] => []);
+  return names.some((name) => COMPILED.test(name));
 }
 
 /** What is no BLIP is refused before its weights are fetched. */

@@ -12,6 +12,7 @@ import {
   toMatch,
 } from "./answers.js";
 import { type BlipConfig, readBlipConfig } from "./blip/blip-config.js";
+import { tooLong } from "./blip/compiled-shapes.js";
 import { type Architecture, HEADS } from "./blip/heads.js";
 import type {
   CaptionGenerateOptions,
@@ -25,6 +26,8 @@ import type {
   RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
+import { pictureSizeOf } from "./blip/parts/checkpoint/load-checkpoint.js";
+import { weightFilesOf } from "./blip/parts/checkpoint/weight-files.js";
 import { cosineSteps, packed } from "./cosines.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
 import { NeuronBlipError, readOptions, throwIfAborted } from "./errors.js";
@@ -36,7 +39,7 @@ import { TextStreamer } from "./generation/text-streamer.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import { loadModels, replicaCount } from "./load-models.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
-import { directoryOf, type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
+import { directoryOf, holdsCompiledParts, type ModelDirectory } from "./model-directory.js";
 import { replicaFailureOf } from "./neuron/neuron-error.js";
 import {
   type Encode,
@@ -180,9 +183,10 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * Loads a model: a directory, or where there is no such directory one of the Hugging Face Hub by its name, which is fetched
-   * where the cache lacks it. Its config.json says which of BLIP's models it is: for question answering, captions
-   * (BlipForConditionalGeneration) or matching (BlipForImageTextRetrieval). An aborted `signal` ends the fetching and the loading.
+   * Loads a model: a directory, of a checkpoint or of compiled parts (see NeuronBlipForQuestionAnswering.fromPretrained), or where
+   * there is no such directory one of the Hugging Face Hub by its name, which is fetched where the cache lacks it. Its config.json
+   * says which of BLIP's models it is: for question answering, captions (BlipForConditionalGeneration) or matching
+   * (BlipForImageTextRetrieval). An aborted `signal` ends the fetching and the loading.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`,
    * `INVALID_INPUT`, `ABORTED`, or why the addon does not load; of a name on the Hub also `HUB_ACCESS_DENIED`, `HUB_UNREACHABLE`,
    * `HUB_OFFLINE`, `DISK_FULL` and `CACHE_NOT_WRITABLE`.
@@ -192,22 +196,27 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...rest } = options;
     const [hub, replicaOptions] = splitHubOptions(rest);
     const { signal } = hub;
-    const directory = await modelDirectoryOf(given, hub);
+    const { size } = options;
+    const directory = await directoryOf(given, hub, "model");
     // Before the models, because they are quick to fail.
     const config = await readBlipConfig(directory);
     const { architecture } = config;
+    const isCompiled = await holdsCompiledParts(directory);
+    if (!isCompiled) await weightFilesOf(directory);
     const processor = await BlipProcessor.fromPretrained(directory, {
       ...(tokenizer !== undefined && { tokenizer: await directoryOf(tokenizer, withoutRevision(hub)) }),
+      ...(size !== undefined && { size: pictureSizeOf(config, options) }),
       ...picturesOf(options),
     });
-    checkProcessor(processor, config, directory);
+    checkProcessor(processor, config, directory, size !== undefined);
     const count = await replicaCount(directory, numModels, options);
     // Replicas must not compete for cores.
     const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / count));
     const load = (replicas: readonly number[], verify: boolean, signal?: AbortSignal) =>
       loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify }, signal);
     // Where it cannot be read, loading it says why.
-    const onNeuron = await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false);
+    const onNeuron =
+      isCompiled && (await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false));
     const { doSample: samples = false } = await readGenerationDefaults(
       join(directory, "generation_config.json"),
       config.vocabSize,
@@ -291,13 +300,11 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const { settled, prompt, signal, ...options } = readOptions(given, "caption");
     const replicas = this.#replicasOf("BlipForConditionalGeneration", "caption");
     const texts = prompt === "" ? undefined : prompt;
-    const { answerLength } = replicas.one.shapes;
+    const { shapes } = replicas.one;
+    const { answerLength } = shapes;
     const encode = (text: string) =>
       encodeWithin(this.processor, text, { maxLength: Math.max(LONGEST_PROMPT, answerLength) + 2 }, (shown) => {
-        return new NeuronBlipError(
-          "INVALID_INPUT",
-          `The prompt ${shown} is too long: this model was compiled for ${answerLength} tokens. Shorten it.`,
-        );
+        return tooLong("INVALID_INPUT", `The prompt ${shown}`, undefined, answerLength, "answer", shapes);
       });
     const pairOptions = { settled, signal, encode: texts === undefined ? undefined : encode };
     const plan = together(options, this.#samples);
@@ -499,8 +506,8 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * Looks at a picture once, to ask about it often. Where the model was compiled with parts for the CPU, what its text encoder
-   * needs of the picture is computed now, too, and kept with it: 42 MB for 384 x 384 pixels, 21 MB with `--dtype bf16`.
+   * Looks at a picture once, to ask about it often. Of a checkpoint, what its text encoder needs of the
+   * picture is computed now, too, and kept with it: 42 MB for 384 x 384 pixels, 21 MB in bfloat16.
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`,
    * `QUEUE_FULL`.
    */
@@ -600,11 +607,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     for (const candidate of candidates) {
       yield;
       const ids = yield* encodeWithin(this.processor, candidate, { maxLength: answerLength + 1 }, (shown) => {
-        return new NeuronBlipError(
-          "INPUT_TOO_LONG",
-          `The candidate ${shown} has more than ${answerLength} tokens, and the model was compiled for answers of so many. ` +
-            "Shorten it, or compile again with a larger --answer-length.",
-        );
+        return tooLong("INPUT_TOO_LONG", `The candidate ${shown}`, undefined, answerLength, "answer", shapes);
       });
       ids[0] = config.bosTokenId;
       tokenIds.push(ids.slice()); // without the room that it has to grow
@@ -618,9 +621,10 @@ function checkProcessor(
   { imageProcessor, tokenizer }: BlipProcessor,
   { imageSize, vocabSize }: BlipConfig,
   directory: string,
+  hasOwnSize: boolean,
 ): void {
   const { width, height } = imageProcessor.outputSize;
-  if (width !== imageSize || height !== imageSize) {
+  if (!hasOwnSize && (width !== imageSize || height !== imageSize)) {
     throw new NeuronBlipError(
       "ARTIFACT_MISMATCH",
       `"${directory}": pictures are prepared in ${width} x ${height} pixels (preprocessor_config.json or processor_config.json), ` +

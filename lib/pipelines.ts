@@ -7,7 +7,7 @@ import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
-import { type ModelDirectory, modelDirectoryOf } from "./model-directory.js";
+import { directoryOf, type ModelDirectory } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
 import { inTurns, mapSteps } from "./turns.js";
 
@@ -97,7 +97,7 @@ const ARCHITECTURES: Readonly<Record<PipelineTask, Architecture>> = {
  * Loads a model directory for a task, as transformers' `pipeline`.
  *
  * ```ts
- * const ask = await pipeline("visual-question-answering", "./blip-vqa-base-cpu");
+ * const ask = await pipeline("visual-question-answering", "./blip-vqa-base");
  * const [{ answer, score }] = await ask("dog.jpg", "how many dogs are in the picture?");
  * await ask.dispose();
  * ```
@@ -123,7 +123,7 @@ export async function pipeline(
     throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
   }
   const [hub, others] = splitHubOptions(readLoadingOptions(options));
-  const directory = await modelDirectoryOf(given, hub);
+  const directory = await directoryOf(given, hub, "model");
   // Before the model, which can take long to load.
   checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
   const model = await NeuronBlip.fromPretrained(directory, { ...others, ...withoutRevision(hub) });

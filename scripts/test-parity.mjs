@@ -3,7 +3,7 @@
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
-//   node scripts/test-parity.mjs --write-fixtures cpu-parts captions-cpu-parts    write only these of test/fixtures/parity
+//   node scripts/test-parity.mjs --write-fixtures checkpoint captions-checkpoint    write only these of test/fixtures/parity
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
@@ -44,9 +44,9 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {string[]} [fixture] further arguments of make_fixtures.py: the shape, --seed and the seed, others; without, the demo model
  * @property {number | number[]} [batchSize]
  * @property {boolean} [rank] compile with --rank
- * @property {number} [greedyTokens] compile with --greedy-tokens, and without the parts for the CPU, which would be used in its place
- * @property {boolean} [tutorialPartsOnly] compile without the parts for the CPU
- * @property {boolean} [bf16] compile a second directory, model-bf16, whose parts for the CPU are bf16
+ * @property {number} [greedyTokens] compile with --greedy-tokens
+ * @property {boolean} [checkpoint] do not compile: the model is the checkpoint itself
+ * @property {string[]} [interpolate] of parity_reference.py: also look at pictures of another size
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
  */
@@ -97,6 +97,28 @@ const LIVE = [
     fixture: ["small", "--seed", "9", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
     runs: RUNS,
   },
+  { name: "checkpoint-seed-12", checkpoint: true, fixture: ["small", "--seed", "12"], runs: RUNS },
+  { name: "checkpoint-deep-seed-13", checkpoint: true, fixture: ["deep", "--seed", "13"], runs: RUNS },
+  { name: "checkpoint-wide-seed-14", checkpoint: true, fixture: ["wide", "--seed", "14"], runs: RUNS },
+  {
+    // As many tokens of a picture as the published models have, and an MLP of several pieces.
+    name: "checkpoint-seed-15-384-pixels-wide-mlp",
+    checkpoint: true,
+    fixture: ["small", "--seed", "15", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
+    runs: RUNS,
+  },
+  {
+    name: "captions-checkpoint-seed-2-two-widths",
+    checkpoint: true,
+    head: "captioning",
+    fixture: ["deep", "--seed", "2", "--vision-width", "96"],
+  },
+  {
+    name: "retrieval-checkpoint-seed-2-two-widths",
+    checkpoint: true,
+    head: "retrieval",
+    fixture: ["wide", "--seed", "2", "--vision-width", "32"],
+  },
   { name: "demo" },
 ];
 const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "--text-layers", "1"];
@@ -106,22 +128,33 @@ const COMMITTED = [
     name: "small-batch-2",
     fixture: ["small", "--seed", "0"],
     batchSize: 2,
-    tutorialPartsOnly: true,
     runs: 60,
     rank: true,
   },
-  { name: "cpu-parts", fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"], bf16: true, runs: 60 },
+  {
+    name: "checkpoint",
+    checkpoint: true,
+    fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"],
+    interpolate: ["--interpolate", "56", "40"],
+    runs: 60,
+  },
   { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
   {
     name: "captions",
     head: "captioning",
     fixture: ["small", "--seed", "1", ...TINY],
     batchSize: 2,
-    tutorialPartsOnly: true,
   },
   {
-    name: "captions-cpu-parts",
+    name: "captions-checkpoint",
+    checkpoint: true,
     head: "captioning",
+    fixture: ["small", "--seed", "1", ...TINY, "--vision-width", "32"],
+  },
+  {
+    name: "retrieval-checkpoint",
+    checkpoint: true,
+    head: "retrieval",
     fixture: ["small", "--seed", "1", ...TINY, "--vision-width", "32"],
   },
   {
@@ -129,7 +162,6 @@ const COMMITTED = [
     head: "retrieval",
     fixture: ["small", "--seed", "1", ...TINY],
     batchSize: 2,
-    tutorialPartsOnly: true,
   },
   {
     name: "tutorial",
@@ -171,11 +203,10 @@ async function makeCase(python, wanted, directory) {
   };
   const { head = "question_answering", fixture, batchSize = 1 } = wanted;
   const images = fixture ? PHOTOGRAPHS : DEMO_PICTURES.map((name) => join(root, "demo", "pictures", name));
-  const source = join(scratch, fixture?.[0] ?? "demo");
-  const model = fixture ? join(directory, "model") : join(root, "demo", "model");
-  if (!fixture) {
-    await step("demo/to_transformers.py", model, source);
-  } else {
+  const demo = join(root, "demo", "model");
+  const source = fixture ? join(scratch, fixture[0] ?? "") : demo;
+  const model = fixture ? join(directory, "model") : demo;
+  if (fixture) {
     await step("make_fixtures.py", scratch, "--head", head, "--shapes", ...fixture);
     if (wanted.tutorial) {
       await step("make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);
@@ -183,6 +214,8 @@ async function makeCase(python, wanted, directory) {
       for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
         cpSync(join(source, name), join(directory, "tokenizer", name));
       }
+    } else if (wanted.checkpoint) {
+      cpSync(source, model, { recursive: true });
     } else {
       const options = [
         "--target",
@@ -198,16 +231,14 @@ async function makeCase(python, wanted, directory) {
       }
       if (wanted.rank) options.push("--rank");
       if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens));
-      if (wanted.greedyTokens || wanted.tutorialPartsOnly) options.push("--tutorial-parts-only");
       await step("trace.py", source, model, ...options);
-      if (wanted.bf16) await step("trace.py", source, `${model}-bf16`, ...options, "--dtype", "bf16");
     }
   }
   if (head === "question_answering") {
     const questions = fixture ? QUESTIONS : DEMO_QUESTIONS;
     const pictures = ["--images", ...images, "--questions", ...questions];
     const options = fixture
-      ? ["--question-length", String(LENGTHS.question)]
+      ? ["--question-length", String(LENGTHS.question), ...(wanted.interpolate ?? [])]
       : ["--question-length", "16", "--settings", ...DEMO_SETTINGS];
     await step("parity_reference.py", source, directory, ...pictures, ...options);
     if (fixture && wanted.runs) {
@@ -225,10 +256,10 @@ async function makeCase(python, wanted, directory) {
     ...(wanted.tutorial && { tokenizer: "tokenizer" }),
   };
   writeFileSync(join(directory, "case.json"), `${JSON.stringify(record, null, 2)}\n`);
-  for (const made of fixture ? [model, ...(wanted.bf16 ? [`${model}-bf16`] : [])] : []) {
-    rmSync(join(made, ".compiling.lock"), { force: true });
+  if (fixture) {
+    rmSync(join(model, ".compiling.lock"), { force: true });
     // The case's own reference tells more than this, which is large.
-    if (head === "question_answering") rmSync(join(made, "reference.safetensors"), { force: true });
+    if (head === "question_answering") rmSync(join(model, "reference.safetensors"), { force: true });
   }
   rmSync(scratch, { recursive: true, force: true });
 }

@@ -14,10 +14,6 @@ export interface BlipConfig {
   textHiddenSize: number;
   vocabSize: number;
   maxPositionEmbeddings: number;
-  /** Of the text model, where config.json says it. */
-  textLayers: number | undefined;
-  /** Of each of its layers, where config.json says it. */
-  textHeads: number | undefined;
   /** Begins every answer. */
   bosTokenId: number;
   /** Ends every answer: transformers' BLIP generates until [SEP], not until `eos_token_id`. */
@@ -33,6 +29,8 @@ const MOST = {
   image_size: 4096,
   patch_size: 4096,
   hidden_size: 16_384,
+  intermediate_size: 65_536,
+  image_text_hidden_size: 16_384,
   vocab_size: 2 ** 21,
   max_position_embeddings: 8192,
   num_hidden_layers: 1024,
@@ -59,31 +57,28 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
   if (kind !== "blip") {
     throw new NeuronBlipError("ARTIFACT_MISMATCH", `"${path}" is of a model of type ${shown(kind)}, not of "blip".`);
   }
-  const size = (section: JsonObject, name: keyof typeof MOST, fallback: number): number => {
-    const value = section[name] ?? fallback;
-    if (isWhole(value, 1, MOST[name])) return value;
-    throw corrupt(path, name, value, `a whole number from 1 to ${MOST[name]}, as no BLIP has more`);
-  };
-  const optional = (section: JsonObject, name: keyof typeof MOST) =>
-    (section[name] ?? undefined) === undefined ? undefined : size(section, name, 1);
+  const size = (section: JsonObject, name: SizeName, fallback: number) => sizeIn(path, section, name, fallback);
   const vision = sectionOf(json, "vision_config", path);
   const text = sectionOf(json, "text_config", path);
   const vocabSize = size(text, "vocab_size", 30524);
+  const architecture = architectureOf(json, path);
   const tokenId = (name: string, fallback: number): number => {
     const value = text[name] ?? fallback;
+    // A model that writes nothing may have been saved before [DEC] was added.
+    if (architecture === "BlipForImageTextRetrieval" && name === "bos_token_id" && isWhole(value, 0, MOST.vocab_size)) {
+      return value;
+    }
     if (isWhole(value, 0, vocabSize - 1)) return value;
     throw corrupt(path, name, value, `a token's id, from 0 to ${vocabSize - 1}, since vocab_size is ${vocabSize}`);
   };
   const config = {
-    architecture: architectureOf(json, path),
+    architecture,
     imageSize: size(vision, "image_size", 384),
     patchSize: size(vision, "patch_size", 16),
     visionHiddenSize: size(vision, "hidden_size", 768),
     textHiddenSize: size(text, "hidden_size", 768),
     vocabSize,
     maxPositionEmbeddings: size(text, "max_position_embeddings", 512),
-    textLayers: optional(text, "num_hidden_layers"),
-    textHeads: optional(text, "num_attention_heads"),
     bosTokenId: tokenId("bos_token_id", 30522),
     sepTokenId: tokenId("sep_token_id", 102),
     padTokenId: tokenId("pad_token_id", 0),
@@ -111,8 +106,19 @@ function architectureOf(json: JsonObject, path: string): Architecture {
   );
 }
 
+type SizeName = keyof typeof MOST;
+
+/** A size in a section of config.json. @throws NeuronBlipError `ARTIFACT_CORRUPT` for what is none, or more than any BLIP has. */
+export function sizeIn(path: string, section: JsonObject, name: SizeName, fallback: number): number {
+  const given = section[name] ?? fallback;
+  // transformers takes height and width, too.
+  const value = Array.isArray(given) && given.length === 2 && given[0] === given[1] ? given[0] : given;
+  if (isWhole(value, 1, MOST[name])) return value;
+  throw corrupt(path, name, value, `a whole number from 1 to ${MOST[name]}, as no BLIP has more`);
+}
+
 /** A part of config.json, which transformers leaves out where all of it is as usual. */
-function sectionOf(json: JsonObject, name: string, path: string): JsonObject {
+export function sectionOf(json: JsonObject, name: string, path: string): JsonObject {
   const section = json[name] ?? {};
   if (isObject(section)) return section;
   throw corrupt(path, name, section, "an object");

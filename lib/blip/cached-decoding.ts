@@ -1,6 +1,7 @@
 import type { NextTokenLogits, RowSequence } from "../generation/search.js";
 import { slicesOf } from "../runtime/batch.js";
 import { Tensor } from "../tensor.js";
+import type { Decoder, Decoding, DecodingOptions, RankingPart } from "./decoder.js";
 import type { EncoderRow } from "./encoder-row.js";
 import type { TextDecoderCached } from "./text-decoder-cached.js";
 
@@ -41,16 +42,22 @@ interface Wanted extends RowSequence {
   readonly index: number;
 }
 
-export interface CachedDecodingOptions {
-  /**
-   * Whether sequences come that continue others than those of the call before: those that are not shorter than the shortest
-   * asked for less one token are then kept. Default false: only those of the call before.
-   */
-  revisits?: boolean;
+/** Writes by the decoder for the CPU, which keeps keys and values from step to step. */
+export class CachedDecoder implements Decoder {
+  readonly rankingPart: RankingPart = "text_decoder_cached";
+  readonly #textDecoder: TextDecoderCached;
+
+  constructor(textDecoder: TextDecoderCached) {
+    this.#textDecoder = textDecoder;
+  }
+
+  decode(rows: readonly EncoderRow[], options?: DecodingOptions): Decoding {
+    return new CachedDecoding(this.#textDecoder, rows, options);
+  }
 }
 
 /** Runs live sequences, of whichever rows, through the decoder for the CPU: each token of each sequence once. */
-export class CachedDecoding implements Disposable {
+class CachedDecoding implements Decoding {
   readonly #decoder: TextDecoderCached;
   readonly #rows: readonly EncoderRow[];
   readonly #revisits: boolean;
@@ -59,11 +66,7 @@ export class CachedDecoding implements Disposable {
   readonly #pasts = new Set<Past>();
 
   /** @param rows what each row of the input attends to, of any lengths. */
-  constructor(
-    decoder: TextDecoderCached,
-    rows: readonly EncoderRow[],
-    { revisits = false }: CachedDecodingOptions = {},
-  ) {
+  constructor(decoder: TextDecoderCached, rows: readonly EncoderRow[], { revisits = false }: DecodingOptions = {}) {
     this.#decoder = decoder;
     this.#rows = rows;
     this.#revisits = revisits;

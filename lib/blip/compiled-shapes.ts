@@ -10,10 +10,14 @@ import { batchSizesOf, type Manifest } from "./manifest.js";
 export interface ImageShapes {
   /** The batch sizes, increasing: more rows are run in several batches, fewer are filled up. */
   readonly batchSizes: readonly number[];
-  /** Whether `generateRows` runs any number of rows in one batch, whatever batchSizes says: with the parts for the CPU. */
+  /** Whether any number of rows runs in one batch, whatever batchSizes says: a checkpoint's. */
   readonly anyBatch: boolean;
-  /** Height and width of a picture, in pixels. */
+  /** Whether lengths and sizes were fixed by compiling. A checkpoint takes texts of as many tokens as it has positions. */
+  readonly isCompiled: boolean;
+  /** A picture's height, in pixels, and its width where nothing else is said. */
   readonly imageSize: number;
+  /** A picture's width, where a checkpoint was loaded with a `size` that is not square. */
+  readonly imageWidth?: number;
   /** Patches of a picture, and the class token. */
   readonly imageTokens: number;
   readonly visionHiddenSize: number;
@@ -44,10 +48,30 @@ export function imageShapes(config: BlipConfig, manifest: Manifest | undefined):
   return {
     batchSizes: batchSizesOf(manifest),
     anyBatch: false,
+    isCompiled: true,
     imageSize: config.imageSize,
     imageTokens: imageTokensOf(config),
     visionHiddenSize: config.visionHiddenSize,
   };
+}
+
+/** The error of a text that has more tokens than a model takes. @param what begins the sentence, such as "A candidate". */
+export function tooLong(
+  code: "INPUT_TOO_LONG" | "INVALID_INPUT",
+  what: string,
+  length: number | undefined,
+  most: number,
+  kind: "question" | "answer",
+  { isCompiled }: { isCompiled: boolean },
+): NeuronBlipError {
+  const has = length === undefined ? `has more than ${most} tokens` : `has ${length} tokens`;
+  return new NeuronBlipError(
+    code,
+    isCompiled
+      ? `${what} ${has}, and the model was compiled for ${most}. Shorten it${kind === "question" ? ", truncate it" : ""}, or compile again with ` +
+          `${length === undefined ? `a larger --${kind}-length` : `--${kind}-length ${length} or more`}.`
+      : `${what} ${has}, and the model has room for ${most}. Shorten it${kind === "question" ? ", or truncate it" : ""}.`,
+  );
 }
 
 interface Lengths {

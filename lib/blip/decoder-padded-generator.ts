@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
 import { batchSizeFor } from "../runtime/batch.js";
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
+import type { Part } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
 import type { BlipConfig } from "./blip-config.js";
 
@@ -20,7 +20,7 @@ export interface DecoderInputs {
  * whole sequence at every step and returns the logits of one position.
  */
 export class DecoderPaddedGenerator {
-  readonly #module: CompiledPart;
+  readonly #module: Part;
   readonly #answerLength: number;
   readonly #encoderShape: ShapePattern;
   readonly #padTokenId: bigint;
@@ -28,7 +28,7 @@ export class DecoderPaddedGenerator {
 
   /** @param encoderShape of what the decoder attends to, without the batch: [length, hidden size]. */
   constructor(
-    module: CompiledPart,
+    module: Part,
     shapes: { answerLength: number },
     encoderShape: ShapePattern,
     config: Pick<BlipConfig, "padTokenId" | "vocabSize">,

@@ -1,32 +1,11 @@
 import type { NextTokenLogits, RowSequence } from "../generation/search.js";
 import { rowsOf, slicesOf, stackRows } from "../runtime/batch.js";
 import type { Tensor } from "../tensor.js";
-import { CachedDecoding } from "./cached-decoding.js";
 import type { DecoderInputs, DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import type { EncoderRow } from "./encoder-row.js";
-import type { TextDecoderCached } from "./text-decoder-cached.js";
-
-/** A decoder at work for some rows; what it keeps from step to step is freed at the end. */
-export interface Decoding extends Disposable {
-  readonly nextTokenLogits: NextTokenLogits;
-}
-
-/**
- * The way of the decoder that is at hand: `cached`, or else the tutorial's.
- * @param revisits see CachedDecoding.
- */
-export function decodingOf(
-  cached: TextDecoderCached | undefined,
-  decoder: DecoderPaddedGenerator,
-  rows: readonly EncoderRow[],
-  { revisits = false }: { revisits?: boolean } = {},
-): Decoding {
-  if (cached) return new CachedDecoding(cached, rows, { revisits });
-  return { nextTokenLogits: nextTokenLogitsOf(decoder, rows), [Symbol.dispose]() {} };
-}
 
 /** Runs live sequences, of whichever rows, through the decoder's compiled batch size: in as few calls as it allows. */
-function nextTokenLogitsOf(decoder: DecoderPaddedGenerator, rows: readonly EncoderRow[]): NextTokenLogits {
+export function nextTokenLogitsOf(decoder: DecoderPaddedGenerator, rows: readonly EncoderRow[]): NextTokenLogits {
   const stacked = new StackedRows(rows);
   let inputs: DecoderInputs | undefined;
   return async (sequences) => {

@@ -10,18 +10,13 @@ import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { generate } from "../generation/search.js";
 import type { ModelDirectory } from "../model-directory.js";
 import type { Tensor } from "../tensor.js";
+import { CachedDecoder } from "./cached-decoding.js";
+import { CompiledDecoder } from "./compiled-decoder.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
-import type { CpuParts } from "./cpu-parts.js";
+import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import { decodingOf } from "./decoding.js";
-import {
-  type LoadedParts,
-  loadParts,
-  partOf,
-  type ReplicaOptions,
-  readReplicaOptions,
-  releaseParts,
-} from "./load-parts.js";
+import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
+import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { type ImageTensors, imageRows, onesThenZeros, type TextTensors, textRows } from "./text-rows.js";
 
@@ -45,19 +40,24 @@ export interface CaptionGenerateOptions extends GenerationConfig {
  */
 export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedModel<CaptionShapes> {
   readonly textDecoder: DecoderPaddedGenerator;
-  readonly #cpuParts: CpuParts | undefined;
+  readonly #decoder: Decoder;
   readonly #generationDefaults: GenerationConfig;
 
-  private constructor(loaded: LoadedParts, shapes: CaptionShapes, generationDefaults: GenerationConfig) {
+  private constructor(loaded: LoadedReplica, shapes: CaptionShapes, generationDefaults: GenerationConfig) {
     super(loaded, shapes);
-    const imageShape = [shapes.imageTokens, shapes.visionHiddenSize];
-    this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, imageShape, this.config);
-    this.#cpuParts = loaded.cpuParts;
     this.#generationDefaults = generationDefaults;
+    const imageShape = [shapes.imageTokens, shapes.visionHiddenSize];
+    if (loaded.kind === "checkpoint") {
+      this.textDecoder = loaded.textDecoderWrapper(imageShape);
+      this.#decoder = new CachedDecoder(loaded.textDecoder());
+      return;
+    }
+    this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, imageShape, this.config);
+    this.#decoder = new CompiledDecoder(this.textDecoder);
   }
 
   /**
-   * Loads a replica from a model directory that `neuron-blip compile` wrote.
+   * Loads a replica from a checkpoint's directory, for the CPU, or from one that `neuron-blip compile` wrote.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`, or
    * why the addon does not load.
    */
@@ -67,35 +67,22 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
   ): Promise<NeuronBlipForConditionalGeneration> {
     const options = readReplicaOptions(given);
     return NeuronBlipForConditionalGeneration.fromParts(
-      await loadParts(directory, "BlipForConditionalGeneration", options),
+      await loadReplica(directory, "BlipForConditionalGeneration", options),
       options,
     );
   }
 
-  /** @internal Takes over parts that are loaded; frees them where they do not fit each other. */
-  static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForConditionalGeneration> {
+  /** @internal Takes over what is loaded; frees it where its parts do not fit each other. */
+  static async fromParts(loaded: LoadedReplica, options: ReplicaOptions): Promise<NeuronBlipForConditionalGeneration> {
     try {
-      const answerLength = loaded.manifest?.answer_length ?? options.answerLength;
-      if (!answerLength) {
-        throw new NeuronBlipError(
-          "ARTIFACT_MISMATCH",
-          `"${loaded.directory}" has no neuron_blip.json. Compile the model with \`npx neuron-blip compile\`, or give answerLength.`,
-        );
-      }
-      checkGivenLengths(options, loaded.config);
-      checkLengths(options, { answerLength });
-      const shapes = {
-        ...imageShapes(loaded.config, loaded.manifest),
-        answerLength,
-        anyBatch: loaded.cpuParts !== undefined,
-      };
+      const shapes = loaded.kind === "checkpoint" ? loaded.shapes : compiledShapes(loaded, options);
       const defaults = await readGenerationDefaults(
         join(loaded.directory, "generation_config.json"),
         loaded.config.vocabSize,
       );
       return new NeuronBlipForConditionalGeneration(loaded, shapes, defaults);
     } catch (error) {
-      await releaseParts(loaded);
+      await releaseReplica(loaded);
       throw error;
     }
   }
@@ -136,9 +123,11 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
         return { prompt, config, place: places?.[i] };
       });
       const images = await imageRows(inputs, count, (pixelValues) => this.encodeImages(pixelValues, signal));
-      const attentionMask = onesThenZeros(this.shapes.imageTokens, this.shapes.imageTokens);
-      const encoded = images.map((hiddenStates) => ({ hiddenStates, attentionMask }));
-      using decoding = decodingOf(this.#cpuParts?.textDecoder, this.textDecoder, encoded);
+      const encoded = images.map((hiddenStates) => {
+        const tokens = hiddenStates.shape[1] as number;
+        return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
+      });
+      using decoding = this.#decoder.decode(encoded);
       return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
     });
   }
@@ -156,6 +145,19 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     const rows = textRows({ inputIds, ...(attentionMask && { attentionMask }) }, this.config.padTokenId);
     return rows.map(({ ids, real }) => ids.slice(1, real - 1).map(Number));
   }
+}
+
+function compiledShapes({ config, manifest, directory }: LoadedParts, options: ReplicaOptions): CaptionShapes {
+  const answerLength = manifest?.answer_length ?? options.answerLength;
+  if (!answerLength) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `"${directory}" has no neuron_blip.json. Compile the model with \`npx neuron-blip compile\`, or give answerLength.`,
+    );
+  }
+  checkGivenLengths(options, config);
+  checkLengths(options, { answerLength });
+  return { ...imageShapes(config, manifest), answerLength };
 }
 
 /** How many pictures were given. What else is wrong with them, imageRows says. */

@@ -1,21 +1,21 @@
-import { throwIfAborted } from "../errors.js";
 import type { ModelDirectory } from "../model-directory.js";
-import { batchesOf, ownRowsOf, stackRows } from "../runtime/batch.js";
-import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
+import { CachedQuestionEncoder } from "./cached-questions.js";
+import { CompiledMatcher } from "./compiled-matcher.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
-import type { PartName } from "./heads.js";
-import {
-  type LoadedParts,
-  loadParts,
-  partOf,
-  type ReplicaOptions,
-  readReplicaOptions,
-  releaseParts,
-} from "./load-parts.js";
+import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
+import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
+import type { Matcher } from "./matcher.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
-import { checkTextLength, type ImageTensors, imageRows, paddedRow, type TextTensors, textRows } from "./text-rows.js";
+import { CheckpointMatcher } from "./parts/checkpoint/checkpoint-matcher.js";
+import {
+  checkTextLength,
+  type ImageTensors,
+  imageRows,
+  type TextRow,
+  type TextTensors,
+  textRows,
+} from "./text-rows.js";
 
 /** What the parts of a retrieval model were compiled for. */
 export interface RetrievalShapes extends ImageShapes {
@@ -28,20 +28,24 @@ export interface RetrievalShapes extends ImageShapes {
  * `BlipForImageTextRetrieval.forward`.
  */
 export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<RetrievalShapes> {
-  readonly #matching: CompiledPart;
-  readonly #imageProjection: CompiledPart;
-  readonly #textProjection: CompiledPart;
+  readonly #matcher: Matcher;
 
-  private constructor(loaded: LoadedParts, shapes: RetrievalShapes) {
+  private constructor(loaded: LoadedReplica, shapes: RetrievalShapes) {
     super(loaded, shapes);
-    const part = (name: PartName) => partOf(loaded, name);
-    this.#matching = part("image_text_matching");
-    this.#imageProjection = part("image_projection");
-    this.#textProjection = part("text_projection");
+    if (loaded.kind === "checkpoint") {
+      this.#matcher = new CheckpointMatcher(loaded, new CachedQuestionEncoder(loaded.textEncoder(), this.config));
+      return;
+    }
+    const parts = {
+      matching: partOf(loaded, "image_text_matching"),
+      imageProjection: partOf(loaded, "image_projection"),
+      textProjection: partOf(loaded, "text_projection"),
+    };
+    this.#matcher = new CompiledMatcher(parts, shapes, this.config);
   }
 
   /**
-   * Loads a replica from a model directory that `neuron-blip compile` wrote.
+   * Loads a replica from a checkpoint's directory, for the CPU, or from one that `neuron-blip compile` wrote.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`, or
    * why the addon does not load.
    */
@@ -51,14 +55,15 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   ): Promise<NeuronBlipForImageTextRetrieval> {
     const options = readReplicaOptions(given);
     return NeuronBlipForImageTextRetrieval.fromParts(
-      await loadParts(directory, "BlipForImageTextRetrieval", options),
+      await loadReplica(directory, "BlipForImageTextRetrieval", options),
       options,
     );
   }
 
-  /** @internal Takes over parts that are loaded; frees them where they do not fit each other. */
-  static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForImageTextRetrieval> {
+  /** @internal Takes over what is loaded; frees it where its parts do not fit each other. */
+  static async fromParts(loaded: LoadedReplica, options: ReplicaOptions): Promise<NeuronBlipForImageTextRetrieval> {
     try {
+      if (loaded.kind === "checkpoint") return new NeuronBlipForImageTextRetrieval(loaded, loaded.shapes);
       const questionLength = loaded.manifest?.question_length ?? options.questionLength ?? 0;
       checkGivenLengths(options, loaded.config);
       checkLengths(options, { questionLength });
@@ -67,7 +72,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
         questionLength,
       });
     } catch (error) {
-      await releaseParts(loaded);
+      await releaseReplica(loaded);
       throw error;
     }
   }
@@ -81,14 +86,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     return this.whileAlive(async () => {
       const texts = this.#texts(inputs);
       const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
-      const { imageTokens, visionHiddenSize } = this.shapes;
-      return this.#run(this.#matching, "itm_logits", texts, signal, (slice, size, first) => {
-        const imageEmbeds = stackRows(images.slice(first, first + slice.length), size);
-        checkInput("imageEmbeds", imageEmbeds, "float32", [size, imageTokens, visionHiddenSize]);
-        const imageAttentionMask = Tensor.zeros("int64", [size, imageTokens]);
-        imageAttentionMask.data.fill(1n);
-        return [...stackTexts(slice, size), imageEmbeds, imageAttentionMask];
-      });
+      return this.#matcher.matchLogits(texts, images, signal);
     });
   }
 
@@ -101,9 +99,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   getImageFeatures(imageEmbeds: readonly Tensor[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     return this.whileAlive(async () => {
       const rows = await imageRows({ imageEmbeds }, imageEmbeds.length, async () => []);
-      return this.#run(this.#imageProjection, "image_features", rows, signal, (slice, size) => [
-        stackRows(slice, size),
-      ]);
+      return this.#matcher.imageFeatures(rows, signal);
     });
   }
 
@@ -113,48 +109,12 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   getTextFeatures(inputs: TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
-      return this.#run(this.#textProjection, "text_features", this.#texts(inputs), signal, (slice, size) =>
-        stackTexts(slice, size),
-      );
-    });
+    return this.whileAlive(async () => this.#matcher.textFeatures(this.#texts(inputs), signal));
   }
 
-  /** Runs rows through a part's compiled batch size. */
-  async #run<Row>(
-    part: CompiledPart,
-    output: string,
-    rows: readonly Row[],
-    signal: AbortSignal | undefined,
-    inputsOf: (slice: readonly Row[], size: number, first: number) => Tensor[],
-  ): Promise<Tensor<"float32">[]> {
-    const results: Tensor<"float32">[] = [];
-    for (const { rows: slice, size } of batchesOf(rows, this.shapes.batchSizes)) {
-      throwIfAborted(signal);
-      const found = tensorFrom(await part.forward(inputsOf(slice, size, results.length)), output, 0, part.path);
-      results.push(...ownRowsOf(found).slice(0, slice.length));
-    }
-    return results;
+  #texts(inputs: TextTensors): TextRow[] {
+    const rows = textRows(inputs, this.config.padTokenId);
+    for (const [i, { real }] of rows.entries()) checkTextLength(i, real, this.shapes);
+    return rows;
   }
-
-  #texts(inputs: TextTensors) {
-    const { padTokenId } = this.config;
-    return textRows(inputs, padTokenId).map((row, i) => {
-      checkTextLength(i, row.real, this.shapes.questionLength);
-      return paddedRow(row, row.real, this.shapes.questionLength, padTokenId);
-    });
-  }
-}
-
-function stackTexts(rows: readonly { inputIds: Tensor; attentionMask: Tensor }[], size: number): [Tensor, Tensor] {
-  return [
-    stackRows(
-      rows.map(({ inputIds }) => inputIds),
-      size,
-    ),
-    stackRows(
-      rows.map(({ attentionMask }) => attentionMask),
-      size,
-    ),
-  ];
 }

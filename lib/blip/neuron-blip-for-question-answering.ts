@@ -7,37 +7,31 @@ import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from
 import { generate, type NextTokenLogits } from "../generation/search.js";
 import { isPlainGreedy } from "../generation/token-search.js";
 import type { ModelDirectory } from "../model-directory.js";
-import { batchesOf, rowsOf, stackRows } from "../runtime/batch.js";
 import { checkInput } from "../runtime/check.js";
 import type { Tensor } from "../tensor.js";
 import { inTurns } from "../turns.js";
 import { shown } from "../values.js";
-import { encodeQuestions, type QuestionRow } from "./cached-questions.js";
-import { type CompiledShapes, findShapes } from "./compiled-shapes.js";
-import type { CpuParts } from "./cpu-parts.js";
+import { CachedDecoder } from "./cached-decoding.js";
+import { CachedQuestionEncoder } from "./cached-questions.js";
+import { CompiledDecoder } from "./compiled-decoder.js";
+import { CompiledQuestionEncoder } from "./compiled-question-encoder.js";
+import { type CompiledShapes, findShapes, tooLong } from "./compiled-shapes.js";
+import type { Decoder, RankingPart } from "./decoder.js";
 import { DecoderAllPositions } from "./decoder-all-positions.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import { decodingOf } from "./decoding.js";
 import type { EncoderRow } from "./encoder-row.js";
 import { GreedyDecoder } from "./greedy-decoder.js";
-import {
-  type LoadedParts,
-  loadParts,
-  partOf,
-  type ReplicaOptions,
-  readReplicaOptions,
-  releaseParts,
-} from "./load-parts.js";
+import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
+import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
+import type { Question, QuestionEncoder } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
 import {
   checkTextLength,
   type ImageTensors,
   imageRows,
   keysValuesOf,
-  onesThenZeros,
-  paddedRow,
   type TextTensors,
   textRows,
 } from "./text-rows.js";
@@ -59,12 +53,7 @@ export interface GenerateOptions extends GenerationConfig, QuestionMaskOptions {
 
 export interface RankOptions extends RankingConfig, QuestionMaskOptions {}
 
-/**
- * The part that scores candidates: on the CPU "text_decoder_cached", in a few calls for all candidates' tokens at one position;
- * "text_decoder_all_positions" in a call for each compiled batch of candidates; "text_decoder", where the model was compiled
- * without `--rank`, in a call for each batch of different beginnings.
- */
-export type RankingPart = "text_decoder_cached" | "text_decoder_all_positions" | "text_decoder";
+export type { RankingPart } from "./decoder.js";
 
 /** How many logits of the stepwise decoder are kept at once. */
 const BEGINNINGS_AT_ONCE = 64;
@@ -76,28 +65,31 @@ const BEGINNINGS_AT_ONCE = 64;
 export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<CompiledShapes> {
   readonly textEncoder: TextEncoderWrapper;
   readonly textDecoder: DecoderPaddedGenerator;
-  readonly #allPositions: DecoderAllPositions | undefined;
-  readonly #greedy: GreedyDecoder | undefined;
-  readonly #cpuParts: CpuParts | undefined;
+  readonly #questionEncoder: QuestionEncoder;
+  readonly #decoder: Decoder;
   readonly #generationDefaults: GenerationConfig;
 
-  private constructor(loaded: LoadedParts, shapes: CompiledShapes, generationDefaults: GenerationConfig) {
+  private constructor(loaded: LoadedReplica, shapes: CompiledShapes, generationDefaults: GenerationConfig) {
     super(loaded, shapes);
     const questionLength = shapes.padsQuestions ? shapes.questionLength : "any";
     const questionShape = [questionLength, shapes.textHiddenSize] as const;
-    const allPositions = loaded.parts.get("text_decoder_all_positions");
+    this.#generationDefaults = generationDefaults;
+    if (loaded.kind === "checkpoint") {
+      this.textEncoder = loaded.textEncoderWrapper();
+      this.textDecoder = loaded.textDecoderWrapper(questionShape);
+      this.#questionEncoder = new CachedQuestionEncoder(loaded.textEncoder(), this.config);
+      this.#decoder = new CachedDecoder(loaded.textDecoder());
+      return;
+    }
     this.textEncoder = new TextEncoderWrapper(partOf(loaded, "text_encoder"), shapes);
     this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, questionShape, this.config);
-    this.#allPositions = allPositions && new DecoderAllPositions(allPositions, shapes, this.config);
-    const greedy = loaded.parts.get("text_decoder_greedy");
-    this.#greedy = greedy && new GreedyDecoder(greedy, this.config);
-    this.#cpuParts = loaded.cpuParts;
-    this.#generationDefaults = generationDefaults;
+    this.#questionEncoder = new CompiledQuestionEncoder(this.textEncoder, shapes, this.config);
+    this.#decoder = this.#compiledDecoder(loaded);
   }
 
   /**
-   * Loads a replica from a model directory: one that `neuron-blip compile` wrote, or one with only the tutorial's
-   * config.json, vision_model.pt, text_encoder.pt and text_decoder.pt.
+   * Loads a replica from a model directory: a checkpoint's, with config.json and model.safetensors, for the CPU; one that
+   * `neuron-blip compile` wrote; or one with only the tutorial's config.json, vision_model.pt, text_encoder.pt and text_decoder.pt.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`, or
    * why the addon does not load.
    */
@@ -107,29 +99,22 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
   ): Promise<NeuronBlipForQuestionAnswering> {
     const options = readReplicaOptions(given);
     return NeuronBlipForQuestionAnswering.fromParts(
-      await loadParts(directory, "BlipForQuestionAnswering", options),
+      await loadReplica(directory, "BlipForQuestionAnswering", options),
       options,
     );
   }
 
-  /** @internal Takes over parts that are loaded; frees them where they do not fit each other. */
-  static async fromParts(loaded: LoadedParts, options: ReplicaOptions): Promise<NeuronBlipForQuestionAnswering> {
+  /** @internal Takes over what is loaded; frees it where its parts do not fit each other. */
+  static async fromParts(loaded: LoadedReplica, options: ReplicaOptions): Promise<NeuronBlipForQuestionAnswering> {
     try {
-      const modules = {
-        vision_model: partOf(loaded, "vision_model"),
-        text_encoder: partOf(loaded, "text_encoder"),
-        text_decoder: partOf(loaded, "text_decoder"),
-      };
-      const found = await findShapes(loaded.config, loaded.manifest, modules, options);
-      const shapes = { ...found, anyBatch: loaded.cpuParts !== undefined };
-      if (loaded.manifest === undefined && options.warmUp !== false) await warmUpTutorialOnNeuron(loaded, shapes);
+      const shapes = loaded.kind === "checkpoint" ? loaded.shapes : await compiledShapes(loaded, options);
       const defaults = await readGenerationDefaults(
         join(loaded.directory, "generation_config.json"),
         loaded.config.vocabSize,
       );
       return new NeuronBlipForQuestionAnswering(loaded, shapes, defaults);
     } catch (error) {
-      await releaseParts(loaded);
+      await releaseReplica(loaded);
       throw error;
     }
   }
@@ -166,11 +151,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
         this.shapes.answerLength + 1,
       );
       const questions = await this.#encodeQuestions(inputs, { questionMask, signal });
-      // Without a part for the CPU, which takes a step at a fraction of the cost.
-      const beginsAtOnce = isPlainGreedy(config) && this.#cpuParts === undefined;
-      const begun = beginsAtOnce ? await this.#greedy?.begin(questions, signal) : undefined;
+      const begun = isPlainGreedy(config) ? await this.#decoder.begin?.(questions, signal) : undefined;
       const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
-      using decoding = decodingOf(this.#cpuParts?.textDecoder, this.textDecoder, questions);
+      using decoding = this.#decoder.decode(questions);
       return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
     });
   }
@@ -205,14 +188,13 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       if (question === undefined || second !== undefined) {
         throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
       }
-      using decoding = decodingOf(this.#cpuParts?.textDecoder, this.textDecoder, [question], { revisits: true });
+      using decoding = this.#decoder.decode([question], { revisits: true });
       const nextTokenLogits: NextTokenLogits = (sequences) => {
         throwIfAborted(signal);
         return decoding.nextTokenLogits(sequences);
       };
       const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
-      const allPositions = this.#cpuParts ? undefined : this.#allPositions;
-      const logitsOf = allPositions?.logitsOf(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
+      const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
       return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     });
   }
@@ -222,21 +204,31 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * questions about it come: it saves more than half of the work of reading one.
    * @param imageEmbeds float32 [1, image tokens, vision hidden size], from `encodeImages`.
    * @returns [layers, 2, heads, image tokens, head size], float32 or bfloat16, 42 MB or 21 MB for a full-size picture; undefined
-   * where the model has no parts for the CPU.
+   * where it does not run a checkpoint.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
     return this.whileAlive(async () => {
       throwIfAborted(signal);
-      checkInput("imageEmbeds", imageEmbeds, "float32", [1, this.shapes.imageTokens, this.shapes.visionHiddenSize]);
-      return this.#cpuParts?.textEncoder?.imageKeysValues(imageEmbeds);
+      // A checkpoint checks the number of tokens itself, which with interpolatePosEncoding may be any.
+      const imageTokens = this.shapes.isCompiled ? this.shapes.imageTokens : "any";
+      checkInput("imageEmbeds", imageEmbeds, "float32", [1, imageTokens, this.shapes.visionHiddenSize]);
+      return this.#questionEncoder.imageKeysValues?.(imageEmbeds);
     });
   }
 
   /** The part that `rank` uses. */
   get rankingPart(): RankingPart {
-    if (this.#cpuParts) return "text_decoder_cached";
-    return this.#allPositions ? "text_decoder_all_positions" : "text_decoder";
+    return this.#decoder.rankingPart;
+  }
+
+  #compiledDecoder({ parts }: LoadedParts): Decoder {
+    const allPositions = parts.get("text_decoder_all_positions");
+    const greedy = parts.get("text_decoder_greedy");
+    return new CompiledDecoder(this.textDecoder, {
+      allPositions: allPositions && new DecoderAllPositions(allPositions, this.shapes, this.config),
+      greedy: greedy && new GreedyDecoder(greedy, this.config),
+    });
   }
 
   /** The questions' embeddings, each with its mask for the decoder. */
@@ -247,43 +239,17 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     if (questionMask !== "real" && questionMask !== "ones") {
       throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${shown(questionMask)}.`);
     }
-    const { questionLength, padsQuestions, batchSizes } = this.shapes;
-    const { padTokenId } = this.config;
-    const encoder = this.#cpuParts?.textEncoder;
-    const questions = textRows(inputs, padTokenId).map((row, i) => {
+    const texts = textRows(inputs, this.config.padTokenId).map((row, i) => {
       const attended = questionMask === "ones" ? row.ids.length : row.real;
-      checkTextLength(i, attended, questionLength);
-      const width = padsQuestions && !encoder ? questionLength : attended;
-      return { ...paddedRow(row, row.real, width, padTokenId), attended, decoderMask: onesThenZeros(attended, width) };
+      checkTextLength(i, attended, this.shapes);
+      return { ...row, attended };
     });
-    const images = await imageRows(inputs, questions.length, (pixelValues) => this.encodeImages(pixelValues, signal));
-    if (encoder) {
-      const keysValues = keysValuesOf(inputs, questions.length);
-      const rows = questions.map((question, i): QuestionRow => {
-        return { ...question, image: images[i] as Tensor<"float32">, keysValues: keysValues[i] };
-      });
-      const embeds = await encodeQuestions(encoder, rows, padTokenId, signal);
-      return embeds.map((hiddenStates, i) => {
-        const { attended } = questions[i] as { attended: number };
-        return { hiddenStates, attentionMask: onesThenZeros(attended, hiddenStates.shape[1] as number) };
-      });
-    }
-    const encoded: EncoderRow[] = [];
-    const rows = questions.map((question, i) => ({ ...question, image: images[i] as Tensor<"float32"> }));
-    for (const { rows: slice, size } of batchesOf(rows, batchSizes)) {
-      throwIfAborted(signal);
-      const stack = <K extends keyof (typeof slice)[number]>(key: K) =>
-        stackRows(
-          slice.map((row) => row[key] as Tensor),
-          size,
-        );
-      const embeds = await this.textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
-      const hiddenStates = rowsOf(embeds);
-      for (const [i, { decoderMask }] of slice.entries()) {
-        encoded.push({ hiddenStates: hiddenStates[i] as Tensor<"float32">, attentionMask: decoderMask });
-      }
-    }
-    return encoded;
+    const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
+    const keysValues = keysValuesOf(inputs, texts.length);
+    const questions = texts.map((text, i): Question => {
+      return { ...text, image: images[i] as Tensor<"float32">, keysValues: keysValues[i] };
+    });
+    return this.#questionEncoder.encode(questions, signal);
   }
 
   *#checkCandidates(candidates: readonly (readonly number[])[]): Generator<void, void> {
@@ -297,14 +263,21 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       yield;
       if (!isCandidate(ids)) throw noCandidates(`Candidate ${i} is not: ${shown(ids)}.`);
       if (ids.length <= answerLength + 1) continue;
-      throw new NeuronBlipError(
-        "INPUT_TOO_LONG",
-        `A candidate has ${ids.length - 1} tokens, and the model was compiled for answers of ${answerLength}. Shorten it, or ` +
-          `compile again with --answer-length ${ids.length - 1} or more.`,
-      );
+      throw tooLong("INPUT_TOO_LONG", "A candidate", ids.length - 1, answerLength, "answer", this.shapes);
     }
     if (list.length === 0) throw noCandidates("Give one or more.");
   }
+}
+
+async function compiledShapes(loaded: LoadedParts, options: ReplicaOptions): Promise<CompiledShapes> {
+  const modules = {
+    vision_model: partOf(loaded, "vision_model"),
+    text_encoder: partOf(loaded, "text_encoder"),
+    text_decoder: partOf(loaded, "text_decoder"),
+  };
+  const shapes = await findShapes(loaded.config, loaded.manifest, modules, options);
+  if (loaded.manifest === undefined && options.warmUp !== false) await warmUpTutorialOnNeuron(loaded, shapes);
+  return shapes;
 }
 
 function noCandidates(what: string): NeuronBlipError {

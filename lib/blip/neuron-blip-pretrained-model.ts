@@ -5,7 +5,8 @@ import { InFlight } from "../runtime/in-flight.js";
 import type { Tensor } from "../tensor.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { ImageShapes } from "./compiled-shapes.js";
-import { type LoadedParts, partOf, releaseParts } from "./load-parts.js";
+import { partOf } from "./load-parts.js";
+import { type LoadedReplica, releaseReplica } from "./load-replicas.js";
 import { VisionModelWrapper } from "./vision-model-wrapper.js";
 
 /** What the replicas of every head have in common: the vision model, a native thread, and an end. */
@@ -13,14 +14,15 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   readonly config: BlipConfig;
   readonly shapes: Shapes;
   readonly visionModel: VisionModelWrapper;
-  readonly #loaded: LoadedParts;
+  readonly #loaded: LoadedReplica;
   readonly #inFlight = new InFlight("model");
 
-  protected constructor(loaded: LoadedParts, shapes: Shapes) {
+  protected constructor(loaded: LoadedReplica, shapes: Shapes) {
     this.config = loaded.config;
     this.shapes = shapes;
     this.#loaded = loaded;
-    this.visionModel = new VisionModelWrapper(partOf(loaded, "vision_model"), shapes);
+    this.visionModel =
+      loaded.kind === "compiled" ? new VisionModelWrapper(partOf(loaded, "vision_model"), shapes) : loaded.visionModel;
   }
 
   /**
@@ -33,12 +35,10 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
     return this.whileAlive(async () => {
       checkRank("pixelValues", pixelValues, "float32", 4);
       const embeddings: Tensor<"float32">[] = [];
-      // On the CPU a batch of pictures takes no less time than each by itself.
-      const fused = this.#loaded.cpuParts?.visionModel;
-      const batchSizes = fused ? [1] : this.shapes.batchSizes;
-      for (const { rows, size } of batchesOf(rowsOf(pixelValues), batchSizes)) {
+      // A checkpoint's is 1: on the CPU a batch of pictures takes no less time than each by itself.
+      for (const { rows, size } of batchesOf(rowsOf(pixelValues), this.shapes.batchSizes)) {
         throwIfAborted(signal);
-        const { lastHiddenState } = await (fused ?? this.visionModel).forward(stackRows(rows, size));
+        const { lastHiddenState } = await this.visionModel.forward(stackRows(rows, size));
         embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
       }
       return embeddings;
@@ -47,7 +47,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
 
   /** Frees the parts and ends the thread, after the work under way; later calls get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    return this.#inFlight.close(() => releaseParts(this.#loaded));
+    return this.#inFlight.close(() => releaseReplica(this.#loaded));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,9 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { Functions } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
-import { keysValuesFrom } from "./cpu-output.js";
-import type { KeysValuesDtype, PartSpec } from "./manifest.js";
+import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
 
 /** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */
 export interface CachedDecoderInputs {
@@ -29,11 +28,11 @@ export interface CachedDecoderOutput {
 }
 
 /**
- * The text decoder for the CPU, `text_decoder_cached.pt`: any number of texts, of any length. It reads each token once, and
+ * A checkpoint's text decoder: any number of texts, of any length. It reads each token once, and
  * keeps its keys and values for the steps after.
  */
 export class TextDecoderCached {
-  readonly #module: TorchModule;
+  readonly #functions: Functions;
   readonly #vocabSize: number;
   readonly #dtype: KeysValuesDtype;
   /** No past: [layers, 2, 1, heads, 0, head size]. */
@@ -41,33 +40,30 @@ export class TextDecoderCached {
 
   /**
    * @param dtype of the keys and values.
-   * @param spec as the manifest describes the part.
-   * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a manifest that does not say the shape of the past.
+   * @param shape of them: their layers, heads and the width of a head.
    */
-  constructor(module: TorchModule, dtype: KeysValuesDtype, spec: PartSpec, { vocabSize }: { vocabSize: number }) {
-    this.#module = module;
+  constructor(
+    functions: Functions,
+    dtype: KeysValuesDtype,
+    { layers, heads, headSize }: { layers: number; heads: number; headSize: number },
+    { vocabSize }: { vocabSize: number },
+  ) {
+    this.#functions = functions;
     this.#vocabSize = vocabSize;
     this.#dtype = dtype;
-    const [layers = 0, , , heads = 0, , headSize = 0] = spec.inputs[1]?.shape ?? [];
-    if (![layers, heads, headSize].every((size) => Number.isSafeInteger(size) && size > 0)) {
-      throw new NeuronBlipError(
-        "ARTIFACT_MISMATCH",
-        `neuron_blip.json does not say the shape of ${spec.file}'s keys and values. Compile the model again.`,
-      );
-    }
     this.emptyPast = Tensor.zeros(dtype, [layers, 2, 1, heads, 0, headSize]);
   }
 
   /**
    * What each step attends to, computed once.
    * @param hiddenStates float32 [Q, length, hidden size]: questions' embeddings, or for captions pictures'.
-   * @returns [layers, 2, Q, heads, length, head size], float32, or bfloat16 where the part was compiled in it and the CPU has it.
+   * @returns [layers, 2, Q, heads, length, head size], float32, or bfloat16 where the model was loaded in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async encoderKeysValues(hiddenStates: Tensor): Promise<Tensor> {
     checkInput("hiddenStates", hiddenStates, "float32", ["any", "any", "any"]);
-    const output = await this.#module.call("encoder_keys_values", [hiddenStates]);
-    return keysValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#module.path);
+    const output = await this.#functions.call("encoder_keys_values", [hiddenStates]);
+    return keysValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#functions.path);
   }
 
   /** One step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
@@ -75,8 +71,8 @@ export class TextDecoderCached {
     checkInput("inputIds", inputs.inputIds, "int64", ["any", "any"]);
     checkInput("parents", inputs.parents, "int64", [inputs.inputIds.shape[0] as number]);
     checkInput("encoderRows", inputs.encoderRows, "int64", [inputs.inputIds.shape[0] as number]);
-    const { path } = this.#module;
-    const output = await this.#module.forward([
+    const { path } = this.#functions;
+    const output = await this.#functions.call("next_token_logits", [
       inputs.inputIds,
       inputs.pastKeysValues,
       inputs.parents,
@@ -90,37 +86,10 @@ export class TextDecoderCached {
       throw new NeuronBlipError(
         "ARTIFACT_MISMATCH",
         `"${path}" returned logits of [${logits.shape.join(", ")}], not [${expected.join(", ")}]: it does not belong to this ` +
-          "config.json. Compile the model again.",
+          "config.json.",
       );
     }
     const presentKeysValues = keysValuesFrom(output, 1, "present_keys_values", this.#dtype, path);
     return { logits, presentKeysValues };
-  }
-
-  /**
-   * Runs its first steps, so that the first answer does not wait for what libtorch prepares at a first call.
-   * @param encoded [length, hidden size] of what it attends to.
-   */
-  async warmUp(encoded: readonly [number, number]): Promise<void> {
-    using hiddenStates = Tensor.zeros("float32", [1, ...encoded]);
-    using encoderAttentionMask = Tensor.zeros("int64", [1, encoded[0]]);
-    encoderAttentionMask.data.fill(1n);
-    using encoderKeysValues = await this.encoderKeysValues(hiddenStates);
-    using inputIds = Tensor.zeros("int64", [1, 1]);
-    using zero = Tensor.zeros("int64", [1]);
-    const fixed = { inputIds, parents: zero, encoderKeysValues, encoderRows: zero, encoderAttentionMask };
-    let pastKeysValues = this.emptyPast;
-    for (let step = 0; step < 3; step++) {
-      const { logits, presentKeysValues } = await this.forward({ ...fixed, pastKeysValues });
-      logits.dispose();
-      if (step > 0) pastKeysValues.dispose();
-      pastKeysValues = presentKeysValues;
-    }
-    pastKeysValues.dispose();
-  }
-
-  /** Frees the part after the calls made before. */
-  dispose(): Promise<void> {
-    return this.#module.dispose();
   }
 }

@@ -1,10 +1,7 @@
 import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { TorchModule } from "../runtime/torch-module.js";
-import { Tensor } from "../tensor.js";
-import type { BlipConfig } from "./blip-config.js";
-import { imageTokensOf } from "./blip-config.js";
-import { keysValuesDtypes, keysValuesFrom } from "./cpu-output.js";
-import type { KeysValuesDtype } from "./manifest.js";
+import type { Functions } from "../runtime/part.js";
+import type { Tensor } from "../tensor.js";
+import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
 
 /** Questions about one picture, padded to the longest. */
 export interface PaddedTexts {
@@ -15,23 +12,26 @@ export interface PaddedTexts {
 }
 
 /**
- * The text encoder for the CPU, `text_encoder_cached.pt`: any number of questions about one picture, of any length. What its
+ * A checkpoint's text encoder: any number of questions about one picture, of any length. What its
  * attention to the picture computes of the picture alone can be computed once (`imageKeysValues`), or not at all (`forward`).
  */
 export class TextEncoderCached {
-  readonly #module: TorchModule;
+  readonly #functions: Functions;
   readonly #dtype: KeysValuesDtype;
-  readonly #imageShape: readonly [number, number, number];
+  readonly #imageShape: readonly [1, number | "any", number];
 
-  /** @param dtype of the keys and values. */
+  /**
+   * @param dtype of the keys and values.
+   * @param shapes of a picture's embeddings; "any" tokens where pictures may be of any size.
+   */
   constructor(
-    module: TorchModule,
+    functions: Functions,
     dtype: KeysValuesDtype,
-    config: Pick<BlipConfig, "imageSize" | "patchSize" | "visionHiddenSize">,
+    shapes: { imageTokens: number | "any"; visionHiddenSize: number },
   ) {
-    this.#module = module;
+    this.#functions = functions;
     this.#dtype = dtype;
-    this.#imageShape = [1, imageTokensOf(config as BlipConfig), config.visionHiddenSize];
+    this.#imageShape = [1, shapes.imageTokens, shapes.visionHiddenSize];
   }
 
   /**
@@ -42,49 +42,26 @@ export class TextEncoderCached {
    */
   async forward({ inputIds, attentionMask }: PaddedTexts, imageEmbeds: Tensor): Promise<Tensor<"float32">> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
-    const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds]);
-    return tensorFrom(output, "question_embeds", 0, this.#module.path);
+    const output = await this.#functions.call("question_embeds", [inputIds, attentionMask, imageEmbeds]);
+    return tensorFrom(output, "question_embeds", 0, this.#functions.path);
   }
 
   /**
    * What `forwardCached` needs of a picture.
    * @param imageEmbeds float32 [1, image tokens, vision hidden size].
-   * @returns [layers, 2, heads, image tokens, head size], float32, or bfloat16 where the part was compiled in it and the CPU has it.
+   * @returns [layers, 2, heads, image tokens, head size], float32, or bfloat16 where the model was loaded in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async imageKeysValues(imageEmbeds: Tensor): Promise<Tensor> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
-    const output = await this.#module.call("image_keys_values", [imageEmbeds]);
-    return keysValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#module.path);
+    const output = await this.#functions.call("image_keys_values", [imageEmbeds]);
+    return keysValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#functions.path);
   }
 
   /** As `forward`, from what `imageKeysValues` made of the picture. */
   async forwardCached({ inputIds, attentionMask }: PaddedTexts, keysValues: Tensor): Promise<Tensor<"float32">> {
-    checkInput("imageKeysValues", keysValues, keysValuesDtypes(this.#dtype), [
-      "any",
-      2,
-      "any",
-      this.#imageShape[1],
-      "any",
-    ]);
-    const output = await this.#module.call("forward_cached", [inputIds, attentionMask, keysValues]);
-    return tensorFrom(output, "question_embeds", 0, this.#module.path);
-  }
-
-  /** Runs each of its ways once, so that the first question does not wait for what libtorch prepares at a first call. */
-  async warmUp(): Promise<void> {
-    using image = Tensor.zeros("float32", this.#imageShape);
-    using inputIds = Tensor.zeros("int64", [1, 8]);
-    using attentionMask = Tensor.zeros("int64", [1, 8]);
-    attentionMask.data.fill(1n);
-    const texts = { inputIds, attentionMask };
-    (await this.forward(texts, image)).dispose();
-    using keysValues = await this.imageKeysValues(image);
-    (await this.forwardCached(texts, keysValues)).dispose();
-  }
-
-  /** Frees the part after the calls made before. */
-  dispose(): Promise<void> {
-    return this.#module.dispose();
+    checkInput("imageKeysValues", keysValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
+    const output = await this.#functions.call("question_embeds_cached", [inputIds, attentionMask, keysValues]);
+    return tensorFrom(output, "question_embeds", 0, this.#functions.path);
   }
 }

@@ -1,17 +1,17 @@
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
+import type { Part } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 
-/** The compiled text encoder, which reads a question in the light of a picture: `text_encoder.pt`. */
+/** The text encoder, which reads a question in the light of a picture: a compiled one, `text_encoder.pt`, or a checkpoint's. */
 export class TextEncoderWrapper {
-  readonly #module: CompiledPart;
+  readonly #module: Part;
   readonly #textShape: ShapePattern;
   readonly #imageShape: ShapePattern;
   readonly #imageTokens: number;
 
   constructor(
-    module: CompiledPart,
+    module: Part,
     shapes: Pick<CompiledShapes, "questionLength" | "padsQuestions" | "imageTokens" | "visionHiddenSize">,
   ) {
     this.#module = module;

@@ -3,6 +3,7 @@ import { rowsOf } from "../runtime/batch.js";
 import { checkRank } from "../runtime/check.js";
 import { Tensor } from "../tensor.js";
 import { shown } from "../values.js";
+import { tooLong } from "./compiled-shapes.js";
 
 /** Texts as tensors, as Hugging Face names them. */
 export interface TextTensors {
@@ -71,6 +72,22 @@ export function paddedRow(
   return { inputIds, attentionMask: onesThenZeros(attended, width) };
 }
 
+/** Texts of one call, padded on the right to the longest. @param rows `attended`: how many of its ids each is to have. */
+export function paddedTexts(
+  rows: readonly (TextRow & { readonly attended: number })[],
+  padTokenId: number,
+): { inputIds: Tensor<"int64">; attentionMask: Tensor<"int64"> } {
+  const length = Math.max(...rows.map(({ attended }) => attended));
+  const inputIds = Tensor.zeros("int64", [rows.length, length]);
+  const attentionMask = Tensor.zeros("int64", [rows.length, length]);
+  inputIds.data.fill(BigInt(padTokenId));
+  for (const [i, { ids, real, attended }] of rows.entries()) {
+    inputIds.data.set(ids.slice(0, attended), i * length);
+    attentionMask.data.fill(1n, i * length, i * length + real);
+  }
+  return { inputIds, attentionMask };
+}
+
 /** An attention mask, int64 [1, width]. */
 export function onesThenZeros(ones: number, width: number): Tensor<"int64"> {
   const mask = Tensor.zeros("int64", [1, width]);
@@ -78,14 +95,14 @@ export function onesThenZeros(ones: number, width: number): Tensor<"int64"> {
   return mask;
 }
 
-/** @throws NeuronBlipError `INPUT_TOO_LONG` for more tokens than compiled. */
-export function checkTextLength(row: number, length: number, compiled: number): void {
-  if (length <= compiled) return;
-  throw new NeuronBlipError(
-    "INPUT_TOO_LONG",
-    `Question ${row} has ${length} tokens, and the model was compiled for ${compiled}. Shorten it, truncate it, or compile ` +
-      `again with --question-length ${length} or more.`,
-  );
+/** @throws NeuronBlipError `INPUT_TOO_LONG` for more tokens than the model takes. */
+export function checkTextLength(
+  row: number,
+  length: number,
+  shapes: { questionLength: number; isCompiled: boolean },
+): void {
+  if (length <= shapes.questionLength) return;
+  throw tooLong("INPUT_TOO_LONG", `Question ${row}`, length, shapes.questionLength, "question", shapes);
 }
 
 /** Pictures as tensors: give one of the two. */
@@ -96,7 +113,7 @@ export interface ImageTensors {
   imageEmbeds?: Tensor | readonly Tensor[];
   /**
    * Beside a list of imageEmbeds of [1, image tokens, vision hidden size] each: what `imageKeysValues` made of them, where it
-   * is at hand; used where the model has parts for the CPU, and passed over elsewhere.
+   * is at hand; used by a checkpoint, and passed over elsewhere.
    */
   imageKeysValues?: readonly (Tensor | undefined)[];
 }

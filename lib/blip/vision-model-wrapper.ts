@@ -1,6 +1,5 @@
 import { checkInput, type ShapePattern, tensorFrom } from "../runtime/check.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
-import type { TorchModule } from "../runtime/torch-module.js";
+import type { Part } from "../runtime/part.js";
 import type { Tensor } from "../tensor.js";
 
 export interface VisionModelOutput {
@@ -10,19 +9,19 @@ export interface VisionModelOutput {
   poolerOutput: Tensor<"float32">;
 }
 
-/** The compiled vision model: `vision_model.pt`, or for the CPU `vision_model_fused.pt`, which takes any batch. */
+/** The vision model: a compiled one, `vision_model.pt`, or a checkpoint's, which takes any batch. */
 export class VisionModelWrapper {
-  readonly #module: CompiledPart | TorchModule;
-  /** The compiled input: [a compiled batch size, 3, height, width]. */
+  readonly #module: Pick<Part, "path" | "forward">;
+  /** Its input: [batch, 3, height, width]; "any" height and width where a checkpoint was loaded with `interpolatePosEncoding`. */
   readonly inputShape: ShapePattern;
 
-  constructor(module: CompiledPart | TorchModule, shapes: { imageSize: number }) {
+  constructor(module: Pick<Part, "path" | "forward">, shapes: { imageSize: number | "any" }) {
     this.#module = module;
     this.inputShape = ["any", 3, shapes.imageSize, shapes.imageSize];
   }
 
   /**
-   * @param pixelValues float32 [batch, 3, height, width] of the compiled shape, normalised (see BlipImageProcessor).
+   * @param pixelValues float32 [batch, 3, height, width] of `inputShape`, normalised (see BlipImageProcessor).
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async forward(pixelValues: Tensor): Promise<VisionModelOutput> {

@@ -8,6 +8,7 @@ import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenize
 import { BlipImageProcessor } from "./blip-image-processor.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
 import type { LoadImageOptions } from "./load-image.js";
+import type { PictureSize } from "./picture-geometry.js";
 
 /** What holds for all pictures of a processor, where a call does not say otherwise. */
 export interface PictureOptions extends SourceOptions {
@@ -18,6 +19,8 @@ export interface PictureOptions extends SourceOptions {
 export interface BlipProcessorOptions extends PictureOptions, HubOptions {
   /** Where the tokenizer's files are, where the model directory has none. */
   readonly tokenizer?: ModelDirectory;
+  /** Height and width of every prepared picture, instead of what the directory says; whatever its shape. */
+  readonly size?: PictureSize;
 }
 
 export interface ProcessTextOptions {
@@ -56,14 +59,18 @@ export class BlipProcessor {
    */
   static async fromPretrained(given: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
     const [hub, others] = splitHubOptions(readOptions(options, "BlipProcessor.fromPretrained"));
-    const { tokenizer: own, ...pictures } = others;
+    const { tokenizer: own, size, ...pictures } = others;
     const directory = await directoryOf(given, hub);
-    const [imageProcessor, tokenizer] = await Promise.all([
+    const [found, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
       own === undefined
         ? BertTokenizer.fromPretrained(directory)
         : BertTokenizer.fromPretrained(own, withoutRevision(hub)),
     ]);
+    const imageProcessor =
+      size === undefined
+        ? found
+        : new BlipImageProcessor({ ...found.config, size, doResize: true, doCenterCrop: false, doPad: false });
     return new BlipProcessor(imageProcessor, tokenizer, pictures);
   }
 

@@ -1,10 +1,10 @@
-// Answers questions about pictures, each about each: see test/cpu-parts.test.ts.
-// Usage: node answers.mjs DIRECTORY JSON-LIST-OF-PICTURES JSON-LIST-OF-QUESTIONS
+// Answers questions about pictures, each about each: see test/checkpoint.test.ts.
+// Usage: node answers.mjs DIRECTORY JSON-LIST-OF-PICTURES JSON-LIST-OF-QUESTIONS [DTYPE]
 import { NeuronBlip } from "neuron-blip";
 import { lookedAtOf } from "../../dist/encoded-image.js";
 
-const [directory, pictures, questions] = process.argv.slice(2);
-const blip = await NeuronBlip.fromPretrained(directory, { threads: 1 });
+const [directory, pictures, questions, given] = process.argv.slice(2);
+const blip = await NeuronBlip.fromPretrained(directory, { threads: 1, ...(given && { dtype: given }) });
 const answers = [];
 let dtype;
 for (const picture of JSON.parse(pictures)) {

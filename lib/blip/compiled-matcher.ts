@@ -1,0 +1,93 @@
+import { throwIfAborted } from "../errors.js";
+import { batchesOf, ownRowsOf, stackRows } from "../runtime/batch.js";
+import { checkInput, tensorFrom } from "../runtime/check.js";
+import type { Part } from "../runtime/part.js";
+import { Tensor } from "../tensor.js";
+import type { Matcher } from "./matcher.js";
+import { paddedRow, type TextRow } from "./text-rows.js";
+
+/** The compiled parts of a retrieval model. */
+export interface MatchingParts {
+  readonly matching: Part;
+  readonly imageProjection: Part;
+  readonly textProjection: Part;
+}
+
+interface Shapes {
+  readonly batchSizes: readonly number[];
+  readonly questionLength: number;
+  readonly imageTokens: number;
+  readonly visionHiddenSize: number;
+}
+
+/** Matches by compiled parts, in their batch sizes and length. */
+export class CompiledMatcher implements Matcher {
+  readonly #parts: MatchingParts;
+  readonly #shapes: Shapes;
+  readonly #padTokenId: number;
+
+  constructor(parts: MatchingParts, shapes: Shapes, { padTokenId }: { padTokenId: number }) {
+    this.#parts = parts;
+    this.#shapes = shapes;
+    this.#padTokenId = padTokenId;
+  }
+
+  async matchLogits(
+    texts: readonly TextRow[],
+    images: readonly Tensor<"float32">[],
+    signal?: AbortSignal,
+  ): Promise<Tensor<"float32">[]> {
+    const { imageTokens, visionHiddenSize } = this.#shapes;
+    return this.#run(this.#parts.matching, "itm_logits", this.#padded(texts), signal, (slice, size, first) => {
+      const imageEmbeds = stackRows(images.slice(first, first + slice.length), size);
+      checkInput("imageEmbeds", imageEmbeds, "float32", [size, imageTokens, visionHiddenSize]);
+      const imageAttentionMask = Tensor.zeros("int64", [size, imageTokens]);
+      imageAttentionMask.data.fill(1n);
+      return [...stackTexts(slice, size), imageEmbeds, imageAttentionMask];
+    });
+  }
+
+  imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    return this.#run(this.#parts.imageProjection, "image_features", images, signal, (slice, size) => [
+      stackRows(slice, size),
+    ]);
+  }
+
+  textFeatures(texts: readonly TextRow[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    return this.#run(this.#parts.textProjection, "text_features", this.#padded(texts), signal, stackTexts);
+  }
+
+  /** Runs rows through a part's compiled batch sizes. */
+  async #run<Row>(
+    part: Part,
+    output: string,
+    rows: readonly Row[],
+    signal: AbortSignal | undefined,
+    inputsOf: (slice: readonly Row[], size: number, first: number) => Tensor[],
+  ): Promise<Tensor<"float32">[]> {
+    const results: Tensor<"float32">[] = [];
+    for (const { rows: slice, size } of batchesOf(rows, this.#shapes.batchSizes)) {
+      throwIfAborted(signal);
+      const found = tensorFrom(await part.forward(inputsOf(slice, size, results.length)), output, 0, part.path);
+      results.push(...ownRowsOf(found).slice(0, slice.length));
+    }
+    return results;
+  }
+
+  #padded(texts: readonly TextRow[]) {
+    return texts.map((row) => paddedRow(row, row.real, this.#shapes.questionLength, this.#padTokenId));
+  }
+}
+
+function stackTexts(rows: readonly { inputIds: Tensor; attentionMask: Tensor }[], size: number): [Tensor, Tensor] {
+  return [
+    stackRows(
+      rows.map(({ inputIds }) => inputIds),
+      size,
+    ),
+    stackRows(
+      rows.map(({ attentionMask }) => attentionMask),
+      size,
+    ),
+  ];
+}

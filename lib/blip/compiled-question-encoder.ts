@@ -1,0 +1,53 @@
+import { throwIfAborted } from "../errors.js";
+import { batchesOf, rowsOf, stackRows } from "../runtime/batch.js";
+import type { Tensor } from "../tensor.js";
+import type { CompiledShapes } from "./compiled-shapes.js";
+import type { EncoderRow } from "./encoder-row.js";
+import type { Question, QuestionEncoder } from "./question-encoder.js";
+import type { TextEncoderWrapper } from "./text-encoder-wrapper.js";
+import { onesThenZeros, paddedRow } from "./text-rows.js";
+
+/** Reads questions by the tutorial's text encoder, in its compiled batch sizes and length. */
+export class CompiledQuestionEncoder implements QuestionEncoder {
+  readonly #textEncoder: TextEncoderWrapper;
+  readonly #shapes: Pick<CompiledShapes, "questionLength" | "padsQuestions" | "batchSizes">;
+  readonly #padTokenId: number;
+
+  constructor(
+    textEncoder: TextEncoderWrapper,
+    shapes: Pick<CompiledShapes, "questionLength" | "padsQuestions" | "batchSizes">,
+    { padTokenId }: { padTokenId: number },
+  ) {
+    this.#textEncoder = textEncoder;
+    this.#shapes = shapes;
+    this.#padTokenId = padTokenId;
+  }
+
+  async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
+    const { questionLength, padsQuestions, batchSizes } = this.#shapes;
+    const rows = questions.map((question) => {
+      const { real, attended, image } = question;
+      const width = padsQuestions ? questionLength : attended;
+      return {
+        ...paddedRow(question, real, width, this.#padTokenId),
+        image,
+        decoderMask: onesThenZeros(attended, width),
+      };
+    });
+    const encoded: EncoderRow[] = [];
+    for (const { rows: slice, size } of batchesOf(rows, batchSizes)) {
+      throwIfAborted(signal);
+      const stack = <K extends keyof (typeof slice)[number]>(key: K) =>
+        stackRows(
+          slice.map((row) => row[key] as Tensor),
+          size,
+        );
+      const embeds = await this.#textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
+      const hiddenStates = rowsOf(embeds);
+      for (const [i, { decoderMask }] of slice.entries()) {
+        encoded.push({ hiddenStates: hiddenStates[i] as Tensor<"float32">, attentionMask: decoderMask });
+      }
+    }
+    return encoded;
+  }
+}

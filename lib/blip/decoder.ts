@@ -1,0 +1,34 @@
+import type { LogitsOfSequences } from "../generation/ranking.js";
+import type { BegunSequence, NextTokenLogits } from "../generation/search.js";
+import type { EncoderRow } from "./encoder-row.js";
+
+/** A decoder at work for some rows; what it keeps from step to step is freed at the end. */
+export interface Decoding extends Disposable {
+  readonly nextTokenLogits: NextTokenLogits;
+}
+
+/**
+ * The part that scores candidates: of a checkpoint "text_decoder_cached", in a few calls for all candidates' tokens at one position;
+ * of compiled parts "text_decoder_all_positions" in a call for each compiled batch of candidates, or, where the model was compiled
+ * without `--rank`, "text_decoder", in a call for each batch of different beginnings.
+ */
+export type RankingPart = "text_decoder_cached" | "text_decoder_all_positions" | "text_decoder";
+
+export interface DecodingOptions {
+  /**
+   * Whether sequences come that continue others than those of the call before: those that are not shorter than the shortest
+   * asked for less one token are then kept. Default false: only those of the call before.
+   */
+  revisits?: boolean;
+}
+
+/** Writes texts: what a model's way of doing so is, is chosen when it is loaded. */
+export interface Decoder {
+  readonly rankingPart: RankingPart;
+  /** Begins with rows, which may be of any lengths. */
+  decode(rows: readonly EncoderRow[], options?: DecodingOptions): Decoding;
+  /** The first tokens of greedy answers in one call, where the model has a part for that. */
+  begin?(rows: readonly EncoderRow[], signal?: AbortSignal): Promise<BegunSequence[]>;
+  /** The logits of all positions of sequences about one question at once, where the model has a part for that. */
+  logitsOf?(question: EncoderRow, signal?: AbortSignal): LogitsOfSequences;
+}

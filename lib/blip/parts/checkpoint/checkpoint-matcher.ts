@@ -1,0 +1,70 @@
+import { throwIfAborted } from "../../../errors.js";
+import { ownRowsOf, slicesOf, stackRows } from "../../../runtime/batch.js";
+import { checkInput, tensorFrom } from "../../../runtime/check.js";
+import { Tensor } from "../../../tensor.js";
+import type { CachedQuestionEncoder } from "../../cached-questions.js";
+import type { Matcher } from "../../matcher.js";
+import { paddedTexts, type TextRow } from "../../text-rows.js";
+import type { LoadedCheckpoint } from "./loaded-checkpoint.js";
+
+/** The most texts or pictures of one call. */
+const ROWS_AT_ONCE = 64;
+
+/** Matches by a checkpoint: texts about one picture are read together. */
+export class CheckpointMatcher implements Matcher {
+  readonly #checkpoint: LoadedCheckpoint;
+  readonly #encoder: CachedQuestionEncoder;
+
+  constructor(checkpoint: LoadedCheckpoint, encoder: CachedQuestionEncoder) {
+    this.#checkpoint = checkpoint;
+    this.#encoder = encoder;
+  }
+
+  async matchLogits(
+    texts: readonly TextRow[],
+    images: readonly Tensor<"float32">[],
+    signal?: AbortSignal,
+  ): Promise<Tensor<"float32">[]> {
+    const questions = texts.map((text, i) => {
+      return { ...text, attended: text.real, image: images[i] as Tensor<"float32">, keysValues: undefined };
+    });
+    // Of each text the head looks at the first token alone.
+    const firsts = (await this.#encoder.encode(questions, signal)).map(({ hiddenStates }) => {
+      const width = hiddenStates.shape[2] as number;
+      return Tensor.view(hiddenStates.data.subarray(0, width), [1, 1, width], "float32");
+    });
+    return this.#run("image_text_matching", firsts, signal, (slice) => [stackRows(slice, slice.length)]);
+  }
+
+  imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    return this.#run("image_projection", images, signal, (slice) => {
+      const stacked = stackRows(slice, slice.length);
+      checkInput("imageEmbeds", stacked, "float32", [slice.length, "any", this.#checkpoint.shapes.visionHiddenSize]);
+      return [stacked];
+    });
+  }
+
+  textFeatures(texts: readonly TextRow[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    const { padTokenId } = this.#checkpoint.config;
+    return this.#run("text_projection", texts, signal, (slice) => {
+      const rows = slice.map((row) => ({ ...row, attended: row.real }));
+      const { inputIds, attentionMask } = paddedTexts(rows, padTokenId);
+      return [inputIds, attentionMask];
+    });
+  }
+
+  async #run<Row>(
+    name: "image_text_matching" | "image_projection" | "text_projection",
+    rows: readonly Row[],
+    signal: AbortSignal | undefined,
+    inputsOf: (slice: readonly Row[]) => Tensor[],
+  ): Promise<Tensor<"float32">[]> {
+    const results: Tensor<"float32">[] = [];
+    for (const slice of slicesOf(rows, ROWS_AT_ONCE)) {
+      throwIfAborted(signal);
+      const output = await this.#checkpoint.call(name, inputsOf(slice), name === "text_projection" ? "text" : "none");
+      results.push(...ownRowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory)));
+    }
+    return results;
+  }
+}

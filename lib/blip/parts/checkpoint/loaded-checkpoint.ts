@@ -1,0 +1,138 @@
+import type { Executor } from "../../../runtime/executor.js";
+import type { Functions, Part } from "../../../runtime/part.js";
+import type { FunctionInput } from "../../../runtime/torch-functions.js";
+import { Tensor } from "../../../tensor.js";
+import type { BlipConfig } from "../../blip-config.js";
+import type { CompiledShapes } from "../../compiled-shapes.js";
+import { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
+import { TextDecoderCached } from "../../text-decoder-cached.js";
+import { TextEncoderCached } from "../../text-encoder-cached.js";
+import { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
+import { VisionModelWrapper } from "../../vision-model-wrapper.js";
+import type { Checkpoint } from "./checkpoint.js";
+
+/** What a function of the source takes after its tensors. */
+type Sizes = readonly FunctionInput[];
+
+/** A checkpoint on one replica's thread: its functions, as the parts of a model. */
+export class LoadedCheckpoint {
+  readonly kind = "checkpoint";
+  readonly config: BlipConfig;
+  readonly shapes: CompiledShapes;
+  readonly executor: Executor;
+  /** Whether pictures may be of any size. */
+  readonly interpolates: boolean;
+  readonly visionModel: VisionModelWrapper;
+  readonly #checkpoint: Checkpoint;
+  readonly #release: () => Promise<void>;
+  readonly #textSizes: Sizes;
+
+  /** @param release lets go of the checkpoint, which other replicas may use, too. */
+  constructor(
+    checkpoint: Checkpoint,
+    executor: Executor,
+    {
+      config,
+      shapes,
+      interpolates,
+      release,
+    }: { config: BlipConfig; shapes: CompiledShapes; interpolates: boolean; release: () => Promise<void> },
+  ) {
+    this.#checkpoint = checkpoint;
+    this.executor = executor;
+    this.config = config;
+    this.shapes = shapes;
+    this.interpolates = interpolates;
+    this.#release = release;
+    const { vision, text } = checkpoint.config;
+    this.#textSizes = [text.layers, text.heads, text.layerNormEps];
+    const visionSizes = [interpolates, vision.layers, vision.heads, vision.layerNormEps];
+    this.visionModel = new VisionModelWrapper(this.#part("vision_model", visionSizes), {
+      imageSize: interpolates ? "any" : shapes.imageSize,
+    });
+  }
+
+  get directory(): string {
+    return this.#checkpoint.directory;
+  }
+
+  /** The text encoder of a model that has one, which reads texts about one picture. */
+  textEncoder(): TextEncoderCached {
+    const { imageTokens, visionHiddenSize } = this.shapes;
+    return new TextEncoderCached(this.#textFunctions, this.#checkpoint.keysValuesDtype, {
+      imageTokens: this.interpolates ? "any" : imageTokens,
+      visionHiddenSize,
+    });
+  }
+
+  /** The text decoder of a model that has one. */
+  textDecoder(): TextDecoderCached {
+    const { layers, heads, hiddenSize } = this.#checkpoint.config.text;
+    return new TextDecoderCached(
+      this.#textFunctions,
+      this.#checkpoint.keysValuesDtype,
+      { layers, heads, headSize: hiddenSize / heads },
+      this.config,
+    );
+  }
+
+  /** The text encoder by the tutorial's signature. */
+  textEncoderWrapper(): TextEncoderWrapper {
+    const part = this.#part("text_encoder", this.#textSizes, ([ids, mask, image]) => [ids, mask, image]);
+    return new TextEncoderWrapper(part, this.shapes);
+  }
+
+  /** The text decoder by the tutorial's signature. @param encoderShape as DecoderPaddedGenerator's. */
+  textDecoderWrapper(encoderShape: readonly (number | "any")[]): DecoderPaddedGenerator {
+    const part = this.#part("text_decoder", this.#textSizes, ([ids, embeds, mask, , position]) => [
+      ids,
+      embeds,
+      mask,
+      position,
+    ]);
+    return new DecoderPaddedGenerator(part, this.shapes, encoderShape, this.config);
+  }
+
+  /** Calls a function of the source that takes tensors, and where `sizes` the text model's. */
+  call(name: string, inputs: readonly FunctionInput[], sizes: "text" | "none" = "none") {
+    return this.#checkpoint.call(this.executor, name, sizes === "text" ? [...inputs, ...this.#textSizes] : inputs);
+  }
+
+  /** Looks at a grey picture, so that the first one does not wait for what libtorch prepares at a first call. */
+  async warmUp(): Promise<void> {
+    const { imageSize, imageWidth = imageSize } = this.shapes;
+    using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageWidth]);
+    const { lastHiddenState, poolerOutput } = await this.visionModel.forward(pixels);
+    lastHiddenState.dispose();
+    poolerOutput.dispose();
+  }
+
+  /** Lets go of the weights, and ends the thread. */
+  async release(): Promise<void> {
+    await this.#release();
+    await this.executor.close();
+  }
+
+  /** The functions of a text model, which are told its sizes after their tensors. */
+  get #textFunctions(): Functions {
+    // Those of keys and values have no norm.
+    const sizesOf = (name: string) => this.#textSizes.slice(0, name.endsWith("keys_values") ? 2 : 3);
+    return {
+      path: this.directory,
+      call: (name, inputs) => this.#checkpoint.call(this.executor, name, [...inputs, ...sizesOf(name)]),
+    };
+  }
+
+  #part(
+    name: string,
+    sizes: Sizes,
+    tensorsOf: (inputs: readonly Tensor[]) => readonly (Tensor | undefined)[] = (inputs) => inputs,
+  ): Part {
+    return {
+      path: this.directory,
+      batchSizes: [1],
+      forward: (inputs) =>
+        this.#checkpoint.call(this.executor, name, [...(tensorsOf(inputs) as readonly Tensor[]), ...sizes]),
+    };
+  }
+}
