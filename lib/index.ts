@@ -5,11 +5,11 @@ import "./symbol-dispose.js";
 export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./answers.js";
 export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
-export type { CpuParts } from "./blip/cpu-parts.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
-export type { Architecture, CpuPartName, PartName } from "./blip/heads.js";
+export type { Architecture, PartName } from "./blip/heads.js";
+export type { KeysValuesDtype } from "./blip/keys-values.js";
 export type { LoadedParts, ReplicaOptions } from "./blip/load-parts.js";
-export type { CpuPartsSpec, KeysValuesDtype, Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
+export type { Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
 export {
   type CaptionGenerateOptions,
   type CaptionInputs,
@@ -25,6 +25,8 @@ export {
   type RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
 export { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
+export type { CheckpointDtype } from "./blip/parts/checkpoint/checkpoint.js";
+export type { CheckpointLoadOptions } from "./blip/parts/checkpoint/load-checkpoint.js";
 export { type CachedDecoderInputs, type CachedDecoderOutput, TextDecoderCached } from "./blip/text-decoder-cached.js";
 export { type PaddedTexts, TextEncoderCached } from "./blip/text-encoder-cached.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
@@ -99,6 +101,7 @@ export type { PictureSize, ResizeRule } from "./processing/picture-geometry.js";
 export type { ShapePattern } from "./runtime/check.js";
 export { CompiledPart } from "./runtime/compiled-part.js";
 export { Executor, type ExecutorOptions } from "./runtime/executor.js";
+export type { Functions, Part } from "./runtime/part.js";
 export type { ReplicaEvents } from "./runtime/replicas.js";
 export {
   type ModuleSignature,

@@ -13,7 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODEL = "--seed 1 --width 16 --feed-forward 32 --vision-layers 1 --text-layers 1".split(" ");
 /** Each with its target and further options. */
 const MODELS = [
-  ["cpu", "cpu", "--tutorial-parts-only"],
+  ["cpu", "cpu"],
   ["inf2", "inf2"],
   ["inf2-greedy", "inf2", "--greedy-tokens", "4"],
 ];

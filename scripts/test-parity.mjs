@@ -3,7 +3,7 @@
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
-//   node scripts/test-parity.mjs --write-fixtures cpu-parts captions-cpu-parts    write only these of test/fixtures/parity
+//   node scripts/test-parity.mjs --write-fixtures checkpoint captions-checkpoint    write only these of test/fixtures/parity
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
@@ -44,8 +44,7 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {string[]} [fixture] further arguments of make_fixtures.py: the shape, --seed and the seed, others; without, the demo model
  * @property {number | number[]} [batchSize]
  * @property {boolean} [rank] compile with --rank
- * @property {number} [greedyTokens] compile with --greedy-tokens, and without the parts for the CPU, which would be used in its place
- * @property {boolean} [tutorialPartsOnly] compile without the parts for the CPU
+ * @property {number} [greedyTokens] compile with --greedy-tokens
  * @property {boolean} [checkpoint] do not compile: the model is the checkpoint itself
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
@@ -106,7 +105,6 @@ const COMMITTED = [
     name: "small-batch-2",
     fixture: ["small", "--seed", "0"],
     batchSize: 2,
-    tutorialPartsOnly: true,
     runs: 60,
     rank: true,
   },
@@ -117,7 +115,6 @@ const COMMITTED = [
     head: "captioning",
     fixture: ["small", "--seed", "1", ...TINY],
     batchSize: 2,
-    tutorialPartsOnly: true,
   },
   {
     name: "captions-checkpoint",
@@ -136,7 +133,6 @@ const COMMITTED = [
     head: "retrieval",
     fixture: ["small", "--seed", "1", ...TINY],
     batchSize: 2,
-    tutorialPartsOnly: true,
   },
   {
     name: "tutorial",
@@ -207,7 +203,6 @@ async function makeCase(python, wanted, directory) {
       }
       if (wanted.rank) options.push("--rank");
       if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens));
-      if (wanted.greedyTokens || wanted.tutorialPartsOnly) options.push("--tutorial-parts-only");
       await step("trace.py", source, model, ...options);
     }
   }

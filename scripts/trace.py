@@ -1,7 +1,8 @@
 """Compiles BLIP (question answering, captions, image-text retrieval) into a model directory for `neuron-blip`.
 
-    python scripts/trace.py Salesforce/blip-vqa-base blip-vqa-base-cpu --target cpu
+    python scripts/trace.py Salesforce/blip-vqa-base blip-vqa-base-inf2 --target inf2
     python scripts/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 1 4
+    python scripts/trace.py ./my-blip my-blip-cpu --target cpu    the tutorial's parts; a checkpoint needs none there
 
 MODEL is a Hugging Face id or a directory that `save_pretrained` wrote, of transformers' BlipForQuestionAnswering,
 BlipForConditionalGeneration (captions) or BlipForImageTextRetrieval; its config.json says which. DIR gets the traced
@@ -86,15 +87,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "one call, for NeuronCores, where each call costs (default 0: none)",
     )
     parser.add_argument(
-        "--dtype",
-        choices=("fp32", "bf16", "int8"),
-        help="cpu: the numbers of the faster parts that are made beside the tutorial's three (default fp32, which gives "
-        "transformers' tokens; bf16 for CPUs with AVX512-BF16 or AMX; int8: weights of the text parts, the vision part bf16)",
-    )
-    parser.add_argument(
-        "--tutorial-parts-only", action="store_true", help="cpu: make only the tutorial's three parts, not the faster ones"
-    )
-    parser.add_argument(
         "--compiler-args",
         metavar="ARGS",
         help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16 "
@@ -133,26 +125,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def cpu_dtype_of(options: argparse.Namespace) -> str | None:
-    """The number type of the faster parts for the CPU; None for no such parts. Raises UsageError."""
-    from neuron_blip_compile.errors import UsageError
-
-    given = "--dtype" if options.dtype else "--tutorial-parts-only" if options.tutorial_parts_only else None
-    if options.target != "cpu":
-        if given:
-            raise UsageError(f"{given} has no meaning with --target {options.target}: leave it out.")
-        return None
-    if options.tutorial_parts_only:
-        if options.dtype:
-            raise UsageError("--dtype is of the faster parts, which --tutorial-parts-only leaves out: give one of them.")
-        return None
-    return options.dtype or "fp32"
-
-
 def check_packages() -> str | None:
     """What to install, where a package is missing or too old to import; else None."""
-    # libtorch's warnings of its own: that torchao, which has no TorchScript, follows what `--dtype` uses.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for name in ("torch", "transformers", "safetensors", "PIL", "neuron_blip_compile.pipeline"):
         try:
             __import__(name)
@@ -202,7 +176,6 @@ def main(arguments: list[str] | None = None) -> int:
             rank=options.rank,
             greedy_tokens=options.greedy_tokens,
             neuron=NeuronOptions(options.async_load, options.lazy_load),
-            cpu_dtype=cpu_dtype_of(options),
         )
         compile_model(
             Request(

@@ -43,13 +43,9 @@ export function parseInput(text: string): InputSpec {
 
 /** What a manifest says that a file takes; undefined where it does not name the file. */
 export function inputsInManifest(manifest: JsonObject | undefined, file: string): readonly InputSpec[] | undefined {
-  const groups = [manifest?.parts, isObject(manifest?.cpu_parts) ? manifest.cpu_parts.parts : undefined];
-  for (const group of groups) {
-    const parts = isObject(group) ? Object.values(group) : [];
-    const part = parts.find((entry) => isObject(entry) && entry.file === file);
-    if (isObject(part) && Array.isArray(part.inputs) && part.inputs.every(isInputSpec)) return part.inputs;
-  }
-  return undefined;
+  const parts = isObject(manifest?.parts) ? Object.values(manifest.parts) : [];
+  const part = parts.find((entry) => isObject(entry) && entry.file === file);
+  return isObject(part) && Array.isArray(part.inputs) && part.inputs.every(isInputSpec) ? part.inputs : undefined;
 }
 
 function isInputSpec(value: unknown): value is InputSpec {

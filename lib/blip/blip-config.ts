@@ -14,10 +14,6 @@ export interface BlipConfig {
   textHiddenSize: number;
   vocabSize: number;
   maxPositionEmbeddings: number;
-  /** Of the text model, where config.json says it. */
-  textLayers: number | undefined;
-  /** Of each of its layers, where config.json says it. */
-  textHeads: number | undefined;
   /** Begins every answer. */
   bosTokenId: number;
   /** Ends every answer: transformers' BLIP generates until [SEP], not until `eos_token_id`. */
@@ -62,8 +58,6 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
     throw new NeuronBlipError("ARTIFACT_MISMATCH", `"${path}" is of a model of type ${shown(kind)}, not of "blip".`);
   }
   const size = (section: JsonObject, name: SizeName, fallback: number) => sizeIn(path, section, name, fallback);
-  const optional = (section: JsonObject, name: SizeName) =>
-    (section[name] ?? undefined) === undefined ? undefined : size(section, name, 1);
   const vision = sectionOf(json, "vision_config", path);
   const text = sectionOf(json, "text_config", path);
   const vocabSize = size(text, "vocab_size", 30524);
@@ -85,8 +79,6 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
     textHiddenSize: size(text, "hidden_size", 768),
     vocabSize,
     maxPositionEmbeddings: size(text, "max_position_embeddings", 512),
-    textLayers: optional(text, "num_hidden_layers"),
-    textHeads: optional(text, "num_attention_heads"),
     bosTokenId: tokenId("bos_token_id", 30522),
     sepTokenId: tokenId("sep_token_id", 102),
     padTokenId: tokenId("pad_token_id", 0),

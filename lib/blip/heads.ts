@@ -11,11 +11,8 @@ export type PartName =
   | "image_projection"
   | "text_projection";
 
-/** A further part for the CPU, which takes any number of rows and any length. */
-export type CpuPartName = "vision_model_fused" | "text_encoder_cached" | "text_decoder_cached";
-
 /** Every part's number of inputs, by which a part is told from another. */
-const INPUT_COUNTS: Readonly<Record<PartName | CpuPartName, number>> = {
+const INPUT_COUNTS: Readonly<Record<PartName, number>> = {
   vision_model: 1,
   text_decoder: 5,
   text_encoder: 4,
@@ -24,16 +21,6 @@ const INPUT_COUNTS: Readonly<Record<PartName | CpuPartName, number>> = {
   image_text_matching: 4,
   image_projection: 1,
   text_projection: 2,
-  vision_model_fused: 1,
-  text_encoder_cached: 3,
-  text_decoder_cached: 6,
-};
-
-/** The parts that one for the CPU stands in for: what it gives, they would. */
-export const STANDS_IN_FOR: Readonly<Record<CpuPartName, readonly PartName[]>> = {
-  vision_model_fused: ["vision_model"],
-  text_encoder_cached: ["text_encoder"],
-  text_decoder_cached: ["text_decoder", "text_decoder_all_positions", "text_decoder_greedy"],
 };
 
 /** transformers' class, as config.json names it. */
@@ -44,8 +31,6 @@ export interface Head {
   readonly parts: readonly PartName[];
   /** Made where they were asked for. */
   readonly optionalParts: readonly PartName[];
-  /** The further parts for the CPU, made by default for that target: all of them or none. */
-  readonly cpuParts: readonly CpuPartName[];
   /** The methods of NeuronBlip that it has, for messages. */
   readonly can: string;
 }
@@ -54,24 +39,21 @@ export const HEADS: Readonly<Record<Architecture, Head>> = {
   BlipForQuestionAnswering: {
     parts: ["vision_model", "text_decoder", "text_encoder"],
     optionalParts: ["text_decoder_all_positions", "text_decoder_greedy"],
-    cpuParts: ["vision_model_fused", "text_encoder_cached", "text_decoder_cached"],
     can: "answer, stream and rank",
   },
   BlipForConditionalGeneration: {
     parts: ["vision_model", "text_decoder"],
     optionalParts: [],
-    cpuParts: ["vision_model_fused", "text_decoder_cached"],
     can: "caption and stream",
   },
   BlipForImageTextRetrieval: {
     parts: ["vision_model", "image_text_matching", "image_projection", "text_projection"],
     optionalParts: [],
-    cpuParts: ["vision_model_fused"],
     can: "match and similarity",
   },
 };
 
-export function inputCountOf(part: PartName | CpuPartName): number {
+export function inputCountOf(part: PartName): number {
   return INPUT_COUNTS[part];
 }
 

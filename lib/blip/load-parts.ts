@@ -3,13 +3,12 @@ import { NeuronBlipError } from "../errors.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
 import { checkCount, Executor } from "../runtime/executor.js";
-import { LazyModule } from "../runtime/lazy-module.js";
 import { SharedFile } from "../runtime/shared-file.js";
 import { TorchModule } from "../runtime/torch-module.js";
 import type { BlipConfig } from "./blip-config.js";
-import { type CpuParts, loadCpuParts } from "./cpu-parts.js";
-import { HEADS, inputCountOf, type PartName, STANDS_IN_FOR } from "./heads.js";
-import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
+import { tellOfEarlierCpuParts } from "./earlier-cpu-parts.js";
+import { HEADS, inputCountOf, type PartName } from "./heads.js";
+import { batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
 import type { CheckpointLoadOptions } from "./parts/checkpoint/load-checkpoint.js";
@@ -31,10 +30,7 @@ export interface LoadedParts {
   readonly config: BlipConfig;
   readonly manifest: Manifest | undefined;
   readonly executor: Executor;
-  /** Those that `cpuParts` stand in for are loaded when they are first used. */
   readonly parts: ReadonlyMap<PartName, CompiledPart>;
-  /** The further parts for the CPU, where there are any and libtorch runs them. */
-  readonly cpuParts: CpuParts | undefined;
 }
 
 /**
@@ -55,22 +51,15 @@ export async function loadParts(
   checkCount("callsInFlight", callsInFlight, 1, 64);
   const manifest = await readManifest(directory, architecture);
   if (manifest) checkManifestShapes(manifest, config);
+  await tellOfEarlierCpuParts(directory, manifest);
   if (manifest && options.verify !== false) {
-    await Promise.all(Object.values(allPartsOf(manifest)).map((part) => verifyPart(directory, part)));
+    await Promise.all(Object.values(manifest.parts).map((part) => verifyPart(directory, part)));
   }
-  const { parts: required, optionalParts, cpuParts: cpuPartNames } = HEADS[architecture];
+  const { parts: required, optionalParts } = HEADS[architecture];
   const names = [...required, ...optionalParts.filter((name) => manifest?.parts[name] !== undefined)];
   const executors = replicas.map(() => new Executor(threads === undefined ? {} : { threads }));
   let loaded: LoadedParts[] = [];
   try {
-    const cpuParts =
-      manifest?.cpu_parts &&
-      (await loadCpuParts(directory, manifest.cpu_parts, executors, {
-        architecture,
-        config,
-        warmUp: options.warmUp !== false,
-      }));
-    const superseded = new Set(cpuParts && cpuPartNames.flatMap((name) => STANDS_IN_FOR[name]));
     const maps = executors.map(() => new Map<PartName, CompiledPart>());
     loaded = executors.map((executor, i) => {
       return {
@@ -80,7 +69,6 @@ export async function loadParts(
         manifest,
         executor,
         parts: maps[i] as Map<PartName, CompiledPart>,
-        cpuParts: cpuParts?.[i],
       };
     });
     const coreOf = new Map(executors.map((executor, i) => [executor, replicas[i] as number]));
@@ -103,13 +91,10 @@ export async function loadParts(
         return [batchSize, file] as const;
       });
       for (const [i, executor] of executors.entries()) {
-        const modules = new Map<number, TorchModule | LazyModule>();
+        const modules = new Map<number, TorchModule>();
         maps[i]?.set(name, new CompiledPart(modules));
         for (const [batchSize, file] of files) {
-          const module = superseded.has(name)
-            ? new LazyModule(file.path, () => file.on(executor))
-            : await file.on(executor);
-          modules.set(batchSize, module);
+          modules.set(batchSize, await file.on(executor));
         }
         maps[i]?.set(name, new CompiledPart(modules));
       }
@@ -133,8 +118,8 @@ export async function loadParts(
 }
 
 /** Frees the parts and ends their thread. */
-export async function releaseParts({ executor, parts, cpuParts }: LoadedParts): Promise<void> {
-  await Promise.all([...parts.values(), ...(cpuParts ? [cpuParts] : [])].map((part) => part.dispose()));
+export async function releaseParts({ executor, parts }: LoadedParts): Promise<void> {
+  await Promise.all([...parts.values()].map((part) => part.dispose()));
   await executor.close();
 }
 

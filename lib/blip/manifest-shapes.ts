@@ -1,7 +1,7 @@
 /** Whether what neuron_blip.json says of the compiled graphs fits config.json, before anything is made by either. */
 import { NeuronBlipError } from "../errors.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
-import { allPartsOf, type Manifest, type PartSpec, type TensorSpec } from "./manifest.js";
+import type { Manifest, PartSpec, TensorSpec } from "./manifest.js";
 
 /** A dimension by its place; a negative one is counted from the end. */
 type Dimensions = readonly (readonly [at: number, size: number, what: string])[];
@@ -22,7 +22,7 @@ export function checkManifestShapes(manifest: Manifest, config: BlipConfig): voi
     );
   }
   const expected = dimensionsOf(config, question);
-  for (const part of Object.values(allPartsOf(manifest))) {
+  for (const part of Object.values(manifest.parts)) {
     for (const tensor of [...part.inputs, ...part.outputs]) checkTensor(part, tensor, expected);
   }
 }
@@ -37,7 +37,6 @@ function dimensionsOf(config: BlipConfig, question: number | null): Readonly<Rec
     [1, tokens, image],
     [2, config.visionHiddenSize, vision],
   ];
-  const { textLayers: layers, textHeads: heads } = config;
   return {
     pixel_values: [
       [1, 3, "red, green and blue"],
@@ -50,16 +49,11 @@ function dimensionsOf(config: BlipConfig, question: number | null): Readonly<Rec
     question_embeds: [[-1, config.textHiddenSize, text], ...one(1, question, "question_length")],
     question_attention_mask: one(1, question, "question_length"),
     logits: [[-1, config.vocabSize, "vocab_size"]],
-    past_keys_values: [
-      ...one(0, layers, "num_hidden_layers"),
-      ...one(3, heads, "num_attention_heads"),
-      ...one(5, heads === undefined ? undefined : config.textHiddenSize / heads, `${text} by num_attention_heads`),
-    ],
   };
 }
 
-function one(at: number, size: number | null | undefined, what: string): Dimensions {
-  return size === null || size === undefined ? [] : [[at, size, what]];
+function one(at: number, size: number | null, what: string): Dimensions {
+  return size === null ? [] : [[at, size, what]];
 }
 
 function checkTensor(
@@ -70,9 +64,7 @@ function checkTensor(
   const dimensions = Object.hasOwn(expected, name) ? (expected[name] as Dimensions) : [];
   for (const [at, size, what] of dimensions) {
     if (shape.length === 0) return; // which is missing, who uses it says
-    const found = shape.at(at);
-    // -1 is any size.
-    if (found === size || found === -1) continue;
+    if (shape.at(at) === size) continue;
     throw mismatch(`says that ${file} has ${name} of [${shape.join(", ")}]`, `${what} is ${size}`);
   }
 }

@@ -7,7 +7,7 @@ import { NeuronBlipError } from "../errors.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
 import type { Dtype } from "../tensor.js";
 import { shown } from "../values.js";
-import { type Architecture, type CpuPartName, HEADS, isArchitecture, type PartName } from "./heads.js";
+import { type Architecture, HEADS, isArchitecture, type PartName } from "./heads.js";
 
 /** The version of `neuron_blip.json` that this package reads. */
 const FORMAT_VERSION = 1;
@@ -44,22 +44,12 @@ export interface Manifest {
   readonly parts: Readonly<Record<string, PartSpec>>;
   /** How parts for Neuron load: `compile`'s options of these names. */
   readonly neuron_options?: { readonly async_load?: boolean; readonly lazy_load?: boolean } | null;
-  /** The further parts for the CPU, where they were made. */
-  readonly cpu_parts?: CpuPartsSpec;
+  /** What earlier versions made for the CPU besides; it is passed over. */
+  readonly cpu_parts?: unknown;
 }
 
 /** The most rows of a batch: more than any part is compiled for, since each row is worked on whether it is there or not. */
 const LARGEST_BATCH = 1024;
-
-/** What a manifest says of the dtype of keys and values. */
-export type KeysValuesDtype = "float32" | "bfloat16";
-
-export interface CpuPartsSpec {
-  /** Of the text parts' keys and values. */
-  readonly dtype: KeysValuesDtype;
-  /** In their shapes, -1 is any size. */
-  readonly parts: Readonly<Record<CpuPartName, PartSpec>>;
-}
 
 /** The batch sizes of a directory, increasing: 1 for one without a manifest, as the tutorial's. */
 export function batchSizesOf(manifest: Manifest | undefined): readonly number[] {
@@ -89,15 +79,11 @@ export async function readManifest(directory: string, architecture: Architecture
     );
   }
   const { batch_size: batch, question_length: question, answer_length: answer, image_size: size, parts } = manifest;
-  const {
-    parts: required,
-    optionalParts,
-    cpuParts,
-  } = HEADS[isArchitecture(manifest.architecture) ? manifest.architecture : architecture];
+  const { parts: required, optionalParts } =
+    HEADS[isArchitecture(manifest.architecture) ? manifest.architecture : architecture];
   const there = isObject(parts) ? optionalParts.filter((name) => parts[name] !== undefined) : [];
   const named = [...required, ...there];
   const sizes = batchSizesOf(manifest);
-  const further = manifest.cpu_parts as unknown;
   const whole =
     isArchitecture(manifest.architecture) &&
     [batch, size].every(isCount) &&
@@ -108,8 +94,7 @@ export async function readManifest(directory: string, architecture: Architecture
     sizes[0] === batch &&
     named.every((name) =>
       sizes.every((size) => isPart(parts[partKey(name, size, manifest)], partKey(name, size, manifest))),
-    ) &&
-    (further === undefined || isCpuParts(further, cpuParts));
+    );
   if (!whole) {
     throw new NeuronBlipError(
       "ARTIFACT_CORRUPT",
@@ -130,22 +115,7 @@ export async function readManifest(directory: string, architecture: Architecture
       checkShape(path, parts[partKey(name, rows, manifest)] as PartSpec, shape);
     }
   }
-  if (manifest.cpu_parts) {
-    const { vision_model_fused: vision } = manifest.cpu_parts.parts;
-    checkShape(path, vision, [-1, 3, size, size]);
-  }
   return manifest;
-}
-
-/** Every part that the manifest describes, by the name of its file without the ending. */
-export function allPartsOf({ parts, cpu_parts: cpuParts }: Manifest): Readonly<Record<string, PartSpec>> {
-  return { ...parts, ...cpuParts?.parts };
-}
-
-function isCpuParts(value: unknown, names: readonly CpuPartName[]): boolean {
-  if (!isObject(value) || !isObject(value.parts)) return false;
-  const { dtype, parts } = value;
-  return (dtype === "float32" || dtype === "bfloat16") && names.every((name) => isPart(parts[name], name));
 }
 
 /** The parts whose first input is an answer; the others' is a question or another text, or, to begin an answer, one token. */

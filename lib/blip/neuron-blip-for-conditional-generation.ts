@@ -53,8 +53,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       return;
     }
     this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, imageShape, this.config);
-    const cached = loaded.cpuParts?.textDecoder;
-    this.#decoder = cached ? new CachedDecoder(cached) : new CompiledDecoder(this.textDecoder);
+    this.#decoder = new CompiledDecoder(this.textDecoder);
   }
 
   /**
@@ -148,10 +147,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
   }
 }
 
-function compiledShapes(
-  { config, manifest, cpuParts, directory }: LoadedParts,
-  options: ReplicaOptions,
-): CaptionShapes {
+function compiledShapes({ config, manifest, directory }: LoadedParts, options: ReplicaOptions): CaptionShapes {
   const answerLength = manifest?.answer_length ?? options.answerLength;
   if (!answerLength) {
     throw new NeuronBlipError(
@@ -161,7 +157,7 @@ function compiledShapes(
   }
   checkGivenLengths(options, config);
   checkLengths(options, { answerLength });
-  return { ...imageShapes(config, manifest), answerLength, anyBatch: cpuParts !== undefined };
+  return { ...imageShapes(config, manifest), answerLength };
 }
 
 /** How many pictures were given. What else is wrong with them, imageRows says. */

@@ -83,11 +83,8 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     }
     this.textEncoder = new TextEncoderWrapper(partOf(loaded, "text_encoder"), shapes);
     this.textDecoder = new DecoderPaddedGenerator(partOf(loaded, "text_decoder"), shapes, questionShape, this.config);
-    const { textEncoder, textDecoder } = loaded.cpuParts ?? {};
-    this.#questionEncoder = textEncoder
-      ? new CachedQuestionEncoder(textEncoder, this.config)
-      : new CompiledQuestionEncoder(this.textEncoder, shapes, this.config);
-    this.#decoder = textDecoder ? new CachedDecoder(textDecoder) : this.#compiledDecoder(loaded);
+    this.#questionEncoder = new CompiledQuestionEncoder(this.textEncoder, shapes, this.config);
+    this.#decoder = this.#compiledDecoder(loaded);
   }
 
   /**
@@ -267,8 +264,7 @@ async function compiledShapes(loaded: LoadedParts, options: ReplicaOptions): Pro
     text_encoder: partOf(loaded, "text_encoder"),
     text_decoder: partOf(loaded, "text_decoder"),
   };
-  const found = await findShapes(loaded.config, loaded.manifest, modules, options);
-  const shapes = { ...found, anyBatch: loaded.cpuParts !== undefined };
+  const shapes = await findShapes(loaded.config, loaded.manifest, modules, options);
   if (loaded.manifest === undefined && options.warmUp !== false) await warmUpTutorialOnNeuron(loaded, shapes);
   return shapes;
 }

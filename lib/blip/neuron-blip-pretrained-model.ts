@@ -35,12 +35,10 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
     return this.whileAlive(async () => {
       checkRank("pixelValues", pixelValues, "float32", 4);
       const embeddings: Tensor<"float32">[] = [];
-      // On the CPU a batch of pictures takes no less time than each by itself.
-      const fused = this.#loaded.kind === "compiled" ? this.#loaded.cpuParts?.visionModel : undefined;
-      const batchSizes = fused ? [1] : this.shapes.batchSizes;
-      for (const { rows, size } of batchesOf(rowsOf(pixelValues), batchSizes)) {
+      // A checkpoint's is 1: on the CPU a batch of pictures takes no less time than each by itself.
+      for (const { rows, size } of batchesOf(rowsOf(pixelValues), this.shapes.batchSizes)) {
         throwIfAborted(signal);
-        const { lastHiddenState } = await (fused ?? this.visionModel).forward(stackRows(rows, size));
+        const { lastHiddenState } = await this.visionModel.forward(stackRows(rows, size));
         embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
       }
       return embeddings;

@@ -2,8 +2,7 @@ import { NeuronBlipError } from "../errors.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { Functions } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
-import { keysValuesFrom } from "./cpu-output.js";
-import type { KeysValuesDtype } from "./manifest.js";
+import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
 
 /** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */
 export interface CachedDecoderInputs {
@@ -29,11 +28,11 @@ export interface CachedDecoderOutput {
 }
 
 /**
- * The text decoder for the CPU, `text_decoder_cached.pt`: any number of texts, of any length. It reads each token once, and
+ * A checkpoint's text decoder: any number of texts, of any length. It reads each token once, and
  * keeps its keys and values for the steps after.
  */
 export class TextDecoderCached {
-  readonly #module: Functions;
+  readonly #functions: Functions;
   readonly #vocabSize: number;
   readonly #dtype: KeysValuesDtype;
   /** No past: [layers, 2, 1, heads, 0, head size]. */
@@ -44,12 +43,12 @@ export class TextDecoderCached {
    * @param shape of them: their layers, heads and the width of a head.
    */
   constructor(
-    module: Functions,
+    functions: Functions,
     dtype: KeysValuesDtype,
     { layers, heads, headSize }: { layers: number; heads: number; headSize: number },
     { vocabSize }: { vocabSize: number },
   ) {
-    this.#module = module;
+    this.#functions = functions;
     this.#vocabSize = vocabSize;
     this.#dtype = dtype;
     this.emptyPast = Tensor.zeros(dtype, [layers, 2, 1, heads, 0, headSize]);
@@ -58,13 +57,13 @@ export class TextDecoderCached {
   /**
    * What each step attends to, computed once.
    * @param hiddenStates float32 [Q, length, hidden size]: questions' embeddings, or for captions pictures'.
-   * @returns [layers, 2, Q, heads, length, head size], float32, or bfloat16 where the part was compiled in it and the CPU has it.
+   * @returns [layers, 2, Q, heads, length, head size], float32, or bfloat16 where the model was loaded in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async encoderKeysValues(hiddenStates: Tensor): Promise<Tensor> {
     checkInput("hiddenStates", hiddenStates, "float32", ["any", "any", "any"]);
-    const output = await this.#module.call("encoder_keys_values", [hiddenStates]);
-    return keysValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#module.path);
+    const output = await this.#functions.call("encoder_keys_values", [hiddenStates]);
+    return keysValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#functions.path);
   }
 
   /** One step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
@@ -72,8 +71,8 @@ export class TextDecoderCached {
     checkInput("inputIds", inputs.inputIds, "int64", ["any", "any"]);
     checkInput("parents", inputs.parents, "int64", [inputs.inputIds.shape[0] as number]);
     checkInput("encoderRows", inputs.encoderRows, "int64", [inputs.inputIds.shape[0] as number]);
-    const { path } = this.#module;
-    const output = await this.#module.call("forward", [
+    const { path } = this.#functions;
+    const output = await this.#functions.call("next_token_logits", [
       inputs.inputIds,
       inputs.pastKeysValues,
       inputs.parents,
@@ -87,7 +86,7 @@ export class TextDecoderCached {
       throw new NeuronBlipError(
         "ARTIFACT_MISMATCH",
         `"${path}" returned logits of [${logits.shape.join(", ")}], not [${expected.join(", ")}]: it does not belong to this ` +
-          "config.json. Compile the model again.",
+          "config.json.",
       );
     }
     const presentKeysValues = keysValuesFrom(output, 1, "present_keys_values", this.#dtype, path);

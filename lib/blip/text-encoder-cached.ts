@@ -2,8 +2,7 @@ import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { Functions } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
 import type { ImageShapes } from "./compiled-shapes.js";
-import { keysValuesDtypes, keysValuesFrom } from "./cpu-output.js";
-import type { KeysValuesDtype } from "./manifest.js";
+import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
 
 /** Questions about one picture, padded to the longest. */
 export interface PaddedTexts {
@@ -14,21 +13,21 @@ export interface PaddedTexts {
 }
 
 /**
- * The text encoder for the CPU, `text_encoder_cached.pt`: any number of questions about one picture, of any length. What its
+ * A checkpoint's text encoder: any number of questions about one picture, of any length. What its
  * attention to the picture computes of the picture alone can be computed once (`imageKeysValues`), or not at all (`forward`).
  */
 export class TextEncoderCached {
-  readonly #module: Functions;
+  readonly #functions: Functions;
   readonly #dtype: KeysValuesDtype;
   readonly #imageShape: readonly [1, number, number];
 
   /** @param dtype of the keys and values. */
   constructor(
-    module: Functions,
+    functions: Functions,
     dtype: KeysValuesDtype,
     shapes: Pick<ImageShapes, "imageTokens" | "visionHiddenSize">,
   ) {
-    this.#module = module;
+    this.#functions = functions;
     this.#dtype = dtype;
     this.#imageShape = [1, shapes.imageTokens, shapes.visionHiddenSize];
   }
@@ -41,33 +40,27 @@ export class TextEncoderCached {
    */
   async forward({ inputIds, attentionMask }: PaddedTexts, imageEmbeds: Tensor): Promise<Tensor<"float32">> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
-    const output = await this.#module.call("forward", [inputIds, attentionMask, imageEmbeds]);
-    return tensorFrom(output, "question_embeds", 0, this.#module.path);
+    const output = await this.#functions.call("question_embeds", [inputIds, attentionMask, imageEmbeds]);
+    return tensorFrom(output, "question_embeds", 0, this.#functions.path);
   }
 
   /**
    * What `forwardCached` needs of a picture.
    * @param imageEmbeds float32 [1, image tokens, vision hidden size].
-   * @returns [layers, 2, heads, image tokens, head size], float32, or bfloat16 where the part was compiled in it and the CPU has it.
+   * @returns [layers, 2, heads, image tokens, head size], float32, or bfloat16 where the model was loaded in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
   async imageKeysValues(imageEmbeds: Tensor): Promise<Tensor> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
-    const output = await this.#module.call("image_keys_values", [imageEmbeds]);
-    return keysValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#module.path);
+    const output = await this.#functions.call("image_keys_values", [imageEmbeds]);
+    return keysValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#functions.path);
   }
 
   /** As `forward`, from what `imageKeysValues` made of the picture. */
   async forwardCached({ inputIds, attentionMask }: PaddedTexts, keysValues: Tensor): Promise<Tensor<"float32">> {
-    checkInput("imageKeysValues", keysValues, keysValuesDtypes(this.#dtype), [
-      "any",
-      2,
-      "any",
-      this.#imageShape[1],
-      "any",
-    ]);
-    const output = await this.#module.call("forward_cached", [inputIds, attentionMask, keysValues]);
-    return tensorFrom(output, "question_embeds", 0, this.#module.path);
+    checkInput("imageKeysValues", keysValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
+    const output = await this.#functions.call("question_embeds_cached", [inputIds, attentionMask, keysValues]);
+    return tensorFrom(output, "question_embeds", 0, this.#functions.path);
   }
 
   /** Runs each of its ways once, so that the first question does not wait for what libtorch prepares at a first call. */

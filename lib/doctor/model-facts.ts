@@ -2,9 +2,10 @@ import { join } from "node:path";
 import { type BlipConfig, readBlipConfig } from "../blip/blip-config.js";
 import { HEADS } from "../blip/heads.js";
 import { type Manifest, readManifest } from "../blip/manifest.js";
+import { weightFilesOf } from "../blip/parts/checkpoint/weight-files.js";
 import { messageOf } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
-import { directoryOf } from "../model-directory.js";
+import { directoryOf, holdsCompiledParts } from "../model-directory.js";
 import type { AddonFacts } from "./addon-facts.js";
 import type { Host } from "./host.js";
 import { askNative } from "./native-answer.js";
@@ -21,9 +22,11 @@ export interface ModelFacts {
   readonly manifest: Attempt<Manifest | undefined>;
   /** The manifest as it is in the file, where it can be read at all. */
   readonly json: JsonObject;
-  /** The parts that are there. */
+  /** Whether it is a checkpoint, and not compiled. */
+  readonly isCheckpoint: boolean;
+  /** The parts that are there, or a checkpoint's files of weights. */
   readonly parts: readonly { readonly file: string; readonly bytes: number }[];
-  /** All parts together. */
+  /** All of them together. */
   readonly bytes: number;
   /** The parts whose code needs Neuron; undefined where nobody looked, because the addon does not load. */
   readonly neuronParts: Attempt<readonly string[] | undefined>;
@@ -42,24 +45,21 @@ export async function readModelFacts(host: Host, directory: string, addon: Addon
 
   const { parts: required, optionalParts } = HEADS[architecture ?? "BlipForQuestionAnswering"];
   const named = isObject(json.parts) ? json.parts : {};
+  const isCheckpoint = !(await holdsCompiledParts(directory));
   const expected = [...required, ...optionalParts.filter((name) => named[name] !== undefined)];
-  const sizes = await Promise.all(
-    expected.map(async (name) => ({ file: `${name}.pt`, bytes: await host.size(join(directory, `${name}.pt`)) })),
-  );
+  const files = isCheckpoint
+    ? ((await attempt(() => weightFilesOf(directory))).value ?? [])
+    : expected.map((name) => `${name}.pt`);
+  const sizes = await Promise.all(files.map(async (file) => ({ file, bytes: await host.size(join(directory, file)) })));
   const parts = sizes.filter((part): part is { file: string; bytes: number } => part.bytes !== undefined);
-  const neuronParts = await attempt(() =>
-    findNeuronParts(
-      host,
-      directory,
-      parts.map(({ file }) => file),
-      addon,
-    ),
-  );
+  const scripts = isCheckpoint ? [] : parts.map(({ file }) => file);
+  const neuronParts = await attempt(() => findNeuronParts(host, directory, scripts, addon));
   return {
     directory,
     config,
     manifest,
     json,
+    isCheckpoint,
     parts,
     bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
     neuronParts,

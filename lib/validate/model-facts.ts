@@ -1,8 +1,9 @@
 import { basename, join, resolve } from "node:path";
 import { readBlipConfig } from "../blip/blip-config.js";
 import type { TensorSpec } from "../blip/manifest.js";
+import { NeuronBlipError } from "../errors.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
-import { directoryOf } from "../model-directory.js";
+import { directoryOf, holdsCompiledParts } from "../model-directory.js";
 import type { ModelFacts } from "./report.js";
 
 export type TensorFacts = Pick<TensorSpec, "name" | "shape">;
@@ -31,14 +32,19 @@ export interface Model {
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`.
  */
 export async function readModel(directory: string): Promise<Model> {
-  await directoryOf(directory);
+  if (!(await holdsCompiledParts(await directoryOf(directory)))) {
+    throw new NeuronBlipError(
+      "ARTIFACT_MISMATCH",
+      `"${directory}" holds no compiled parts, which this compares with what was recorded when they were compiled. ` +
+        "`npx neuron-blip doctor DIR` looks at a checkpoint.",
+    );
+  }
   const { architecture, imageSize } = await readBlipConfig(directory);
   // Read leniently: what is wrong with it, loading the model says.
   const manifest = (await readJsonIfThere(join(directory, "neuron_blip.json"))) ?? {};
   const parts = isObject(manifest.parts) ? manifest.parts : {};
   const source = isObject(manifest.source) ? manifest.source : {};
   const reference = isObject(manifest.reference) ? manifest.reference : {};
-  const cpuParts = isObject(manifest.cpu_parts) ? manifest.cpu_parts : {};
   return {
     facts: {
       directory: basename(resolve(directory)),
@@ -49,7 +55,6 @@ export async function readModel(directory: string): Promise<Model> {
       questionLength: numberOrNull(manifest.question_length),
       answerLength: numberOrNull(manifest.answer_length),
       compilerArgs: Array.isArray(manifest.compiler_args) ? manifest.compiler_args.map(String) : [],
-      cpuLinears: typeof cpuParts.linears === "string" ? cpuParts.linears : null,
       source: typeof source.model === "string" ? basename(source.model) : null,
       versions: versionsOf(manifest.versions),
     },
@@ -64,11 +69,6 @@ export async function readModel(directory: string): Promise<Model> {
     }),
     referenceSha256: typeof reference.sha256 === "string" ? reference.sha256 : undefined,
   };
-}
-
-/** Whether the parts for the CPU round more than the model does: results then depend on the rows of a call, by little. */
-export function rounds({ cpuLinears }: ModelFacts): boolean {
-  return cpuLinears !== null && cpuLinears !== "fp32";
 }
 
 /** A part of which only the name is known. */

@@ -152,8 +152,6 @@ export interface ModelFacts {
   readonly questionLength: number | null;
   readonly answerLength: number | null;
   readonly compilerArgs: readonly string[];
-  /** The numbers of the parts for the CPU: fp32, bf16 or int8; null where there are none. */
-  readonly cpuLinears: string | null;
   readonly source: string | null;
   /** What the parts were made with: torch, transformers, python, torch_neuronx, neuronx_cc. */
   readonly versions: Readonly<Record<string, string | null>>;

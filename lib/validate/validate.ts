@@ -4,7 +4,7 @@ import { visibleCores } from "../neuron/neuron-runtime.js";
 import { exitCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
 import { runExit } from "./exits.js";
 import { hostFacts } from "./host-facts.js";
-import { readModel, rounds } from "./model-facts.js";
+import { readModel } from "./model-facts.js";
 import {
   type Check,
   type ExitResult,
@@ -51,7 +51,6 @@ export async function validate(directory: string, options: ValidateOptions = {})
   const started = new Date();
   const { facts: model } = await readModel(directory);
   const unit = unitOf(model.architecture);
-  const exact = !rounds(model);
   const settings: Settings = {
     replicas: replicasOf(options.replicas ?? "all", model.target),
     threads: options.threads ?? null,
@@ -73,7 +72,7 @@ export async function validate(directory: string, options: ValidateOptions = {})
   const found: PartsResult | undefined = partsOutcome.result;
   const ranOn = found?.ranOn ?? null;
   checks.push(...(found?.checks ?? []), ...partChecks(found?.parts ?? []));
-  checks.push(...wholeChecks(found?.whole ?? null, ranOn === "cpu" && exact, unit));
+  checks.push(...wholeChecks(found?.whole ?? null, ranOn === "cpu", unit));
   checkEnd("parts", partsOutcome.failure);
 
   /** Runs a load of some replicas. */
@@ -82,7 +81,7 @@ export async function validate(directory: string, options: ValidateOptions = {})
     const input = inputOf(replicas, callers, measureSeconds);
     const { result, failure } = await runStep("load", directory, input, optionsOf(measureSeconds));
     const what = `${counted(replicas, "replica")}, ${counted(callers, "caller")}`;
-    if (result) checks.push(loadCheck(id, what, result, unit, exact));
+    if (result) checks.push(loadCheck(id, what, result, unit));
     checkEnd(id, failure);
     return result;
   };
@@ -99,7 +98,7 @@ export async function validate(directory: string, options: ValidateOptions = {})
     const input = inputOf(settings.replicas, settings.replicas * CALLERS_PER_REPLICA, settings.soakSeconds);
     const { result, failure } = await runStep("soak", directory, input, optionsOf(settings.soakSeconds));
     soak = result;
-    if (soak) checks.push(...soakChecks(soak, unit, exact));
+    if (soak) checks.push(...soakChecks(soak, unit));
     checkEnd("soak", failure);
   }
 

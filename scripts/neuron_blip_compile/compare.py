@@ -24,28 +24,22 @@ def compare_results(
     settings: Settings,
     examples: Examples,
     judge: Judge,
-    *,
-    dtype: str | None = None,
-    tolerance: float | None = None,
 ) -> None:
     """Compares answers, captions or scores of the first batches, and says what it found. Raises CompileError.
 
-    compiled: the parts, by the names and with the signatures of the head's wrappers. dtype: of the parts, for messages;
-    with one that rounds more than float32, differences are only told of. tolerance: of scores, if not the judge's.
+    compiled: the parts, by the names and with the signatures of the head's wrappers.
     """
     head, model = source.head, source.model
     batches = examples.batches[:BATCHES]
-    exact = dtype in (None, "fp32")
     wanted = [examples.results, *(head.eager_results(model, example, settings) for example in batches[1:])]
     with step("Comparing results"):
         found = [head.compiled_results(compiled, model, example, settings) for example in batches]
     for name in wanted[0]:
-        what = name if dtype is None else f"{name} in {dtype}"
         pairs = [(ours[name], theirs[name]) for ours, theirs in zip(found, wanted, strict=True)]
         if wanted[0][name].is_floating_point():
             difference, scale = largest_difference(f"The compiled model's {name}", pairs)
-            judge.difference(what, difference, scale, tolerance, exact=exact)
+            judge.difference(name, difference, scale)
             continue
-        logger.debug("%s found and wanted: %s", what, pairs)
+        logger.debug("%s found and wanted: %s", name, pairs)
         equal, count = sum(count_equal(*pair) for pair in pairs), sum(len(theirs) for _, theirs in pairs)
-        judge.rows(what, equal, count, settings.batch_size, exact=exact)
+        judge.rows(name, equal, count, settings.batch_size)

@@ -34,30 +34,17 @@ class Judge:
     tolerance: float | None
     log_directory: Path
 
-    def difference(
-        self, what: str, difference: float, scale: float, default: float | None = None, *, exact: bool = True
-    ) -> None:
-        """Says how far `what` is from transformers, whose largest value is `scale`. Raises CompileError if too far.
-
-        default: the tolerance where none was asked for, if not the device's. exact: False for numbers that round more
-        than transformers', of which the default tolerance only warns.
-        """
+    def difference(self, what: str, difference: float, scale: float) -> None:
+        """Says how far `what` is from transformers, whose largest value is `scale`. Raises CompileError if too far."""
         told = f"largest difference from transformers {difference:.2g} (values up to {scale:.3g})"
         print(f"{what:<13} {told}", flush=True)
-        if default is None:
-            default = CPU_TOLERANCE if self.device == "cpu" else NEURON_TOLERANCE
+        default = CPU_TOLERANCE if self.device == "cpu" else NEURON_TOLERANCE
         tolerance = default if self.tolerance is None else self.tolerance
         if difference <= tolerance * max(1.0, scale):
             return
         told = (
             f"{what} differs from transformers by {difference:.2g}, more than {tolerance:g} times {max(1.0, scale):.3g}"
         )
-        if not exact and self.tolerance is None:
-            logger.warning(
-                "%s. Rounding may do that; compare your answers with those of --dtype fp32. --tolerance makes it an error.",
-                told,
-            )
-            return
         if self.device != "cpu" and self.tolerance is None:
             logger.warning(
                 "%s. Casts may do that; --compiler-args with --auto-cast=none leaves them out, and --tolerance makes "
@@ -74,16 +61,13 @@ class Judge:
             )
         )
 
-    def rows(self, what: str, equal: int, count: int, batch_size: int, *, exact: bool = True) -> None:
-        """Says how many rows of tokens are transformers'. Raises CompileError where, on the CPU, some are not.
-
-        exact: False for numbers that round more than transformers', which may differ anywhere.
-        """
+    def rows(self, what: str, equal: int, count: int, batch_size: int) -> None:
+        """Says how many rows of tokens are transformers'. Raises CompileError where, on the CPU, some are not."""
         print(f"{what:<13} {equal} of {count} equal to transformers' generate, batch size {batch_size}", flush=True)
         if equal == count:
             return
         told = f"{count - equal} of {count} {what} differ from transformers' generate"
-        if self.device == "cpu" and exact:
+        if self.device == "cpu":
             raise CompileError(f"{told}. Nothing was replaced.")
         logger.warning(
             "%s (%.0f %%), batch size %d: rounding may turn a close race",

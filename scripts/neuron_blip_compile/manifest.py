@@ -93,8 +93,8 @@ def read_parts(directory: Path) -> dict[str, Any]:
     return parts if isinstance(parts, dict) else {}
 
 
-def read_cpu_parts(directory: Path) -> dict[str, Any]:
-    """The further parts for the CPU that a directory's manifest describes."""
+def read_further_parts(directory: Path) -> dict[str, Any]:
+    """The parts that earlier versions made for the CPU besides, and that a directory's manifest still describes."""
     record = (read_json(directory / FILE) or {}).get("cpu_parts")
     parts = record.get("parts") if isinstance(record, dict) else None
     return parts if isinstance(parts, dict) else {}
@@ -105,11 +105,9 @@ def build(
     settings: Settings,
     used: Mapping[str, str | None],
     parts: Mapping[str, dict[str, Any]],
-    cpu_parts: dict[str, Any] | None,
     reference: dict[str, Any],
 ) -> dict[str, Any]:
-    """The manifest of a whole directory; `cpu_parts`: see cpu_maker.py."""
-    further = {} if cpu_parts is None else {"cpu_parts": cpu_parts}
+    """The manifest of a whole directory."""
     return {
         "format_version": FORMAT_VERSION,
         "target": settings.target,
@@ -120,7 +118,6 @@ def build(
         "batch_sizes": list(settings.batch_sizes),
         "image_size": source.image_size,
         "parts": dict(parts),
-        **further,
         "reference": reference,
         "versions": dict(used),
         "compiler_args": list(settings.compiler_args),

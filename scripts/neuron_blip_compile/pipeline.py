@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from . import manifest, targets
 from .batches import Examples
-from .cpu_maker import make_cpu_parts
 from .errors import CompileError
 from .examples import Example
 from .files import read_json, remove_left_overs, sha256_of_file, sha256_of_json, write_atomically, write_json
@@ -68,7 +67,7 @@ def compile_model(request: Request) -> None:
             shutil.rmtree(small, ignore_errors=True)
             small.mkdir()
             _write_small_files(request, source, small)
-        before = manifest.read_parts(directory) | manifest.read_cpu_parts(directory)
+        before = manifest.read_parts(directory) | manifest.read_further_parts(directory)
         record, files = _compile_parts(request, source, staging, manifest.versions(neuron))
         for path in files:
             os.replace(path, directory / path.name)
@@ -101,8 +100,7 @@ def _remove_stale(directory: Path, before: Mapping[str, Any], record: Mapping[st
 
     before: the parts of the manifest that was there; where there was none, nothing is known to be ours.
     """
-    described = record["parts"] | record.get("cpu_parts", {}).get("parts", {})
-    stale = [f"{part}.pt" for part in before if part.isidentifier() and part not in described]
+    stale = [f"{part}.pt" for part in before if part.isidentifier() and part not in record["parts"]]
     if before and not head.generates:
         stale.append("generation_config.json")
     for name in stale:
@@ -142,11 +140,6 @@ def _compile_parts(
     before = read_json(directory / manifest.FILE) or {}
     reference = before.get("reference")
     files = [path for path in maker.files.values() if path.parent == staging]
-    cpu_parts: dict[str, Any] | None = None
-    if settings.target == "cpu" and judge:
-        alone, batches = primary[0].settings, examples[settings.batch_size]
-        cpu_parts, more = make_cpu_parts(source, alone, parts, used, place, batches, judge, request.force)
-        files += more
     if not manifest.is_up_to_date(reference, directory / manifest.REFERENCE, made_from):
         first = examples[settings.batch_size]
         path = _write_reference(staging, source, parts, primary[0].settings, first.batches[0], first.results)
@@ -157,10 +150,10 @@ def _compile_parts(
             "made_from": made_from,
         }
         files.append(path)
-    same = reference == before.get("reference") and cpu_parts == before.get("cpu_parts")
+    same = reference == before.get("reference") and "cpu_parts" not in before
     if not files and entries == recorded and same:
         return None, []
-    return manifest.build(source, settings, used, entries, cpu_parts, reference), files
+    return manifest.build(source, settings, used, entries, reference), files
 
 
 def _write_reference(

@@ -35,7 +35,6 @@ class Settings:
     rank: whether to make the part that ranks given answers, too.
     neuron: how parts for Neuron are made and loaded.
     greedy_tokens: how many tokens of an answer the part that begins answers gives in a call; 0 for no such part.
-    cpu_dtype: number type of the further parts for the CPU, "fp32", "bf16" or "int8"; None for no such parts.
     """
 
     question_length: int | None
@@ -46,7 +45,6 @@ class Settings:
     rank: bool = False
     neuron: NeuronOptions = NeuronOptions()
     greedy_tokens: int = 0
-    cpu_dtype: str | None = None
 
     @property
     def batch_size(self) -> int:

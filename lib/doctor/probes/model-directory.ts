@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { HEADS } from "../../blip/heads.js";
-import { allPartsOf, type PartSpec, verifyPart } from "../../blip/manifest.js";
+import { type PartSpec, verifyPart } from "../../blip/manifest.js";
+import { readWeights } from "../../blip/parts/checkpoint/weight-files.js";
 import { messageOf } from "../../errors.js";
 import { readGenerationDefaults } from "../../generation/generation-defaults.js";
 import { isObject } from "../../json-file.js";
@@ -16,13 +17,13 @@ export const modelConfig: Probe = {
   async run(examination) {
     const model = await examination.model();
     if (model?.config.value === undefined) {
-      return asProblem("model.config", model?.config.failure ?? "", "Compile the model again.");
+      return asProblem("model.config", model?.config.failure ?? "", "Download or compile the model again.");
     }
     const { architecture, imageSize } = model.config.value;
     const details = { directory: model.directory, architecture, imageSize, bytes: model.bytes };
     return ok(
       "model.config",
-      `${architecture}, pictures of ${imageSize} x ${imageSize}, ${inWords(model.bytes)} of parts.`,
+      `${architecture}, pictures of ${imageSize} x ${imageSize}, ${inWords(model.bytes)} of ${model.isCheckpoint ? "weights" : "parts"}.`,
       details,
     );
   },
@@ -38,6 +39,7 @@ export const modelManifest: Probe = {
     if (model?.config.value === undefined) return skipped(id, "Not looked at: there is no config.json to go by.");
     const { value, failure } = model.manifest;
     if (failure !== undefined) return asProblem(id, failure, "Compile the model again.");
+    if (model.isCheckpoint) return ok(id, "A checkpoint, which runs on the CPU as it is, and has no manifest.");
     if (value === undefined) {
       return ok(
         id,
@@ -49,10 +51,9 @@ export const modelManifest: Probe = {
       questionLength === null ? "" : `, texts of up to ${questionLength} tokens`,
       answerLength === null ? "" : `, answers of up to ${answerLength}`,
     ].join("");
-    const further = value.cpu_parts ? " With faster parts for the CPU, for any number of rows." : "";
-    const details = { batchSize, questionLength, answerLength, cpuParts: value.cpu_parts !== undefined };
+    const details = { batchSize, questionLength, answerLength };
     const rows = `${batchSize} ${batchSize === 1 ? "row" : "rows"}`;
-    return ok(id, `Compiled for ${rows} at a time${lengths}.${further}`, details);
+    return ok(id, `Compiled for ${rows} at a time${lengths}.`, details);
   },
 };
 
@@ -66,6 +67,14 @@ export const modelFiles: Probe = {
     const config = model?.config.value;
     if (model === undefined || config === undefined)
       return skipped(id, "Not looked at: there is no config.json to go by.");
+    if (model.isCheckpoint) {
+      try {
+        const { weights } = await readWeights(model.directory, config.architecture);
+        return ok(id, `The ${weights.size} weights that config.json calls for are there, each of its shape.`);
+      } catch (error) {
+        return asProblem(id, messageOf(error), "Download or copy the model again.");
+      }
+    }
     const manifest = model.manifest.value;
     if (manifest === undefined) {
       const missing = HEADS[config.architecture].parts.filter(
@@ -82,7 +91,7 @@ export const modelFiles: Probe = {
     }
     const findings: Finding[] = [];
     const { reference } = model.json;
-    const files: PartSpec[] = Object.values(allPartsOf(manifest));
+    const files: PartSpec[] = Object.values(manifest.parts);
     for (const file of files) findings.push(...(await verify(id, model.directory, file)));
     if (isObject(reference)) findings.push(...(await verify(id, model.directory, reference as unknown as PartSpec)));
     if (findings.length > 0) return findings;

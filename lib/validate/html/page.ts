@@ -175,7 +175,6 @@ function facts({ versions, host, model, settings }: Report): string {
     ["system", `${host.system}, ${host.kernel}`],
     ["model", `${model.architecture}${model.source ? `, from ${model.source}` : ""}`],
     ["compiled for", `${model.target}${model.compilerArgs.length > 0 ? `, ${model.compilerArgs.join(" ")}` : ""}`],
-    ["parts for the CPU", model.cpuLinears ?? "none"],
     [
       "compiled with",
       Object.entries(model.versions)

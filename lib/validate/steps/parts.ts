@@ -5,7 +5,7 @@ import { Executor } from "../../runtime/executor.js";
 import { TorchModule } from "../../runtime/torch-module.js";
 import type { Tensor } from "../../tensor.js";
 import { differenceOf, isWithin, outputOf } from "../differences.js";
-import { type Model, type PartFacts, partNamed, readModel, rounds } from "../model-facts.js";
+import { type Model, type PartFacts, partNamed, readModel } from "../model-facts.js";
 import { Reference } from "../reference.js";
 import type { Check, PartResult, RanOn, RuntimeFacts, WholeResult } from "../report.js";
 import { ranOnOf, runtimeFacts } from "../runtime-facts.js";
@@ -24,9 +24,6 @@ export interface PartsResult {
 
 /** Relative to the largest value. Neuron casts: a matrix product in half precision has three digits. */
 const TOLERANCES: Readonly<Record<RanOn, number>> = { cpu: 1e-3, neuron: 5e-2, "stand-in": 5e-2 };
-
-/** Of whole results, where the parts for the CPU are in bf16 or int8. */
-const ROUNDED_TOLERANCE = 1e-1;
 
 const MOST_RUNS = 5000;
 
@@ -82,7 +79,7 @@ export async function partsStep(context: StepContext, { threads, seconds }: Step
   if (reference && result.ranOn && !signal.aborted) {
     say("whole model: comparing");
     try {
-      const tolerance = rounds(model.facts) ? ROUNDED_TOLERANCE : TOLERANCES[result.ranOn];
+      const tolerance = TOLERANCES[result.ranOn];
       result.whole = await compareWhole(directory, reference, threads, tolerance);
     } catch (error) {
       result.checks.push(failedCheck("whole", wordsOf(error)));

@@ -7,9 +7,9 @@ import { openTensors, type TensorEntry } from "../../../runtime/tensor-file.js";
 import { type FunctionInput, TorchFunctions, type TorchValue } from "../../../runtime/torch-functions.js";
 import type { TorchOutput } from "../../../runtime/torch-module.js";
 import type { Architecture } from "../../heads.js";
-import { type CheckpointConfig, readCheckpointConfig } from "./checkpoint-config.js";
-import { readStoredTensors } from "./weight-files.js";
-import { expectedWeights, findWeights, type StoredTensor, TEXT_MODELS } from "./weights.js";
+import type { CheckpointConfig } from "./checkpoint-config.js";
+import { readWeights } from "./weight-files.js";
+import { type StoredTensor, TEXT_MODELS } from "./weights.js";
 
 /**
  * The number type of a checkpoint's weights while it runs: "float32", the model's own answers; "bfloat16"; "int8", for the text
@@ -66,10 +66,7 @@ export class Checkpoint {
     architecture: Architecture,
     { dtype = "float32", executor, imageTokens, signal }: CheckpointOptions,
   ): Promise<Checkpoint> {
-    const config = await readCheckpointConfig(directory);
-    const stored = await readStoredTensors(directory);
-    const expected = expectedWeights(architecture, config);
-    const found = findWeights(directory, expected, stored, config.text.tieWordEmbeddings);
+    const { config, weights: found } = await readWeights(directory, architecture);
     throwIfAborted(signal);
     const source = (await Promise.all(SOURCES.map(readSource))).join("\n");
     const functions = await TorchFunctions.compile(source, { executor, name: "blip.torchscript" });

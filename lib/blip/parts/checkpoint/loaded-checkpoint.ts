@@ -55,25 +55,14 @@ export class LoadedCheckpoint {
 
   /** The text encoder of a model that has one, which reads texts about one picture. */
   textEncoder(): TextEncoderCached {
-    return new TextEncoderCached(
-      this.#functions({
-        forward: ["question_embeds", this.#textSizes],
-        image_keys_values: ["image_keys_values", this.#textSizes.slice(0, 2)],
-        forward_cached: ["question_embeds_cached", this.#textSizes],
-      }),
-      this.#checkpoint.keysValuesDtype,
-      this.shapes,
-    );
+    return new TextEncoderCached(this.#textFunctions, this.#checkpoint.keysValuesDtype, this.shapes);
   }
 
   /** The text decoder of a model that has one. */
   textDecoder(): TextDecoderCached {
     const { layers, heads, hiddenSize } = this.#checkpoint.config.text;
     return new TextDecoderCached(
-      this.#functions({
-        forward: ["next_token_logits", this.#textSizes],
-        encoder_keys_values: ["encoder_keys_values", this.#textSizes.slice(0, 2)],
-      }),
+      this.#textFunctions,
       this.#checkpoint.keysValuesDtype,
       { layers, heads, headSize: hiddenSize / heads },
       this.config,
@@ -117,13 +106,13 @@ export class LoadedCheckpoint {
     await this.executor.close();
   }
 
-  #functions(names: Readonly<Record<string, readonly [string, Sizes]>>): Functions {
+  /** The functions of a text model, which are told its sizes after their tensors. */
+  get #textFunctions(): Functions {
+    // Those of keys and values have no norm.
+    const sizesOf = (name: string) => this.#textSizes.slice(0, name.endsWith("keys_values") ? 2 : 3);
     return {
       path: this.directory,
-      call: (method, inputs) => {
-        const [name, sizes] = names[method] as readonly [string, Sizes];
-        return this.#checkpoint.call(this.executor, name, [...inputs, ...sizes]);
-      },
+      call: (name, inputs) => this.#checkpoint.call(this.executor, name, [...inputs, ...sizesOf(name)]),
     };
   }
 

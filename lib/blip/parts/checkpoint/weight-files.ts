@@ -5,7 +5,9 @@ import { NeuronBlipError } from "../../../errors.js";
 import { readSafetensorsHeader } from "../../../hub/safetensors.js";
 import { isObject, readJsonIfThere } from "../../../json-file.js";
 import { shown } from "../../../values.js";
-import type { StoredTensor } from "./weights.js";
+import type { Architecture } from "../../heads.js";
+import { type CheckpointConfig, readCheckpointConfig } from "./checkpoint-config.js";
+import { expectedWeights, findWeights, type StoredTensor } from "./weights.js";
 
 const ONE_FILE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -15,10 +17,24 @@ const SHARD = /^[\w.-]{1,200}\.safetensors$/;
 const MOST_SHARDS = 1000;
 
 /**
+ * Where a checkpoint's weights are, each of the shape that its config.json says.
+ * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`.
+ */
+export async function readWeights(
+  directory: string,
+  architecture: Architecture,
+): Promise<{ config: CheckpointConfig; weights: ReadonlyMap<string, StoredTensor> }> {
+  const config = await readCheckpointConfig(directory);
+  const stored = await readStoredTensors(directory);
+  const expected = expectedWeights(architecture, config);
+  return { config, weights: findWeights(directory, expected, stored, config.text.tieWordEmbeddings) };
+}
+
+/**
  * What the files of a checkpoint hold, by the weights' names.
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND` where there are no such files, or not all; `ARTIFACT_CORRUPT`.
  */
-export async function readStoredTensors(directory: string): Promise<Map<string, StoredTensor>> {
+async function readStoredTensors(directory: string): Promise<Map<string, StoredTensor>> {
   const stored = new Map<string, StoredTensor>();
   for (const name of await weightFilesOf(directory)) {
     const file = join(directory, name);
