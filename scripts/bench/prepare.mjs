@@ -101,7 +101,7 @@ export async function prepare({ tiny }) {
   console.log(`neuron-blip: compiling ${tutorial}, or what is out of date of it`);
   const command = [join(root, "dist", "cli", "main.js"), "compile", source, tutorial, "--target", "cpu"];
   const lengths = ["--question-length", "8", "--answer-length", "20"];
-  await step(process.execPath, ...command, ...lengths, "--tutorial-parts-only");
+  await step(process.execPath, ...command, ...lengths);
   const onnx = await once(join(home, "onnx"), (out) => step(python, script("export_onnx.py"), source, tutorial, out));
   return { python, onnxruntimeNode: onnxruntime, source, tutorial, onnx, pictures };
 }
