@@ -174,11 +174,10 @@ async function makeCase(python, wanted, directory) {
   };
   const { head = "question_answering", fixture, batchSize = 1 } = wanted;
   const images = fixture ? PHOTOGRAPHS : DEMO_PICTURES.map((name) => join(root, "demo", "pictures", name));
-  const source = join(scratch, fixture?.[0] ?? "demo");
-  const model = fixture ? join(directory, "model") : join(root, "demo", "model");
-  if (!fixture) {
-    await step("demo/to_transformers.py", model, source);
-  } else {
+  const demo = join(root, "demo", "model");
+  const source = fixture ? join(scratch, fixture[0] ?? "") : demo;
+  const model = fixture ? join(directory, "model") : demo;
+  if (fixture) {
     await step("make_fixtures.py", scratch, "--head", head, "--shapes", ...fixture);
     if (wanted.tutorial) {
       await step("make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);

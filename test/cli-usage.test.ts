@@ -5,7 +5,7 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { demo, demoModel, demoQuestions } from "./helpers.js";
+import { compiledModel, demo, demoModel, demoQuestions } from "./helpers.js";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const [{ picture, question, answer }] = demoQuestions as [(typeof demoQuestions)[number]];
@@ -128,7 +128,7 @@ describe("neuron-blip on the command line, as a shell meets it", () => {
   }
 
   it("says before it works that an output cannot be written", () => {
-    const part = join(demoModel, "vision_model.pt");
+    const part = join(compiledModel, "vision_model.pt");
     writeFileSync(join(work, "file"), "");
     mkdirSync(join(work, "directory"));
     complains(
@@ -144,7 +144,7 @@ describe("neuron-blip on the command line, as a shell meets it", () => {
     );
     complains(["bench", part, "--json", "none/figures.json"], 1, /Cannot write "none\/figures\.json"/);
     complains(["bench", part, "--html", "directory"], 1, /Cannot write "directory"/);
-    complains(["validate", demoModel, "--out", "file/report"], 1, /Cannot write into "file\/report"/);
+    complains(["validate", compiledModel, "--out", "file/report"], 1, /Cannot write into "file\/report"/);
   });
 
   it("leaves no directory of reports behind where there is no model", () => {
