@@ -58,7 +58,8 @@ export const NOTES = /** @type {Record<string, string>} */ ({
   preprocessing: "Reading and decoding the file, resizing to 384 x 384 and normalising; another file with every round.",
   callers: "Each caller asks its next question when it has its answer; answers per second of all together.",
   start:
-    "Each time in a fresh process; the system had the files in memory. The peak of RSS counts mapped files as far as they were read.",
+    "Each time in a fresh process; the system had the files in memory. The peers in Python import torch and transformers, whose " +
+    "processors they use. The peak of RSS counts mapped files as far as they were read.",
   memory: "After twelve answers. Replicas share the weights; each has its own working memory.",
   delay: "Four callers, every other picture of 12 megapixels. What lies beyond the timer's own 1 ms.",
 });
