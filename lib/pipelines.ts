@@ -96,7 +96,7 @@ const ARCHITECTURES: Readonly<Record<PipelineTask, Architecture>> = {
  * Loads a model directory for a task, as transformers' `pipeline`.
  *
  * ```ts
- * const ask = await pipeline("visual-question-answering", "./blip-vqa-base-cpu");
+ * const ask = await pipeline("visual-question-answering", "./blip-vqa-base");
  * const [{ answer, score }] = await ask("dog.jpg", "how many dogs are in the picture?");
  * await ask.dispose();
  * ```

@@ -46,6 +46,7 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {boolean} [rank] compile with --rank
  * @property {number} [greedyTokens] compile with --greedy-tokens
  * @property {boolean} [checkpoint] do not compile: the model is the checkpoint itself
+ * @property {string[]} [interpolate] of parity_reference.py: also look at pictures of another size
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
  */
@@ -96,6 +97,28 @@ const LIVE = [
     fixture: ["small", "--seed", "9", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
     runs: RUNS,
   },
+  { name: "checkpoint-seed-12", checkpoint: true, fixture: ["small", "--seed", "12"], runs: RUNS },
+  { name: "checkpoint-deep-seed-13", checkpoint: true, fixture: ["deep", "--seed", "13"], runs: RUNS },
+  { name: "checkpoint-wide-seed-14", checkpoint: true, fixture: ["wide", "--seed", "14"], runs: RUNS },
+  {
+    // As many tokens of a picture as the published models have, and an MLP of several pieces.
+    name: "checkpoint-seed-15-384-pixels-wide-mlp",
+    checkpoint: true,
+    fixture: ["small", "--seed", "15", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
+    runs: RUNS,
+  },
+  {
+    name: "captions-checkpoint-seed-2-two-widths",
+    checkpoint: true,
+    head: "captioning",
+    fixture: ["deep", "--seed", "2", "--vision-width", "96"],
+  },
+  {
+    name: "retrieval-checkpoint-seed-2-two-widths",
+    checkpoint: true,
+    head: "retrieval",
+    fixture: ["wide", "--seed", "2", "--vision-width", "32"],
+  },
   { name: "demo" },
 ];
 const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "--text-layers", "1"];
@@ -108,7 +131,13 @@ const COMMITTED = [
     runs: 60,
     rank: true,
   },
-  { name: "checkpoint", checkpoint: true, fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"], runs: 60 },
+  {
+    name: "checkpoint",
+    checkpoint: true,
+    fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"],
+    interpolate: ["--interpolate", "56", "40"],
+    runs: 60,
+  },
   { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
   {
     name: "captions",
@@ -209,7 +238,7 @@ async function makeCase(python, wanted, directory) {
     const questions = fixture ? QUESTIONS : DEMO_QUESTIONS;
     const pictures = ["--images", ...images, "--questions", ...questions];
     const options = fixture
-      ? ["--question-length", String(LENGTHS.question)]
+      ? ["--question-length", String(LENGTHS.question), ...(wanted.interpolate ?? [])]
       : ["--question-length", "16", "--settings", ...DEMO_SETTINGS];
     await step("parity_reference.py", source, directory, ...pictures, ...options);
     if (fixture && wanted.runs) {

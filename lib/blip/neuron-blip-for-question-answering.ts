@@ -201,7 +201,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
   imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
     return this.whileAlive(async () => {
       throwIfAborted(signal);
-      checkInput("imageEmbeds", imageEmbeds, "float32", [1, this.shapes.imageTokens, this.shapes.visionHiddenSize]);
+      // A checkpoint checks the number of tokens itself, which with interpolatePosEncoding may be any.
+      const imageTokens = this.shapes.isCompiled ? this.shapes.imageTokens : "any";
+      checkInput("imageEmbeds", imageEmbeds, "float32", [1, imageTokens, this.shapes.visionHiddenSize]);
       return this.#questionEncoder.imageKeysValues?.(imageEmbeds);
     });
   }
