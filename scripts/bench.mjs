@@ -1,9 +1,10 @@
 // Times neuron-blip against the other ways to run BLIP on this machine, in turn, in one run: the tutorial's pipeline in Python,
-// transformers, and ONNX Runtime. Makes what it needs (a Python environment, a model of full size with random weights, pictures).
+// transformers, ONNX Runtime, and onnxruntime-node. Makes what it needs (a Python environment, a model of full size with random
+// weights, pictures).
 //   npm run bench
 //   npm run bench -- --only whole,stages --rounds 5 --json bench.json --html bench.html
 //   npm run bench -- --quick          a trial run with a tiny model, whose figures mean nothing
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -26,7 +27,7 @@ const HELP = `Usage: npm run bench -- [options]
   --html FILE        write a page with plots (default: neuron-blip-bench.html)
 
 NEURON_BLIP_BENCH_PYTHON names a Python with the packages of scripts/bench/requirements.txt, instead of an environment of its own.
-It takes about 25 minutes, 12 GB of memory and, in the cache, 10 GB of disk.`;
+It takes about half an hour, 12 GB of memory and, in the cache, 7 GB of disk.`;
 
 /** Each round's first answer has as many tokens, and so have all others. */
 const TOKENS = 3;
@@ -92,6 +93,7 @@ await runMain(async () => {
     delaySeconds: quick ? 0.5 : 60,
     threads,
     answers: new Map(),
+    weightsBytes: statSync(join(prepared.source, "model.safetensors")).size,
   };
   const results = noResults();
   try {

@@ -1,5 +1,6 @@
 // A competitor in a process of its own, which speaks JSON, a line for each task and each outcome.
 import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 /** @typedef {{ms?: number, tokens?: number[][], perSecond?: number, answers?: number, rss?: number, largest?: number, p99?: number, error?: string}} Outcome */
@@ -9,7 +10,9 @@ export class Child {
   #lines;
   #name;
 
-  /** From its start to the line that says that all is loaded, in ms. */
+  /** When it was started, by performance.now(). */
+  startedAt = performance.now();
+  /** From then to the line that says that all is loaded, in ms. */
   readyMs = 0;
   /** @type {Record<string, string>} */
   versions = {};
@@ -35,10 +38,9 @@ export class Child {
    * @param {Record<string, string>} [env]
    */
   static async start(name, program, args, env) {
-    const begun = performance.now();
     const child = new Child(name, program, args, env);
     const { versions = {} } = /** @type {{versions?: Record<string, string>}} */ (await child.#next());
-    child.readyMs = performance.now() - begun;
+    child.readyMs = performance.now() - child.startedAt;
     child.versions = versions;
     return child;
   }
@@ -50,6 +52,13 @@ export class Child {
   async ask(task, details = {}) {
     this.#process.stdin.write(`${JSON.stringify({ do: task, ...details })}\n`);
     return this.#next();
+  }
+
+  /** The most physical memory that it has had, in bytes, mapped files included; undefined where the system does not tell. */
+  get peakMemory() {
+    const path = `/proc/${this.#process.pid}/status`;
+    const peak = existsSync(path) ? /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(path, "utf8")) : undefined;
+    return peak ? Number(peak[1]) * 1024 : undefined;
   }
 
   /** Ends it when it has done what it was asked. */

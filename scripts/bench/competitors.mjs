@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { Child } from "./child.mjs";
 
 const peers = fileURLToPath(new URL("peers.py", import.meta.url));
+const onnxruntimeNode = fileURLToPath(new URL("onnxruntime-node.mjs", import.meta.url));
 const ours = fileURLToPath(new URL("ours.mjs", import.meta.url));
 
 /** What each is called in results. */
@@ -11,6 +12,7 @@ export const NAMES = /** @type {const} */ ({
   transformers: "transformers",
   transformersBf16: "transformers, bf16 autocast",
   onnx: "ONNX Runtime",
+  onnxNode: "onnxruntime-node",
   oursTutorial: "ours, tutorial's parts",
   oursFp32: "ours, fp32",
   oursBf16: "ours, bf16",
@@ -43,6 +45,12 @@ export class Competitors {
   constructor(prepared, threads) {
     this.#prepared = prepared;
     this.#threads = threads;
+    if (prepared.onnxruntimeNode === undefined) this.versions[NAMES.onnxNode] = "left out: no binary for this host";
+  }
+
+  /** Those that this host can run. @param {readonly Name[]} names */
+  runnable(names) {
+    return names.filter((name) => name !== NAMES.onnxNode || this.#prepared.onnxruntimeNode !== undefined);
   }
 
   /** @param {Name} name */
@@ -69,18 +77,19 @@ export class Competitors {
    * @param {Name} name @param {{numModels?: number}} [options] of ours; 0: without the model, for stages alone
    */
   async start(name, { numModels = 1 } = {}) {
-    const { python, tutorial, fp32, bf16, int8 } = this.#prepared;
-    /** @param {string} directory */
-    const startOurs = (directory) =>
+    const { python, tutorial, source } = this.#prepared;
+    const files = JSON.stringify(this.#prepared);
+    /** @param {string} directory @param {string} [dtype] of a checkpoint */
+    const startOurs = (directory, dtype) =>
       Child.start(name, process.execPath, [
         ours,
         directory,
         // Replicas share the cores.
-        JSON.stringify({ threads: Math.max(1, Math.floor(this.#threads / Math.max(1, numModels))), numModels }),
+        JSON.stringify({ threads: Math.max(1, Math.floor(this.#threads / Math.max(1, numModels))), numModels, dtype }),
       ]);
     /** @param {string} kind */
     const startPeer = (kind) =>
-      Child.start(name, python, [peers, kind, String(this.#threads), JSON.stringify(this.#prepared)], {
+      Child.start(name, python, [peers, kind, String(this.#threads), files], {
         OMP_NUM_THREADS: String(this.#threads),
       });
     const starts = {
@@ -88,10 +97,11 @@ export class Competitors {
       [NAMES.transformers]: () => startPeer("transformers"),
       [NAMES.transformersBf16]: () => startPeer("bf16"),
       [NAMES.onnx]: () => startPeer("onnx"),
+      [NAMES.onnxNode]: () => Child.start(name, process.execPath, [onnxruntimeNode, String(this.#threads), files]),
       [NAMES.oursTutorial]: () => startOurs(tutorial),
-      [NAMES.oursFp32]: () => startOurs(fp32),
-      [NAMES.oursBf16]: () => startOurs(bf16),
-      [NAMES.oursInt8]: () => startOurs(int8),
+      [NAMES.oursFp32]: () => startOurs(source, "float32"),
+      [NAMES.oursBf16]: () => startOurs(source, "bfloat16"),
+      [NAMES.oursInt8]: () => startOurs(source, "int8"),
     };
     const child = await starts[name]();
     Object.assign(this.versions, child.versions);

@@ -1,10 +1,10 @@
-// What the benchmark needs, made once and kept in the cache: a Python with the peers, the model as Hugging Face, as our compiled
-// directories and as ONNX, and pictures.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+// What the benchmark needs, made once and kept in the cache: a Python with the peers, onnxruntime-node, the model as a checkpoint, as
+// the tutorial's parts and as ONNX, and pictures.
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cacheDirectory } from "../fetch-libtorch.mjs";
-import { run, SetupError } from "../host.mjs";
+import { capture, run, SetupError } from "../host.mjs";
 import { pythonEnvironment } from "../python-environment.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -16,21 +16,60 @@ export const PICTURES = { small: 48, large: 8 };
 /**
  * @typedef {object} Prepared
  * @property {string} python
- * @property {string} source the model as `save_pretrained` writes it
- * @property {string} tutorial a compiled directory with the tutorial's three parts alone
- * @property {string} fp32 with the faster parts
- * @property {string} bf16 the same in bfloat16
- * @property {string} int8 the text parts in int8, the rest in bfloat16
- * @property {string} onnx
+ * @property {string | undefined} onnxruntimeNode where that package is installed; undefined where it has no binary for this host
+ * @property {string} source the checkpoint, as `save_pretrained` writes it
+ * @property {string} tutorial a compiled directory with the tutorial's three parts
+ * @property {string} onnx the same three parts as ONNX
  * @property {string} pictures
  */
 
+/** The peers' packages, each as pip takes it. */
+const PACKAGES = readFileSync(join(here, "requirements.txt"), "utf8")
+  .split("\n")
+  .filter((line) => line !== "" && !line.startsWith("#"));
+
 /** @returns {Promise<string>} a Python with the peers */
 async function peers() {
-  if (process.env.NEURON_BLIP_BENCH_PYTHON) return process.env.NEURON_BLIP_BENCH_PYTHON;
-  const lines = readFileSync(join(here, "requirements.txt"), "utf8").split("\n");
-  const packages = lines.filter((line) => line !== "" && !line.startsWith("#"));
-  return pythonEnvironment("bench", packages, "1.7 GB", { distinct: true });
+  return process.env.NEURON_BLIP_BENCH_PYTHON || pythonEnvironment("bench", PACKAGES, "1.7 GB", { distinct: true });
+}
+
+/**
+ * Makes a directory whole, or not at all.
+ * @param {string} directory @param {(unfinished: string) => Promise<void>} fill
+ */
+async function once(directory, fill) {
+  if (existsSync(directory)) return directory;
+  console.log(`neuron-blip: making ${directory}`);
+  const unfinished = `${directory}.unfinished`;
+  rmSync(unfinished, { recursive: true, force: true });
+  mkdirSync(unfinished, { recursive: true });
+  await fill(unfinished);
+  renameSync(unfinished, directory);
+  return directory;
+}
+
+/** onnxruntime-node of the same version as Python's ONNX Runtime. */
+async function onnxruntimeNode() {
+  const [, version] = PACKAGES.map((line) => line.split("==")).find(([name]) => name === "onnxruntime") ?? [];
+  const wanted = `onnxruntime-node@${version}`;
+  const directory = await once(join(cacheDirectory(), `bench-${wanted.replace("@", "-")}`), async (out) => {
+    writeFileSync(join(out, "package.json"), JSON.stringify({ private: true }));
+    // Its install script fetches what only GPUs need; the CPU's binaries are in the package.
+    const args = ["install", "--prefix", out, "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", wanted];
+    const npm = process.env.npm_execpath;
+    const [program, ...first] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"];
+    const stdio = /** @type {import("node:child_process").StdioOptions} */ (["ignore", "ignore", "inherit"]);
+    if ((await run(/** @type {string} */ (program), [...first, ...args], { cwd: out, stdio })) !== 0) {
+      throw new SetupError(`npm could not install ${wanted}; its own words are above.`);
+    }
+  });
+  const { ok, stderr } = capture(process.execPath, ["-e", 'require("onnxruntime-node")'], { cwd: directory });
+  if (ok) return directory;
+  const why = stderr.split("\n").find((line) => line.includes("Error")) ?? "it does not load";
+  console.log(
+    `neuron-blip: ${wanted} is left out, for it has no binary that this host (${process.platform}-${process.arch}) loads: ${why}`,
+  );
+  return undefined;
 }
 
 /**
@@ -40,6 +79,7 @@ async function peers() {
  */
 export async function prepare({ tiny }) {
   const python = await peers();
+  const onnxruntime = await onnxruntimeNode();
   const home = join(cacheDirectory(), tiny ? "bench-tiny" : "bench-full");
   const flags = tiny ? ["--tiny"] : [];
   /** @param {string} program @param {string[]} args */
@@ -50,55 +90,18 @@ export async function prepare({ tiny }) {
       throw new SetupError(`${args[0]} failed; its own words are above.`);
     }
   };
-  /**
-   * Makes a directory whole, or not at all.
-   * @param {string} name @param {(directory: string) => Promise<void>} fill
-   */
-  const once = async (name, fill) => {
-    const directory = join(home, name);
-    if (existsSync(directory)) return directory;
-    console.log(`neuron-blip: making ${directory}`);
-    const unfinished = `${directory}.unfinished`;
-    rmSync(unfinished, { recursive: true, force: true });
-    mkdirSync(unfinished, { recursive: true });
-    await fill(unfinished);
-    renameSync(unfinished, directory);
-    return directory;
-  };
   const script = (/** @type {string} */ name) => join(here, name);
-  const source = await once("model", (out) =>
+  const source = await once(join(home, "model"), (out) =>
     step(python, script("make_model.py"), out, join(root, "demo", "model"), ...flags),
   );
-  const pictures = await once("pictures", (out) =>
+  const pictures = await once(join(home, "pictures"), (out) =>
     step(python, script("make_pictures.py"), out, String(PICTURES.small), String(PICTURES.large), ...flags),
   );
-  /** @param {string} name @param {string[]} options */
-  const compile = async (name, ...options) => {
-    const directory = join(home, name);
-    console.log(`neuron-blip: compiling ${directory}, or what is out of date of it`);
-    const lengths = ["--question-length", "8", "--answer-length", "20"];
-    const command = join(root, "dist", "cli", "main.js");
-    await step(process.execPath, command, "compile", source, directory, "--target", "cpu", ...lengths, ...options);
-    return directory;
-  };
-  const tutorial = await compile("tutorial", "--tutorial-parts-only");
-  /** The tutorial's parts are the same in all: they need not be made again. @param {string} name */
-  const startFromTutorial = (name) => {
-    const directory = join(home, name);
-    if (existsSync(directory)) return;
-    mkdirSync(directory);
-    for (const file of readdirSync(tutorial)) {
-      if (file !== "logs" && !file.startsWith(".")) cpSync(join(tutorial, file), join(directory, file));
-    }
-  };
-  /** @param {string} dtype */
-  const compileDtype = (dtype) => {
-    startFromTutorial(dtype);
-    return compile(dtype, "--dtype", dtype);
-  };
-  const fp32 = await compileDtype("fp32");
-  const bf16 = await compileDtype("bf16");
-  const int8 = await compileDtype("int8");
-  const onnx = await once("onnx", (out) => step(python, script("export_onnx.py"), source, tutorial, out));
-  return { python, source, tutorial, fp32, bf16, int8, onnx, pictures };
+  const tutorial = join(home, "tutorial");
+  console.log(`neuron-blip: compiling ${tutorial}, or what is out of date of it`);
+  const command = [join(root, "dist", "cli", "main.js"), "compile", source, tutorial, "--target", "cpu"];
+  const lengths = ["--question-length", "8", "--answer-length", "20"];
+  await step(process.execPath, ...command, ...lengths);
+  const onnx = await once(join(home, "onnx"), (out) => step(python, script("export_onnx.py"), source, tutorial, out));
+  return { python, onnxruntimeNode: onnxruntime, source, tutorial, onnx, pictures };
 }

@@ -17,10 +17,10 @@ import { NAMES } from "./competitors.mjs";
 
 /**
  * @param {{startedAt: Date, settings: string, results: import("./rounds.mjs").Result[]}} run
- * @param {import("./sections.mjs").Bench} bench
+ * @param {import("./sections.mjs").Bench & {weightsBytes: number}} bench
  * @returns {Report}
  */
-export function reportOf({ startedAt, settings, results }, { competitors, threads, answers }) {
+export function reportOf({ startedAt, settings, results }, { competitors, threads, answers, weightsBytes }) {
   const cpu = cpus()[0]?.model.trim() ?? "unknown CPU";
   return {
     version: 1,
@@ -28,7 +28,7 @@ export function reportOf({ startedAt, settings, results }, { competitors, thread
     machine: `${cpu}, ${threads} ${threads === 1 ? "thread" : "threads"} for each, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
     settings,
     versions: competitors.versions,
-    bars: barsOf(results),
+    bars: barsOf(results, { weightsBytes }),
     agreement: agreementOf(answers),
     results,
   };

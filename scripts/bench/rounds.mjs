@@ -19,13 +19,14 @@ const SETTLE_MS = 60;
 /**
  * Runs each competitor once in each round, and begins each round with another.
  * @template {string} Name
- * @param {readonly [Name, (round: number) => Promise<number>][]} runs
+ * @template Sample
+ * @param {readonly [Name, (round: number) => Promise<Sample>][]} runs
  * @param {{rounds: number, warmUp?: number, settleMs?: number}} options warmUp: rounds before, which do not count; settleMs: the
  * pause before each run
- * @returns {Promise<Map<Name, number[]>>}
+ * @returns {Promise<Map<Name, Sample[]>>}
  */
 export async function inTurn(runs, { rounds, warmUp = 0, settleMs = SETTLE_MS }) {
-  /** @type {Map<Name, number[]>} */
+  /** @type {Map<Name, Sample[]>} */
   const samples = new Map(runs.map(([name]) => [name, []]));
   for (let round = -warmUp; round < rounds; round++) {
     for (let i = 0; i < runs.length; i++) {

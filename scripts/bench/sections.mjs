@@ -28,9 +28,9 @@ export const TASKS = /** @type {const} */ ({
   vision: "vision",
   preprocessSmall: "640 x 480 JPEG",
   preprocessLarge: "12-megapixel JPEG",
-  load: "from the start of the process to ready",
-  first: "first answer after that",
-  second: "second answer",
+  start: "from the start of the process to the first answer",
+  load: "until all is loaded",
+  peak: "peak memory (RSS)",
   oneReplica: "1 replica",
   twoReplicas: "2 replicas",
   delay: "largest delay",
@@ -45,18 +45,19 @@ const CALLERS = [1, 2, 4, 8];
 const BATCHES = [1, 2, 4, 8, 16];
 const FAST = [NAMES.oursFp32, NAMES.oursBf16, NAMES.oursInt8];
 const OURS = [NAMES.oursTutorial, ...FAST];
-const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, NAMES.onnx];
+const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, NAMES.onnx, NAMES.onnxNode];
 const ALL = [...PEERS, ...OURS];
 
 /**
  * One task, by several competitors in turn.
  * @param {Bench} bench
  * @param {{section: string, task: string, unit?: string, rounds?: number, warmUp?: number}} what
- * @param {readonly Name[]} names
+ * @param {readonly Name[]} all of them, those left out that this host cannot run
  * @param {(name: Name, round: number) => Promise<number>} run
  * @returns {Promise<Result[]>}
  */
-async function measure(bench, { section, task, unit = "ms", rounds = bench.rounds, warmUp = 1 }, names, run) {
+async function measure(bench, { section, task, unit = "ms", rounds = bench.rounds, warmUp = 1 }, all, run) {
+  const names = bench.competitors.runnable(all);
   const samples = await inTurn(
     names.map((name) => [name, (/** @type {number} */ round) => run(name, round)]),
     { rounds, warmUp },
@@ -83,6 +84,22 @@ async function whole(bench, name, pictures, questions) {
     bench.answers.set(about, said.set(name, answer.slice(0, bench.tokens + 1).join(" ")));
   }
   return number(ms);
+}
+
+/**
+ * A process from its start to its first answer: times in ms, memory in bytes.
+ * @param {Bench} bench @param {Name} name @param {number} round
+ */
+async function started(bench, name, round) {
+  const child = await bench.competitors.start(name);
+  try {
+    const details = { pictures: [bench.small(round)], questions: [bench.question(round)], tokens: bench.tokens };
+    await child.ask("whole", details);
+    const total = performance.now() - child.startedAt;
+    return { total, load: child.readyMs, peak: child.peakMemory };
+  } finally {
+    await child.close();
+  }
 }
 
 /** @type {Record<string, (bench: Bench) => Promise<Result[]>>} */
@@ -153,7 +170,7 @@ export const SECTIONS = {
   async batches(bench) {
     const results = [];
     // ONNX Runtime's vision part and transformers' take any number of pictures too.
-    const names = [NAMES.transformers, NAMES.onnx, ...FAST];
+    const names = [NAMES.transformers, NAMES.onnx, NAMES.onnxNode, ...FAST];
     const rounds = Math.min(3, bench.rounds);
     for (const size of BATCHES) {
       const picture = bench.small(0);
@@ -239,39 +256,23 @@ export const SECTIONS = {
     return results;
   },
 
-  async loading(bench) {
-    const rounds = Math.min(3, bench.rounds);
-    /** @type {Map<Name, {load: number[], first: number[], second: number[]}>} */
-    const found = new Map();
-    const names = [NAMES.tutorial, NAMES.onnx, ...OURS];
-    for (const name of names) found.set(name, { load: [], first: [], second: [] });
-    await inTurn(
-      names.map((name) => [
-        name,
-        async (/** @type {number} */ round) => {
-          const child = await bench.competitors.start(name);
-          const ask = async (/** @type {number} */ index) => {
-            const details = { pictures: [bench.small(index)], questions: [bench.question(index)] };
-            return number((await child.ask("whole", { ...details, tokens: bench.tokens })).ms);
-          };
-          found.get(name)?.load.push(child.readyMs);
-          found.get(name)?.first.push(await ask(round * 2));
-          found.get(name)?.second.push(await ask(round * 2 + 1));
-          await child.close();
-          return child.readyMs;
-        },
-      ]),
-      { rounds },
+  async start(bench) {
+    const names = bench.competitors.runnable([NAMES.tutorial, NAMES.transformers, NAMES.onnx, NAMES.onnxNode, ...FAST]);
+    // The first round brings the files into the system's memory.
+    const samples = await inTurn(
+      names.map((name) => [name, (/** @type {number} */ round) => started(bench, name, round)]),
+      { rounds: Math.min(3, bench.rounds), warmUp: 1 },
     );
-    return names.flatMap((competitor) =>
-      /** @type {const} */ (["load", "first", "second"]).map((what) => ({
-        section: "loading",
-        task: TASKS[what],
-        competitor,
-        unit: "ms",
-        samples: found.get(competitor)?.[what] ?? [],
-      })),
-    );
+    return names.flatMap((competitor) => {
+      const found = samples.get(competitor) ?? [];
+      const about = { section: "start", competitor };
+      const peaks = found.flatMap(({ peak }) => (peak === undefined ? [] : [peak / 1e6]));
+      return [
+        { ...about, task: TASKS.start, unit: "ms", samples: found.map(({ total }) => total) },
+        { ...about, task: TASKS.load, unit: "ms", samples: found.map(({ load }) => load) },
+        ...(peaks.length > 0 ? [{ ...about, task: TASKS.peak, unit: "MB", samples: peaks }] : []),
+      ];
+    });
   },
 
   async memory(bench) {

@@ -44,7 +44,7 @@ export const TITLES = /** @type {Record<string, string>} */ ({
   batches: "Batch sizes",
   preprocessing: "Pictures to pixel values",
   callers: "Concurrent callers",
-  loading: "Loading",
+  start: "From the start of a process to its first answer",
   memory: "Memory (RSS) of a process",
   delay: "Delay of the event loop under load",
 });
@@ -53,11 +53,13 @@ export const NOTES = /** @type {Record<string, string>} */ ({
   whole: "From a JPEG file of 640 x 480 to three tokens; every call has another picture, which nobody has kept.",
   next: "Ours was asked two questions about the picture before. The tutorial's pipeline keeps nothing: it begins anew.",
   eight: "In one call of ours, however many runs that takes; the tutorial's pipeline answers one after another.",
-  stages: "Each part by itself with inputs that are at hand. A decoder step is one more token of one answer.",
+  stages: "Each by itself with inputs that are at hand. A decoder step is one more token of one answer.",
   batches: "Time for each picture or question, when so many go together.",
   preprocessing: "Reading and decoding the file, resizing to 384 x 384 and normalising; another file with every round.",
   callers: "Each caller asks its next question when it has its answer; answers per second of all together.",
-  loading: "Each time in a fresh process; the system had the files in memory.",
+  start:
+    "Each time in a fresh process; the system had the files in memory. The peers in Python import torch and transformers, whose " +
+    "processors they use. The peak of RSS counts mapped files as far as they were read.",
   memory: "After twelve answers. Replicas share the weights; each has its own working memory.",
   delay: "Four callers, every other picture of 12 megapixels. What lies beyond the timer's own 1 ms.",
 });
