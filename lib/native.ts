@@ -2,7 +2,8 @@
  * The only file that touches the addon's binary. It types the whole surface by hand, loads the binary on first use, and
  * turns what the binary throws into NeuronBlipError.
  */
-import { createRequire } from "node:module";
+// Not createRequire by itself: webpack puts undefined in place of what it makes.
+import nodeModule from "node:module";
 import { isMainThread } from "node:worker_threads";
 import { binaryHost, type ChosenBinary, chooseBinary } from "./binary/choose-binary.js";
 import { codeOf, messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
@@ -14,6 +15,8 @@ declare const kind: unique symbol;
 export type TensorHandle = { readonly [kind]: "Tensor" };
 export type ExecutorHandle = { readonly [kind]: "Executor" };
 export type ModuleHandle = { readonly [kind]: "TorchModule" };
+export type FunctionsHandle = { readonly [kind]: "TorchFunctions" };
+export type ValueHandle = { readonly [kind]: "TorchValue" };
 
 export type Dtype =
   | "float32"
@@ -33,9 +36,13 @@ export type NativeOutput =
   | { kind: "dict"; keys: string[]; items: NativeOutput[] }
   | { kind: "value"; value: number | bigint | boolean | string | null };
 
-/** An input of a module's method; a dict is its keys and, in step with them, its items. undefined is the argument's default. */
+/** What quantised weights are packed for, and then run by: fbgemm's kernels are the quicker for few rows, oneDNN's for many. */
+export type QuantizedEngine = "fbgemm" | "x86" | "onednn" | "qnnpack";
+
+/** An input of a module's method or a function; a dict is its keys and, in step with them, its items. undefined is the argument's default. */
 export type NativeInput =
   | TensorHandle
+  | ValueHandle
   | number
   | bigint
   | boolean
@@ -45,7 +52,7 @@ export type NativeInput =
   | readonly NativeInput[]
   | { readonly keys: readonly (string | number | bigint | boolean)[]; readonly items: readonly NativeInput[] };
 
-/** What a module's method takes and returns, as TorchScript declares it. */
+/** What a module's method, or a function, takes and returns, as TorchScript declares it. */
 export interface ModuleSignature {
   /** `type` is TorchScript's, such as "Tensor". */
   readonly inputs: readonly { readonly name: string; readonly type: string; readonly optional: boolean }[];
@@ -66,6 +73,8 @@ export interface Native {
 
   createExecutor(threads: number): ExecutorHandle;
   closeExecutor(executor: ExecutorHandle): Promise<void>;
+  /** Gives the freed memory that libtorch and malloc keep for later back to the system. */
+  returnFreedMemory(executor: ExecutorHandle): Promise<void>;
 
   /**
    * Resolves to the module and what each of its methods takes and returns; `forward` is always one.
@@ -91,6 +100,38 @@ export interface Native {
   ): Promise<NativeOutput>;
   releaseModule(module: ModuleHandle): Promise<void>;
 
+  /** Compiles functions from a source text in TorchScript; see native/source_resolver.h for the names that it may use. */
+  compileFunctions(
+    executor: ExecutorHandle,
+    source: string,
+  ): Promise<{ handle: FunctionsHandle; functions: Readonly<Record<string, ModuleSignature>> }>;
+  /** @param engine for what the function packs; undefined leaves libtorch's own choice. */
+  callFunction(
+    executor: ExecutorHandle,
+    functions: FunctionsHandle,
+    name: string,
+    inputs: readonly NativeInput[],
+    engine: QuantizedEngine | undefined,
+  ): Promise<NativeOutput>;
+  /** As `callFunction`; what the function returns stays in native memory, whatever its type. */
+  keepFunction(
+    executor: ExecutorHandle,
+    functions: FunctionsHandle,
+    name: string,
+    inputs: readonly NativeInput[],
+    engine: QuantizedEngine | undefined,
+  ): Promise<ValueHandle>;
+  releaseFunctions(executor: ExecutorHandle, functions: FunctionsHandle): Promise<void>;
+  /** Tensors over a file's bytes, by their names: a value of TorchScript's type Dict[str, Tensor]. */
+  openTensors(
+    executor: ExecutorHandle,
+    path: string,
+    entries: readonly { name: string; dtype: Dtype; shape: readonly number[]; offset: number }[],
+  ): Promise<ValueHandle>;
+  releaseValue(executor: ExecutorHandle, value: ValueHandle): Promise<void>;
+  /** Whether this CPU calculates in bfloat16. */
+  hasBfloat16(): boolean;
+
   /**
    * Turns a picture by its EXIF orientation, resizes it as Pillow's bicubic filter does, and looks its samples up in a table
    * of 256 values for each of red, green and blue. It keeps its thread busy: it is for Workers.
@@ -107,6 +148,15 @@ export interface Native {
     outHeight: number,
     tables: Float32Array,
   ): OwnFloat32Array;
+
+  /**
+   * Takes one of so many places that all threads of the process share, whichever copy of this package they have loaded. A Worker
+   * that ends gives back what it has.
+   * @returns false where all are taken.
+   */
+  takeProcessPlace(limit: number): boolean;
+  /** Gives back a place that this thread has taken. */
+  leaveProcessPlace(): void;
 
   /** Loads a shared library for as long as the process lives. */
   loadLibrary(path: string): void;
@@ -149,7 +199,7 @@ function load(): Native {
   const addon = withShortSpins(() => {
     if (libtorch !== undefined) loadLibtorch(libtorch);
     try {
-      return createRequire(path)(path) as Native;
+      return nodeModule.createRequire(path)(path) as Native;
     } catch (error) {
       throw explainLoadError(path, error);
     }
@@ -166,7 +216,7 @@ function loadLibtorch({ libraries, loader }: NonNullable<ChosenBinary["libtorch"
   for (const library of libraries) checkLibtorchFile(library);
   let load: (path: string) => void;
   try {
-    ({ load } = createRequire(loader)(loader) as { load: (path: string) => void });
+    ({ load } = nodeModule.createRequire(loader)(loader) as { load: (path: string) => void });
   } catch (error) {
     throw explainLoadError(loader, error);
   }

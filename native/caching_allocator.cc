@@ -2,15 +2,13 @@
 
 #include <torch/version.h>
 
-#ifdef __has_feature  // clang
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
+#include <cstdlib>  // says whether it is glibc's
+#ifdef __GLIBC__
+#include <malloc.h>
 #endif
 
-// Older versions have another interface. AddressSanitizer has to see what is freed.
-#if (TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 6)) && \
-    !defined(__SANITIZE_ADDRESS__)
+// Older versions have another interface.
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 6)
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
@@ -21,6 +19,18 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+
+#ifdef __has_feature  // clang
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(data, size) (static_cast<void>(data), static_cast<void>(size))
+#define ASAN_UNPOISON_MEMORY_REGION(data, size) (static_cast<void>(data), static_cast<void>(size))
+#endif
 
 namespace neuron_blip {
 namespace {
@@ -81,6 +91,7 @@ class CachingAllocator final : public c10::Allocator {
     const auto block = std::prev(found.base());
     kept_bytes_ -= block->size;
     lent_.splice(lent_.end(), kept_, block);
+    ASAN_UNPOISON_MEMORY_REGION(block->data, size);  // not beyond what was asked for
     return block->data;
   }
 
@@ -101,6 +112,8 @@ class CachingAllocator final : public c10::Allocator {
       if (found == known_.end()) return false;
       kept_bytes_ += found->second->size;
       kept_.splice(kept_.end(), lent_, found->second);
+      // AddressSanitizer has to see that it was freed.
+      ASAN_POISON_MEMORY_REGION(data, found->second->size);
       if (kept_bytes_ <= kMostKept) return true;
     }
     FreeOldest(kMostKept);
@@ -119,7 +132,10 @@ class CachingAllocator final : public c10::Allocator {
         freed.splice(freed.end(), kept_, oldest);
       }
     }
-    for (const Block& block : freed) c10::free_cpu(block.data);
+    for (const Block& block : freed) {
+      ASAN_UNPOISON_MEMORY_REGION(block.data, block.size);
+      c10::free_cpu(block.data);
+    }
   }
 
   std::mutex mutex_;
@@ -152,3 +168,14 @@ void ReleaseCachedMemory() {}
 }  // namespace neuron_blip
 
 #endif
+
+namespace neuron_blip {
+
+void ReturnFreedMemory() {
+  ReleaseCachedMemory();
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+}  // namespace neuron_blip

@@ -9,5 +9,7 @@ void InstallCachingAllocator();
 
 /// Gives back what is kept and not in use.
 void ReleaseCachedMemory();
+/// Gives back what malloc keeps, too.
+void ReturnFreedMemory();
 
 }  // namespace neuron_blip

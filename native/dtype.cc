@@ -23,10 +23,15 @@ constexpr std::array<std::pair<const char*, c10::ScalarType>, 10> kDtypes{{
 
 }  // namespace
 
-c10::ScalarType DtypeFromName(const std::string& name) {
+std::optional<c10::ScalarType> FindDtype(const std::string& name) {
   for (const auto& [known, type] : kDtypes) {
     if (name == known) return type;
   }
+  return {};
+}
+
+c10::ScalarType DtypeFromName(const std::string& name) {
+  if (const auto found = FindDtype(name)) return *found;
   throw CodedError("INVALID_INPUT", "Unknown dtype \"" + name + "\".");
 }
 
@@ -35,8 +40,8 @@ const char* DtypeName(c10::ScalarType type) {
     if (type == known) return name;
   }
   throw CodedError("EXECUTION_FAILED",
-                   std::string("The module returned a tensor of type ") + c10::toString(type) +
-                       ", which JavaScript has no array for. Convert it inside the module before compiling.");
+                   std::string("It returned a tensor of type ") + c10::toString(type) +
+                       ", which JavaScript has no array for. Convert it to another dtype before it is returned.");
 }
 
 }  // namespace neuron_blip

@@ -2,9 +2,13 @@
 
 #include <c10/core/ScalarType.h>
 
+#include <optional>
 #include <string>
 
 namespace neuron_blip {
+
+/// Nothing for a name that is not in the table.
+std::optional<c10::ScalarType> FindDtype(const std::string& name);
 
 /// The names that lib/tensor.ts uses, after torch's own: "float32", "int64", ….
 /// @throws CodedError INVALID_INPUT for a name that is not in the table.

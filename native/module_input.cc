@@ -16,6 +16,7 @@
 #include "errors.h"
 #include "handle.h"
 #include "tensor.h"
+#include "torch_value.h"
 
 namespace neuron_blip {
 namespace {
@@ -40,8 +41,14 @@ bool IsTensor(const Napi::Value& value) {
   return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&Tensor::kTag);
 }
 
-/// A dict comes as {keys, items}: everything else that is an object is an array or a tensor's handle.
-bool IsDict(const Napi::Value& value) { return value.IsObject() && !value.IsArray() && !IsTensor(value); }
+bool IsKept(const Napi::Value& value) {
+  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&TorchValue::kTag);
+}
+
+/// A dict comes as {keys, items}: everything else that is an object is an array or a handle.
+bool IsDict(const Napi::Value& value) {
+  return value.IsObject() && !value.IsArray() && !IsTensor(value) && !IsKept(value);
+}
 
 bool IsWhole(double number) { return std::trunc(number) == number && std::abs(number) <= kLargestNumber; }
 
@@ -56,6 +63,10 @@ std::string Describe(const Napi::Value& value) {
     std::string shape;
     for (const int64_t size : tensor.sizes()) shape += (shape.empty() ? "" : ", ") + std::to_string(size);
     return std::string("a tensor of ") + DtypeName(tensor.scalar_type()) + " [" + Cut(shape, kLongestValue) + "]";
+  }
+  if (IsKept(value)) {
+    return "a value of type '" +
+           Cut(Handle<TorchValue>::Unwrap(value)->value().type()->annotation_str(), kLongestType) + "'";
   }
   if (value.IsObject()) return "an object";
   return "the " +
@@ -289,6 +300,10 @@ std::optional<c10::IValue> InputMaker::Make(const Napi::Value& value, const c10:
     if (can_be_none) return c10::IValue();
     return Refuse(value, *type);
   }
+  if (IsKept(value)) {
+    const c10::IValue& kept = Handle<TorchValue>::Unwrap(value)->value();
+    return kept.type()->isSubtypeOf(*type) ? std::optional(kept) : Refuse(value, *type);
+  }
   switch (type->kind()) {
     case TypeKind::TensorType:
       if (IsTensor(value)) return c10::IValue(Handle<Tensor>::Unwrap(value)->value());
@@ -335,7 +350,7 @@ std::vector<c10::IValue> ToInputs(const c10::FunctionSchema& schema, const Napi:
   std::vector<c10::IValue> inputs;
   inputs.reserve(given.Length());
   for (uint32_t i = 0; i < given.Length(); i++) {
-    const c10::Argument& argument = schema.arguments().at(i + 1);  // the first is `self`
+    const c10::Argument& argument = schema.arguments().at(i);
     const Napi::Value value = given.Get(i);
     if (value.IsUndefined() && argument.default_value()) {
       inputs.push_back(*argument.default_value());

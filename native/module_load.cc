@@ -1,13 +1,7 @@
 #include "module_load.h"
 
-#include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
-#include <torch/version.h>
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include <memory>
 #include <optional>
@@ -23,7 +17,9 @@
 #include "instance.h"
 #include "module_archive.h"
 #include "neuron_placement.h"
+#include "signature.h"
 #include "torch_module.h"
+#include "without_deprecations.h"
 
 namespace neuron_blip {
 namespace {
@@ -98,41 +94,6 @@ class ListJob : public Job {
   std::vector<ArchiveRecord> records_;
 };
 
-Napi::Object SignatureOf(Napi::Env env, const c10::FunctionSchema& schema) {
-  Napi::Array inputs = Napi::Array::New(env);
-  for (size_t i = 1; i < schema.arguments().size(); i++) {  // the first is `self`
-    const c10::Argument& argument = schema.arguments()[i];
-    Napi::Object input = Napi::Object::New(env);
-    input.Set("name", argument.name());
-    input.Set("type", argument.type()->annotation_str());
-    input.Set("optional", argument.default_value().has_value());
-    inputs.Set(inputs.Length(), input);
-  }
-  Napi::Array outputs = Napi::Array::New(env);
-  for (const c10::Argument& result : schema.returns()) outputs.Set(outputs.Length(), result.type()->annotation_str());
-  Napi::Object signature = Napi::Object::New(env);
-  signature.Set("inputs", inputs);
-  signature.Set("outputs", outputs);
-  return signature;
-}
-
-#if TORCH_VERSION_MAJOR >= 2
-/// While it lives, leaves out what libtorch says on this thread of its own successors, such as torchao's for int8
-/// weights: TorchScript has none.
-class WithoutDeprecations final : public c10::WarningHandler {
- public:
-  void process(const c10::Warning& warning) override {
-    if (warning.msg().find("deprecated") == std::string::npos) c10::WarningHandler::process(warning);
-  }
-
- private:
-  c10::WarningUtils::WarningHandlerGuard guard_{this};
-};
-#else
-/// Older versions have another interface, and announce nothing.
-class WithoutDeprecations {};
-#endif
-
 class LoadJob : public Job {
  public:
   /// `core`: nothing for a module that is not for Neuron, -1 for one that may come to any core.
@@ -153,18 +114,13 @@ class LoadJob : public Job {
       if (!module.find_method("forward")) throw CodedError("ARTIFACT_MISMATCH", "The module has no method `forward`.");
       return std::make_shared<TorchModule>(std::move(module), executor_);
     });
-    ReleaseCachedMemory();  // what laying out weights has left
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
+    ReturnFreedMemory();  // what laying out weights has left
   }
 
   Napi::Value Result(Napi::Env env) override {
-    Napi::Object methods = Napi::Object::New(env);
-    for (const c10::FunctionSchema& schema : module_->schemas()) methods.Set(schema.name(), SignatureOf(env, schema));
     Napi::Object loaded = Napi::Object::New(env);
     loaded.Set("handle", Handle<TorchModule>::Wrap(env, module_, module_->bytes()));
-    loaded.Set("methods", methods);
+    loaded.Set("methods", SignaturesOf(env, module_->schemas()));
     loaded.Set("placed", placed_);
     return loaded;
   }

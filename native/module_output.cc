@@ -13,7 +13,7 @@ constexpr size_t kDeepest = 64;
 constexpr size_t kMostItems = 100'000;
 constexpr int64_t kLargestNumber = (int64_t{1} << 53) - 1;  // Number.MAX_SAFE_INTEGER
 
-CodedError Unfit(const std::string& how) { return {"EXECUTION_FAILED", "The module returned " + how}; }
+CodedError Unfit(const std::string& how) { return {"EXECUTION_FAILED", "It returned " + how}; }
 
 /// Takes values apart, counting them: a list that holds the same list twice, and so on, is small and has no end.
 class Taker {

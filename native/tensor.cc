@@ -17,13 +17,6 @@ namespace neuron_blip {
 
 namespace {
 
-std::vector<int64_t> ShapeFrom(const Napi::Value& value) {
-  const auto array = value.As<Napi::Array>();
-  std::vector<int64_t> shape(array.Length());
-  for (uint32_t i = 0; i < shape.size(); i++) shape[i] = array.Get(i).As<Napi::Number>().Int64Value();
-  return shape;
-}
-
 /// @param bytes the memory that the handle alone keeps alive: none for a view, whose owner accounts for it.
 Napi::Object WrapHandle(Napi::Env env, at::Tensor tensor, size_t bytes) {
   return Handle<Tensor>::Wrap(env, std::make_shared<Tensor>(std::move(tensor)), bytes);
@@ -104,6 +97,13 @@ Napi::Value ReleaseTensor(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+std::vector<int64_t> ShapeFrom(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<int64_t> shape(array.Length());
+  for (uint32_t i = 0; i < shape.size(); i++) shape[i] = array.Get(i).As<Napi::Number>().Int64Value();
+  return shape;
+}
 
 Napi::Object WrapTensor(Napi::Env env, const at::Tensor& tensor) {
   Napi::Array shape = Napi::Array::New(env, static_cast<size_t>(tensor.dim()));

@@ -3,7 +3,9 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace neuron_blip {
 
@@ -21,6 +23,9 @@ class Tensor {
  private:
   at::Tensor value_;
 };
+
+/// A shape, from an array of numbers.
+std::vector<int64_t> ShapeFrom(const Napi::Value& value);
 
 /// A new handle for a tensor that is contiguous and on the CPU.
 /// @return {kind: "tensor", handle, dtype, shape}

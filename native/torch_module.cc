@@ -1,17 +1,18 @@
 #include "torch_module.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "caching_allocator.h"
+#include "call_job.h"
+#include "cpu_features.h"
 #include "errors.h"
 #include "handle.h"
 #include "instance.h"
 #include "module_input.h"
-#include "module_output.h"
+#include "signature.h"
 
 namespace neuron_blip {
 namespace {
@@ -25,21 +26,9 @@ size_t WeightBytes(const torch::jit::Module& module) {
 
 std::vector<c10::FunctionSchema> SchemasOf(const torch::jit::Module& module) {
   std::vector<c10::FunctionSchema> schemas;
-  for (const torch::jit::Method& method : module.get_methods()) schemas.push_back(method.function().getSchema());
+  for (const torch::jit::Method& method : module.get_methods())
+    schemas.push_back(WithoutSelf(method.function().getSchema()));
   return schemas;
-}
-
-/// Whether this CPU calculates in bfloat16; `has_bfloat16` in scripts/neuron_blip_compile/cpu_linear.py tells the same.
-bool HasBfloat16() {
-#ifdef __x86_64__
-  // libtorch is content with AVX-512, on which oneDNN emulates it.
-  if (!__builtin_cpu_supports("avx512bf16")) return false;
-#endif
-  const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_is_mkldnn_bf16_supported", ""});
-  if (!schema) return false;
-  torch::jit::Stack stack;
-  schema->callBoxed(stack);
-  return torch::jit::pop(stack).toBool();
 }
 
 /// Of the part alone, not of its submodules.
@@ -93,13 +82,6 @@ c10::IValue TorchModule::Call(const std::string& method, std::vector<c10::IValue
   return (*found)(std::move(inputs));
 }
 
-const c10::FunctionSchema& TorchModule::SchemaOf(const std::string& method) const {
-  for (const c10::FunctionSchema& schema : schemas_) {
-    if (schema.name() == method) return schema;
-  }
-  throw CodedError("INVALID_INPUT", "The module has no method `" + method + "`.");
-}
-
 size_t TorchModule::SetNeuronDevices(int64_t start, int64_t count) {
   if (!module_) throw CodedError("DISPOSED", "This module has been disposed. Load it again.");
   size_t placed = 0;
@@ -115,29 +97,6 @@ size_t TorchModule::SetNeuronDevices(int64_t start, int64_t count) {
 }
 
 namespace {
-
-class CallJob : public Job {
- public:
-  CallJob(std::shared_ptr<Executor> executor, std::shared_ptr<TorchModule> module, std::string method,
-          std::vector<c10::IValue> inputs)
-      : executor_(std::move(executor)),
-        module_(std::move(module)),
-        method_(std::move(method)),
-        inputs_(std::move(inputs)) {}
-
-  void Run() override {
-    output_ = TakeApart(module_->Call(method_, inputs_));
-    inputs_.clear();
-  }
-  Napi::Value Result(Napi::Env env) override { return ToJs(env, output_); }
-
- private:
-  std::shared_ptr<Executor> executor_;  // until it has run: a promise must not be left unsettled
-  std::shared_ptr<TorchModule> module_;
-  std::string method_;
-  std::vector<c10::IValue> inputs_;
-  Output output_;
-};
 
 class PlaceJob : public Job {
  public:
@@ -177,14 +136,13 @@ Napi::Value PlaceModule(const Napi::CallbackInfo& info) {
 
 /// callModule(executor, module, method, inputs): Promise<output>
 Napi::Value CallModule(const Napi::CallbackInfo& info) {
-  auto executor = Handle<Executor>::Unwrap(info[0]);
   auto module = Handle<TorchModule>::Unwrap(info[1]);
   std::string method = info[2].As<Napi::String>();
-  std::vector<c10::IValue> inputs = ToInputs(module->SchemaOf(method), info[3].As<Napi::Array>());
-  Executor& runner = *executor;
-  return Instance::Of(info.Env())
-      .Submit(runner,
-              std::make_unique<CallJob>(std::move(executor), std::move(module), std::move(method), std::move(inputs)));
+  std::vector<c10::IValue> inputs = ToInputs(SchemaNamed(module->schemas(), method), info[3].As<Napi::Array>());
+  auto callee = [module = std::move(module), method = std::move(method)](std::vector<c10::IValue> given) {
+    return module->Call(method, std::move(given));
+  };
+  return SubmitCall(info[0], std::move(callee), std::move(inputs));
 }
 
 /// releaseModule(module): Promise<void>, after the calls that were queued before.

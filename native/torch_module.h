@@ -30,10 +30,8 @@ class TorchModule {
   void Release() { module_.reset(); }
 
   Executor& executor() const { return *executor_; }
-  /// What each method takes and returns.
+  /// What each method takes and returns, without `self`.
   const std::vector<c10::FunctionSchema>& schemas() const { return schemas_; }
-  /// @throws CodedError INVALID_INPUT where there is no such method.
-  const c10::FunctionSchema& SchemaOf(const std::string& method) const;
   /// Bytes of parameters and buffers.
   size_t bytes() const { return bytes_; }
 

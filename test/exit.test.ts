@@ -39,6 +39,17 @@ describe(`a process that ends (Node ${process.env.EXIT_NODE_VERSION ?? process.v
   }
 });
 
+describe("a process that ends in a function from a source text", function () {
+  this.timeout(60_000);
+  for (const [ending, code] of Object.entries(endings)) {
+    it(`exits with ${code}: ${ending}`, async () => {
+      const { status, stderr } = await run(ending, "during", "source");
+      assert.equal(status, code, stderr);
+      assert.match(stderr, ending === "throw" ? /on purpose/ : /^$/);
+    });
+  }
+});
+
 /** How a process ends in which a forward never returns, and the exit code that Node gives for it. */
 const endlessEndings: Record<string, number | string> = {
   exit: 3,
@@ -90,8 +101,8 @@ interface Outcome {
   stderr: string;
 }
 
-function run(ending: string, moment: string): Promise<Outcome> {
-  return spawnChild("children/exit.mjs", [slowModule, ending, moment], process.env);
+function run(ending: string, moment: string, module = slowModule): Promise<Outcome> {
+  return spawnChild("children/exit.mjs", [module, ending, moment], process.env);
 }
 
 function spawnChild(name: string, args: string[], env: NodeJS.ProcessEnv): Promise<Outcome> {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions, splitHubOptions } from "../hub/hub-options.js";
 import { type ModelDirectory, modelDirectoryOf } from "../model-directory.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
@@ -14,7 +15,19 @@ import { allPartsOf, batchSizesOf, type Manifest, partKey, readManifest, verifyP
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
 
-export interface ReplicaOptions extends NeuronRuntimeOptions {
+const OPTIONS: readonly (keyof ReplicaOptions)[] = [
+  "threads",
+  "verify",
+  "questionLength",
+  "answerLength",
+  "callsInFlight",
+  "warmUp",
+  "libtorchneuron",
+  "cores",
+  ...HUB_OPTIONS,
+];
+
+export interface ReplicaOptions extends NeuronRuntimeOptions, HubOptions {
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
   threads?: number;
   /** Compare the files with the manifest's SHA-256 before loading them. Default true. */
@@ -60,10 +73,10 @@ export async function loadReplicas(
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedParts[]> {
-  checkIsOptions(options, "fromPretrained");
   const { callsInFlight = 2, threads } = options;
   checkCount("callsInFlight", callsInFlight, 1, 64);
-  const directory = await modelDirectoryOf(given);
+  const [hub] = splitHubOptions(options);
+  const directory = await modelDirectoryOf(given, hub);
   const config = await readBlipConfig(directory);
   if (config.architecture !== architecture) {
     throw new NeuronBlipError(
@@ -104,6 +117,7 @@ export async function loadReplicas(
     // The tutorial's order: every replica's first part, then every second. Most runtimes put each load on the core that
     // holds least, so that a replica's parts come together even where they cannot be placed.
     for (const name of names) {
+      throwIfAborted(hub.signal);
       const files = batchSizesOf(manifest).map((batchSize) => {
         const path = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
         const file = new SharedFile(path, async (path, executor) => {
@@ -147,6 +161,11 @@ export async function loadReplicas(
     await Promise.all(executors.map((executor) => executor.close()));
     throw error;
   }
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist. */
+export function readReplicaOptions(options: ReplicaOptions): ReplicaOptions {
+  return readOptions(options, "fromPretrained", OPTIONS);
 }
 
 /** Loads one replica: see `loadReplicas`. */

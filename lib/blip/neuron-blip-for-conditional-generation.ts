@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import {
   type GenerationConfig,
@@ -14,7 +14,14 @@ import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "
 import type { CpuParts } from "./cpu-parts.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import { decodingOf } from "./decoding.js";
-import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import {
+  type LoadedParts,
+  loadParts,
+  partOf,
+  type ReplicaOptions,
+  readReplicaOptions,
+  releaseParts,
+} from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { type ImageTensors, imageRows, onesThenZeros, type TextTensors, textRows } from "./text-rows.js";
 
@@ -56,8 +63,9 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForConditionalGeneration> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForConditionalGeneration.fromParts(
       await loadParts(directory, "BlipForConditionalGeneration", options),
       options,
@@ -115,8 +123,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "generate");
-      const { signal, ...generation } = options;
+      const { signal, ...generation } = readOptions(options, "generate");
       throwIfAborted(signal);
       const prompts = this.#prompts(inputs);
       const count = prompts?.length ?? countOf(inputs);

@@ -6,7 +6,14 @@ import type { CompiledPart } from "../runtime/compiled-part.js";
 import { Tensor } from "../tensor.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { PartName } from "./heads.js";
-import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import {
+  type LoadedParts,
+  loadParts,
+  partOf,
+  type ReplicaOptions,
+  readReplicaOptions,
+  releaseParts,
+} from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { checkTextLength, type ImageTensors, imageRows, paddedRow, type TextTensors, textRows } from "./text-rows.js";
 
@@ -40,8 +47,9 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForImageTextRetrieval> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForImageTextRetrieval.fromParts(
       await loadParts(directory, "BlipForImageTextRetrieval", options),
       options,

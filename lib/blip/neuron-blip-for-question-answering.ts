@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
@@ -20,7 +20,14 @@ import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import { decodingOf } from "./decoding.js";
 import type { EncoderRow } from "./encoder-row.js";
 import { GreedyDecoder } from "./greedy-decoder.js";
-import { type LoadedParts, loadParts, partOf, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import {
+  type LoadedParts,
+  loadParts,
+  partOf,
+  type ReplicaOptions,
+  readReplicaOptions,
+  releaseParts,
+} from "./load-parts.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
@@ -96,8 +103,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForQuestionAnswering> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForQuestionAnswering.fromParts(
       await loadParts(directory, "BlipForQuestionAnswering", options),
       options,
@@ -147,8 +155,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "generate");
-      const { questionMask, signal, ...generation } = options;
+      const { questionMask, signal, ...generation } = readOptions(options, "generate");
       throwIfAborted(signal);
       const { bosTokenId, sepTokenId, vocabSize } = this.config;
       const config = resolveGenerationConfig(
@@ -179,9 +186,18 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     candidates: readonly (readonly number[])[],
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
+    return this.rankAs(inputs, candidates, options, (ranked) => ranked);
+  }
+
+  /** @internal As `rank`; each result is what `toResult` makes of it. */
+  rankAs<T>(
+    inputs: GenerateInputs,
+    candidates: readonly (readonly number[])[],
+    options: RankOptions,
+    toResult: (ranked: RankedSequence) => T,
+  ): Promise<T[]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "rank");
-      const { questionMask, signal, ...ranking } = options;
+      const { questionMask, signal, ...ranking } = readOptions(options, "rank");
       throwIfAborted(signal);
       await inTurns(this.#checkCandidates(candidates), signal);
       checkRanking(ranking);
@@ -197,7 +213,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
       const allPositions = this.#cpuParts ? undefined : this.#allPositions;
       const logitsOf = allPositions?.logitsOf(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
-      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking);
+      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     });
   }
 

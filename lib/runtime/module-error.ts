@@ -6,6 +6,7 @@ import { foreignKindOf } from "./module-file.js";
 
 const LONGEST_PATH = 200;
 const LONGEST_REASON = 500;
+const LONGEST_LINE = 120;
 
 /** What libtorch says where a file needs an operator, a class or a format that it does not have; the file is whole. */
 const UNKNOWN: readonly (readonly [RegExp, (match: RegExpExecArray) => string])[] = [
@@ -75,6 +76,23 @@ export async function loadError(
   );
 }
 
+/**
+ * Why a source text could not be compiled: the place, and libtorch's words.
+ * @param name what the source is called.
+ * @param error the addon's, with libtorch's words: other errors are given back as they are.
+ */
+export function compileError(name: string, error: NeuronBlipError): NeuronBlipError {
+  if (error.code !== "EXECUTION_FAILED") return error;
+  const { message } = error;
+  const lacking = lackingIn(message);
+  const how =
+    lacking === undefined
+      ? oneLine(withoutSource(message).trim(), LONGEST_REASON)
+      : `this libtorch ${lacking} (it is ${native().libtorchVersion}). Build the addon with a newer one (NEURON_BLIP_LIBTORCH, ` +
+        "`npx neuron-blip build`).";
+  return told("ARTIFACT_MISMATCH", name, `${placeIn(message)} cannot be compiled: ${how}`, error);
+}
+
 /** Whether a file could not be loaded because this libtorch lacks what it needs: `loadError`'s `ARTIFACT_MISMATCH` of that kind. */
 export function lacksOperators(error: unknown): boolean {
   return (
@@ -127,6 +145,17 @@ function lackingIn(message: string): string | undefined {
 /** A load's message without the lines of the module's code that it points to. */
 function withoutSource(message: string): string {
   return message.split(/\n?:?\n {2}File "/, 1)[0] as string;
+}
+
+/** Where in a source text libtorch found a mistake: the first line that it points to, with the line itself. */
+function placeIn(message: string): string {
+  const [, line, text = ""] = /^ {2}File "[^"]*", line (\d+)\n([\s\S]*)/m.exec(message) ?? [];
+  if (line === undefined) return "";
+  const lines = text.split("\n");
+  const marker = lines.findIndex((shownLine) => /^\s*~+ <--- HERE$/.test(shownLine));
+  if (marker < 1) return `, line ${line},`;
+  const column = (lines[marker] as string).indexOf("~") + 1;
+  return `, line ${line}, column ${column} (${oneLine((lines[marker - 1] as string).trim(), LONGEST_LINE)}),`;
 }
 
 /** A call's message without the trace through the module's code, which comes first. */

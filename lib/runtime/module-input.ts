@@ -1,8 +1,9 @@
 import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
-import type { NativeInput } from "../native.js";
+import type { ModuleSignature, NativeInput } from "../native.js";
 import { handleOf, Tensor } from "../tensor.js";
-import { oneLine, shorten } from "../values.js";
+import { oneLine, shorten, shown } from "../values.js";
+import { handleOfValue, TorchValue } from "./torch-value.js";
 
 /**
  * What a TorchScript module takes: tensors; numbers, bigints (int, of 64 bits), booleans, strings and null (None); arrays (lists and
@@ -19,9 +20,50 @@ export type TorchInput =
   | { readonly [key: string]: TorchInput }
   | ReadonlyMap<string | number | bigint | boolean, TorchInput>;
 
+/** What a function of TorchFunctions takes: what a module takes, and values that stay in native memory, also within arrays. */
+export type FunctionInput = TorchInput | TorchValue | readonly FunctionInput[];
+
 const DEEPEST = 64;
 const MOST = 100_000;
 const LONGEST_PATH = 200;
+
+/**
+ * The inputs of a method or a function as the addon takes them.
+ * @param of whose they are, for messages: a file's path, or a source's name.
+ * @param signatures of all that could be called.
+ * @throws NeuronBlipError `INVALID_INPUT` for a name that is not there, too few or too many inputs, and as `nativeInputs`.
+ */
+export function checkedInputs(
+  of: string,
+  signatures: Readonly<Record<string, ModuleSignature>>,
+  name: string,
+  inputs: readonly (FunctionInput | undefined)[],
+): NativeInput[] {
+  const signature = Object.hasOwn(signatures, name) ? signatures[name] : undefined;
+  if (signature === undefined) {
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `"${of}" has no method ${shown(name)}. It has ${Object.keys(signatures).join(", ")}.`,
+    );
+  }
+  if (!Array.isArray(inputs)) {
+    throw new NeuronBlipError("INVALID_INPUT", `${name} takes an array of its inputs, such as [Tensor.from(…)].`);
+  }
+  const declared = signature.inputs;
+  const required = declared.filter((input) => !input.optional).length;
+  if (inputs.length < required || inputs.length > declared.length) {
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name === "forward" ? "" : `${name} of `}"${of}" takes ${declared.length} inputs ` +
+        `(${declared.map((input) => input.name).join(", ")}), not ${inputs.length}.`,
+    );
+  }
+  return nativeInputs(
+    name,
+    inputs,
+    declared.map((input) => input.name),
+  );
+}
 
 /**
  * A call's inputs as the addon takes them: copies, so that nothing that JavaScript does later reaches them.
@@ -29,14 +71,15 @@ const LONGEST_PATH = 200;
  * @throws NeuronBlipError `INVALID_INPUT` for what is no TorchInput, nests more than 64 deep or in a circle, or has more than 100,000
  * values; `DISPOSED` for a tensor that was disposed.
  */
-export function nativeInputs(
+function nativeInputs(
   method: string,
-  inputs: readonly (TorchInput | undefined)[],
+  inputs: readonly (FunctionInput | undefined)[],
   names: readonly string[],
 ): NativeInput[] {
   let count = 0;
   const convert = (value: unknown, path: string, depth: number): NativeInput => {
     if (value instanceof Tensor) return handleOf(value);
+    if (value instanceof TorchValue) return handleOfValue(value);
     if (value === null || typeof value !== "object") {
       if (typeof value !== "function" && typeof value !== "symbol" && (value !== undefined || depth === 0)) {
         return value as NativeInput;

@@ -1,41 +1,19 @@
 import { stat } from "node:fs/promises";
 import { adviceFor } from "../advice.js";
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { type ModelDirectory, pathOf } from "../model-directory.js";
-import {
-  fromNative,
-  type ModuleHandle,
-  type ModuleSignature,
-  type Native,
-  type NativeInput,
-  type NativeOutput,
-  native,
-} from "../native.js";
+import { fromNative, type ModuleHandle, type ModuleSignature, type Native, native } from "../native.js";
 import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
 import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { retryBusy } from "../neuron/retry-busy.js";
-import { Tensor } from "../tensor.js";
-import { shown } from "../values.js";
 import { checkCount, Executor } from "./executor.js";
 import { callError, loadError } from "./module-error.js";
-import { nativeInputs, type TorchInput } from "./module-input.js";
+import { checkedInputs, type TorchInput } from "./module-input.js";
+import { fromOutput, type TorchOutput } from "./module-output.js";
 
 export type { ModuleSignature } from "../native.js";
 export type { TorchInput } from "./module-input.js";
-
-/**
- * What a TorchScript module returns: tuples and lists as arrays, string-keyed dicts as objects, None as null. An int is a number, or a
- * bigint where a number cannot hold it (beyond `Number.MAX_SAFE_INTEGER`).
- */
-export type TorchOutput =
-  | Tensor
-  | number
-  | bigint
-  | boolean
-  | string
-  | null
-  | TorchOutput[]
-  | { [key: string]: TorchOutput };
+export type { TorchOutput } from "./module-output.js";
 
 export interface TorchModuleOptions extends NeuronRuntimeOptions {
   /** The thread to load and run on. Default: one of the module's own, closed when it is disposed. */
@@ -109,8 +87,8 @@ export class TorchModule implements AsyncDisposable {
    * for AWS Neuron `NEURON_RUNTIME_NOT_FOUND`, `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE` and `NEURON_EXECUTION`;
    * why the addon does not load.
    */
-  static async load(path: ModelDirectory, options: TorchModuleOptions = {}): Promise<TorchModule> {
-    checkIsOptions(options, "TorchModule.load");
+  static async load(path: ModelDirectory, given: TorchModuleOptions = {}): Promise<TorchModule> {
+    const options = readOptions(given, "TorchModule.load");
     const { neuronCore } = options;
     if (neuronCore !== undefined) checkCount("neuronCore", neuronCore, 0, 4096);
     const file = await fileOf(path);
@@ -158,7 +136,7 @@ export class TorchModule implements AsyncDisposable {
     inputs: readonly (TorchInput | undefined)[],
   ): Promise<Output> {
     if (this.#disposed) throw disposedError(this.path);
-    const given = this.#checkedInputs(method, inputs);
+    const given = checkedInputs(this.path, this.methods, method, inputs);
     try {
       const call = () => this.#executor.run((executor) => native().callModule(executor, this.#handle, method, given));
       return fromOutput(await this.#track(this.usesNeuron ? retryBusy(call) : call())) as Output;
@@ -243,32 +221,6 @@ export class TorchModule implements AsyncDisposable {
     }
     if (this.#ownsExecutor) await this.#executor.close();
   }
-
-  #checkedInputs(method: string, inputs: readonly (TorchInput | undefined)[]): NativeInput[] {
-    if (!Object.hasOwn(this.methods, method)) {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        `"${this.path}" has no method ${shown(method)}. It has ${Object.keys(this.methods).join(", ")}.`,
-      );
-    }
-    if (!Array.isArray(inputs)) {
-      throw new NeuronBlipError("INVALID_INPUT", `${method} takes an array of its inputs, such as [Tensor.from(…)].`);
-    }
-    const declared = (this.methods[method] as ModuleSignature).inputs;
-    const required = declared.filter((input) => !input.optional).length;
-    if (inputs.length < required || inputs.length > declared.length) {
-      throw new NeuronBlipError(
-        "INVALID_INPUT",
-        `${method === "forward" ? "" : `${method} of `}"${this.path}" takes ${declared.length} inputs ` +
-          `(${declared.map(({ name }) => name).join(", ")}), not ${inputs.length}.`,
-      );
-    }
-    return nativeInputs(
-      method,
-      inputs,
-      declared.map(({ name }) => name),
-    );
-  }
 }
 
 /** Wherever the runtime puts it. */
@@ -321,17 +273,4 @@ function placementRefused(path: string, start: number, error: NeuronBlipError): 
       "choose other cores with the option cores.",
     { cause: error },
   );
-}
-
-function fromOutput(output: NativeOutput): TorchOutput {
-  switch (output.kind) {
-    case "tensor":
-      return new Tensor(output.handle, output.dtype, output.shape);
-    case "list":
-      return output.items.map(fromOutput);
-    case "dict":
-      return Object.fromEntries(output.items.map((item, i) => [output.keys[i], fromOutput(item)]));
-    case "value":
-      return output.value;
-  }
 }

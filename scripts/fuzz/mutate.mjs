@@ -131,6 +131,17 @@ function sealed(/** @type {Buffer} */ bytes, /** @type {Dice} */ dice) {
 }
 
 /**
+ * @param {Buffer} file of any kind
+ * @param {Dice} dice
+ * @param {Buffer} other another, for grafts
+ * @returns {{how: string, bytes: Buffer}}
+ */
+export function mutateBytes(file, dice, other) {
+  const how = dice.pick(Object.keys(ofBytes));
+  return { how, bytes: /** @type {typeof ofBytes[string]} */ (ofBytes[how])(Buffer.from(file), dice, other) };
+}
+
+/**
  * @param {Buffer} file a TorchScript file
  * @param {Dice} dice
  * @param {Buffer} other another, for grafts

@@ -1,7 +1,17 @@
 // Makes the tarballs that are published, in release/: neuron-blip itself, the platform's addons, and the platform's libtorch. The same
 // sources give the same bytes. For Linux on x64, with a C++20 compiler, CMake and binutils.
 // Arguments: --libtorch DIR, as often as wanted, for an addon for another minor version of torch.
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -86,7 +96,10 @@ async function stageAddons(libtorches) {
     mkdirSync(join(stage, name));
     cpSync(addon, join(stage, name, "neuron_blip.node"));
     cpSync(join(dirname(addon), "loader.node"), join(stage, "loader.node"));
-    writeFileSync(join(stage, name, "neuron_blip.json"), `${JSON.stringify({ libtorch: version, cxx11Abi }, null, 2)}\n`);
+    writeFileSync(
+      join(stage, name, "neuron_blip.json"),
+      `${JSON.stringify({ libtorch: version, cxx11Abi }, null, 2)}\n`,
+    );
   }
   return stage;
 }
@@ -101,7 +114,8 @@ async function pack(directory) {
   const npm = process.env.npm_execpath;
   const [program, ...first] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"];
   const options = { cwd: directory, env: toolEnvironment() };
-  if ((await run(program ?? "npm", [...first, ...args], options)) !== 0) throw new SetupError(`${directory} cannot be packed.`);
+  if ((await run(program ?? "npm", [...first, ...args], options)) !== 0)
+    throw new SetupError(`${directory} cannot be packed.`);
 }
 
 /**
@@ -123,10 +137,7 @@ await runMain(async () => {
   const pinned = cachedLibtorch() ?? (await fetchLibtorch({ log: say }));
   rmSync(release, { recursive: true, force: true });
   mkdirSync(release, { recursive: true });
-  const stages = [
-    await stageAddons([join(pinned, "torch"), ...(values.libtorch ?? [])]),
-    await stageLibtorch(pinned),
-  ];
+  const stages = [await stageAddons([join(pinned, "torch"), ...(values.libtorch ?? [])]), await stageLibtorch(pinned)];
   for (const stage of stages) {
     setModes(stage);
     await pack(stage);

@@ -1,19 +1,44 @@
 // Ends a process, or a Worker in it, before, in the middle of or after a forward: see test/exit.test.ts.
-// Usage: node exit.mjs MODULE HOW WHEN
+// Usage: node exit.mjs MODULE HOW WHEN; MODULE: a file, or "source" for functions from a source text, over a mapped file.
+import { fileURLToPath } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
-import { Tensor, TorchModule } from "neuron-blip";
+import { Executor, Tensor, TorchModule } from "neuron-blip";
+import { openTensors } from "../../dist/runtime/tensor-file.js";
+import { TorchFunctions } from "../../dist/runtime/torch-functions.js";
 
 const [path, how, when] = isMainThread ? process.argv.slice(2) : workerData;
 
-/** Brings the module to the moment; what is still running when this resolves goes on running. */
+const SOURCE = `
+def forward(weights: Dict[str, Tensor], times: int) -> Tensor:
+    x = weights["t"]
+    for i in range(times * 200):
+        x = torch.matmul(x, weights["t"]).clamp(0.0, 1.0)
+    return x
+`;
+
+/** @returns what runs for so long, on an executor's thread */
+async function load() {
+  if (path !== "source") {
+    const module = await TorchModule.load(path);
+    return (times) => module.forward([Tensor.from(BigInt64Array.of(BigInt(times)), [])]);
+  }
+  const executor = new Executor({ threads: 1 });
+  const functions = await TorchFunctions.compile(SOURCE, { executor, name: "source" });
+  // Of any bytes: this file's.
+  const entries = [{ name: "t", dtype: "float16", shape: [32, 32], offset: 0 }];
+  const opened = await openTensors(fileURLToPath(import.meta.url), entries, { executor });
+  const weights = await functions.keep("forward", [opened, 0]);
+  await weights.dispose();
+  return (times) => functions.call("forward", [opened, times]);
+}
+
+/** Brings what runs to the moment; what is still running when this resolves goes on running. */
 async function reach() {
-  const module = await TorchModule.load(path);
-  const quick = Tensor.from(BigInt64Array.of(1n), []);
-  const slow = Tensor.from(BigInt64Array.of(60n), []);
+  const run = await load();
   if (when === "before") return;
-  const first = module.forward([when === "after" ? slow : quick]);
+  const first = run(when === "after" ? 60 : 1);
   // Queued behind the first, so it runs when the first resolves.
-  const second = when === "during" ? module.forward([slow]) : undefined;
+  const second = when === "during" ? run(60) : undefined;
   second?.catch(() => {});
   await first;
 }
