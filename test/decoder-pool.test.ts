@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { getEventListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,6 +51,22 @@ describe("DecoderPool", () => {
     controller.abort();
     await first;
     assert.equal(gaveUp, true);
+  });
+
+  it("does not count against a picture what its thread takes to start", () => {
+    const pool = new URL("../dist/processing/decoder-pool.js", import.meta.url).href;
+    const file = JSON.stringify(join(fixture("pictures"), "lzw.tiff"));
+    const program = `
+      import { readFileSync } from "node:fs";
+      import { DecoderPool } from ${JSON.stringify(pool)};
+      const file = { bytes: new Uint8Array(readFileSync(${file})), name: "The picture" };
+      console.log((await new DecoderPool({ size: 1 }).decode(file, ${JSON.stringify(options)})).width);`;
+    const slowStart = new URL("children/slow-start.mjs", import.meta.url).href;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: `--import ${slowStart}` },
+    });
+    assert.equal(stdout.trim(), "45", stderr);
   });
 
   it("gives a picture more time when its header says that it is large", async () => {

@@ -10,6 +10,12 @@ import { ThreadState } from "./thread-state.js";
 /** Enough for jimp's JPEG decoder, which keeps an object for every 64 samples, at the most pixels that it is given. */
 const HEAP_MB = 2048;
 
+/**
+ * What a thread may take to start and to load its decoder, which is no picture's fault: out of the archives of Plug'n'Play, on a busy host, it
+ * takes ten seconds.
+ */
+const START_MS = 60_000;
+
 /** What an aborted picture's decoder may still take to come to its end: most do, and starting a thread costs more. */
 const GRACE_MS = 50;
 
@@ -33,9 +39,10 @@ export class DecodeThread {
   readonly #worker: Worker;
   readonly #state = new Int32Array(new SharedArrayBuffer(4));
   #isUsable = true;
+  #isReady = false;
 
   /**
-   * @param timeLimit milliseconds that a picture of so many pixels may take; 0 for reading a header
+   * @param timeLimit milliseconds that a picture of so many pixels may take, once the thread is ready; 0 for reading a header
    * @param decoder what it loads ahead of its first picture
    */
   constructor(timeLimit: (pixels: number) => number, decoder: ImageDecoder) {
@@ -48,6 +55,9 @@ export class DecodeThread {
     });
     // Between requests nobody else listens, and an unheard error would be an uncaught one.
     this.#worker.on("error", () => {});
+    this.#worker.on("message", ({ kind }: WorkReply) => {
+      if (kind === "ready") this.#isReady = true;
+    });
     this.#worker.on("exit", () => {
       this.#isUsable = false;
     });
@@ -107,7 +117,9 @@ export class DecodeThread {
       ending = setTimeout(() => this.end(), graceMs).unref();
     };
     const onMessage = (reply: WorkReply) => {
-      if (reply.kind === "header") {
+      if (reply.kind === "ready") {
+        if (decide) clock.start(this.#timeLimit(pixels));
+      } else if (reply.kind === "header") {
         if (decide) clock.start(this.#timeLimit(reply.width * reply.height));
       } else if (reply.kind === "warning") warnOnce(reply.message, reply.code);
       else if (reply.kind === "sharp done") onSharpDone();
@@ -133,7 +145,7 @@ export class DecodeThread {
       worker.unref();
       throw error;
     }
-    clock.start(this.#timeLimit(pixels));
+    clock.start(this.#isReady ? this.#timeLimit(pixels) : START_MS);
     stop = onAbort(signal, () => abandon(abortedError(signal as AbortSignal), GRACE_MS));
     return outcome;
   }

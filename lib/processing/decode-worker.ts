@@ -38,6 +38,8 @@ export interface WorkRequest {
 }
 
 export type WorkReply =
+  /** Its decoder is loaded: what takes time from now on is the picture's. Another reply follows, where a picture is waiting. */
+  | { readonly kind: "ready" }
   /** The picture's declared size. Another reply follows. */
   | { readonly kind: "header"; readonly width: number; readonly height: number }
   /** Sharp has no part in it, or has done its own. Another reply follows. */
@@ -65,13 +67,14 @@ export interface DecodeThreadData {
 const { state, decoder: firstDecoder } = workerData as DecodeThreadData;
 
 // What is wrong with them, the first picture tells.
-if (firstDecoder === "sharp") void loadSharp(warn);
-else void jimpFormat("image/jpeg").catch(() => {});
+const loading: Promise<unknown> = firstDecoder === "sharp" ? loadSharp(warn) : jimpFormat("image/jpeg");
+const ready = loading.catch(() => {}).then(() => reply({ kind: "ready" }));
 
 // jimp's TIFF decoder prints to the console about what it finds; the process's output is not theirs.
 console.log = () => {};
 
 parentPort?.on("message", async ({ source, target }: WorkRequest) => {
+  if ("file" in source) await ready;
   try {
     const stored = "file" in source ? await decode(source) : { ...expandGrey(source), orientation: 1 };
     if (stored === undefined) return;
