@@ -72,6 +72,8 @@ export interface Native {
 
   createExecutor(threads: number): ExecutorHandle;
   closeExecutor(executor: ExecutorHandle): Promise<void>;
+  /** Gives the freed memory that libtorch and malloc keep for later back to the system. */
+  returnFreedMemory(executor: ExecutorHandle): Promise<void>;
 
   /**
    * Resolves to the module and what each of its methods takes and returns; `forward` is always one.
@@ -125,8 +127,7 @@ export interface Native {
     path: string,
     entries: readonly { name: string; dtype: Dtype; shape: readonly number[]; offset: number }[],
   ): Promise<ValueHandle>;
-  /** @param trims whether the freed memory that libtorch and malloc keep goes back to the system, too. */
-  releaseValue(executor: ExecutorHandle, value: ValueHandle, trims: boolean): Promise<void>;
+  releaseValue(executor: ExecutorHandle, value: ValueHandle): Promise<void>;
   /** Whether this CPU calculates in bfloat16. */
   hasBfloat16(): boolean;
 

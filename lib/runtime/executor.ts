@@ -71,6 +71,18 @@ export class Executor implements AsyncDisposable {
     }
   }
 
+  /**
+   * Gives the freed memory that libtorch and malloc keep for later calls back to the system, after the calls made before: what loading
+   * a model leaves. For this package's own use.
+   */
+  async returnFreedMemory(): Promise<void> {
+    try {
+      await native().returnFreedMemory(this.handle);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
   /** Ends the threads when the work queued before is done. Later work is refused with `DISPOSED`. May be called twice. */
   close(): Promise<void> {
     this.#closed ??= Promise.all(this.#lanes.map(({ handle }) => native().closeExecutor(handle))).then(
