@@ -795,7 +795,7 @@ describe("neuron-blip doctor", () => {
 
     it("exits with 2 for wrong arguments, and lists the right ones", () => {
       for (const [args, message] of [
-        [["one", "two"], /takes one model directory/],
+        [["one", "two"], /takes one model\b/],
         [["--replicas", "0"], /1 or more, not 0/],
         [["--quickly"], /--quickly/],
       ] as [string[], RegExp][]) {

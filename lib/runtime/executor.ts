@@ -1,4 +1,4 @@
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { type ExecutorHandle, fromNative, native } from "../native.js";
 import { shown } from "../values.js";
 
@@ -29,8 +29,7 @@ export class Executor implements AsyncDisposable {
 
   /** @throws NeuronBlipError `INVALID_INPUT`, or why the addon does not load. */
   constructor(options: ExecutorOptions = {}) {
-    checkIsOptions(options, "Executor");
-    const { threads = 0, concurrency = 1 } = options;
+    const { threads = 0, concurrency = 1 } = readOptions(options, "Executor");
     checkCount("threads", threads, 0, 4096);
     checkCount("concurrency", concurrency, 1, 64);
     this.#threads = threads;

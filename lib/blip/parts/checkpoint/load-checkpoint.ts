@@ -74,6 +74,8 @@ export async function loadCheckpoint(
       imageTokens: shapes.imageTokens,
     });
     checkpoint = loaded;
+    // What laying the weights out has used and freed.
+    await (executors[0] as Executor).returnFreedMemory();
     let users = replicas;
     const release = async () => {
       if (--users === 0) await loaded.dispose();
