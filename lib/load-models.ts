@@ -36,7 +36,8 @@ export async function loadModels(
   signal?: AbortSignal,
 ): Promise<NeuronBlipPreTrainedModel[]> {
   throwIfAborted(signal);
-  const loading = loadAll(directory, architecture, replicas, options);
+  // A checkpoint stops between two layers, too.
+  const loading = loadAll(directory, architecture, replicas, signal ? { ...options, signal } : options);
   try {
     return await untilAborted(loading, signal);
   } catch (error) {

@@ -16,6 +16,7 @@ import {
 } from "neuron-blip";
 import { Checkpoint } from "../dist/blip/parts/checkpoint/checkpoint.js";
 import { lookedAtOf } from "../dist/encoded-image.js";
+import { TorchFunctions } from "../dist/runtime/torch-functions.js";
 import { fails, fixture } from "./helpers.js";
 import { optionsOf } from "./parity-cases.js";
 import { readSafetensors } from "./safetensors.js";
@@ -348,6 +349,25 @@ describe("a checkpoint", () => {
         fails("INVALID_INPUT", /size must be a whole number of pixels from 8/),
       );
     }
+  });
+
+  it("stops being laid out when the signal is aborted, and can be loaded again", async () => {
+    const stop = new AbortController();
+    const { call } = TorchFunctions.prototype;
+    let calls = 0;
+    TorchFunctions.prototype.call = function (this: TorchFunctions, name, inputs, options) {
+      calls++;
+      if (name === "prepare_vision_layer") stop.abort();
+      return call.call(this, name, inputs, options) as never;
+    };
+    try {
+      await assert.rejects(loadReplica({ signal: stop.signal }), fails("ABORTED"));
+    } finally {
+      TorchFunctions.prototype.call = call;
+    }
+    assert.equal(calls, 1, "nothing was called after it");
+    await using own = await load();
+    assert.deepEqual((await own.answer(cat, "dog?")).tokenIds, expectedTokens(1, 1));
   });
 
   it("is run once while it is loaded, unless warmUp is false", async () => {

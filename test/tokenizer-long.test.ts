@@ -127,8 +127,8 @@ describe("NeuronBlip, of long texts", () => {
     const long = `${asked.question} `.repeat(200_000);
     const { tokenIds } = await blip.answer(image, long.slice(0, 1000), { truncation: true });
     assert.deepEqual((await blip.answer(image, long, { truncation: true })).tokenIds, tokenIds);
-    await assert.rejects(blip.answer(image, long), fails("INPUT_TOO_LONG", /more than 16 tokens/));
-    await assert.rejects(blip.rank(image, asked.question, ["a", long]), fails("INPUT_TOO_LONG", /--answer-length/));
+    await assert.rejects(blip.answer(image, long), fails("INPUT_TOO_LONG", /more than 64 tokens/));
+    await assert.rejects(blip.rank(image, asked.question, ["a", long]), fails("INPUT_TOO_LONG", /has room for 64/));
   });
 
   it("ends where its signal is aborted between two turns, and answers the next", async () => {

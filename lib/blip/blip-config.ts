@@ -71,6 +71,9 @@ export async function readBlipConfig(directory: string): Promise<BlipConfig> {
     if (isWhole(value, 0, vocabSize - 1)) return value;
     throw corrupt(path, name, value, `a token's id, from 0 to ${vocabSize - 1}, since vocab_size is ${vocabSize}`);
   };
+  for (const section of [vision, text]) {
+    for (const name of ["num_hidden_layers", "num_attention_heads"] as const) size(section, name, 1);
+  }
   const config = {
     architecture,
     imageSize: size(vision, "image_size", 384),

@@ -224,7 +224,7 @@ function tooLong(text: string, count: string, maxLength: number): NeuronBlipErro
   return new NeuronBlipError(
     "INPUT_TOO_LONG",
     `The text ${shown(text)} has ${count} tokens, [CLS] and [SEP] included, and the limit is ${maxLength}. ` +
-      "Shorten it, cut it with the option truncation: true, or compile the model for longer questions.",
+      "Shorten it, cut it with the option truncation: true, or, where it was compiled, compile the model for longer questions.",
   );
 }
 
