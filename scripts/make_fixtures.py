@@ -56,7 +56,8 @@ class Shape:
     """Sizes of a model, in pixels, features and counts. Without `vision_width` pictures are `width` wide as text is.
 
     `vocabulary_size` without: as many tokens as there are words. The spreads are standard deviations of weights: narrower
-    for wider models, so that a linear magnifies as much.
+    for wider models, so that a linear magnifies as much. `score_spread`: of the text model's queries and keys, by default
+    `text_spread`.
     """
 
     image_size: int
@@ -72,6 +73,8 @@ class Shape:
     vocabulary_size: int | None = None
     vision_spread: float = 0.15
     text_spread: float = 0.3
+    score_spread: float | None = None
+    bias_spread: float = 0.1
 
 
 SHAPES: dict[str, Shape] = {
@@ -165,7 +168,11 @@ def make_model(shape: Shape, seed: int, head: str = "question_answering", tied: 
         if "LayerNorm" in name or "layer_norm" in name or "layernorm" in name:
             weight.copy_(torch.ones_like(weight) if name.endswith("weight") else torch.zeros_like(weight))
             continue
-        std = 0.1 if name.endswith("bias") else shape.vision_spread if name.startswith("vision_model") else shape.text_spread
+        std = shape.vision_spread if name.startswith("vision_model") else shape.text_spread
+        if name.endswith("bias"):
+            std = shape.bias_spread
+        elif ".query." in name or ".key." in name:
+            std = shape.score_spread or std
         weight.copy_(std * torch.randn(weight.shape, generator=generator))
     if hasattr(model, "text_decoder"):
         output_bias(model)[0] += PADDING_BIAS

@@ -27,14 +27,16 @@ from make_fixtures import (
 from transformers.initialization import no_init_weights
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-# As the published configs have them. A linear of these spreads magnifies about as much as one of a small shape's.
+# As the published configs have them. Text models of 12 layers that magnified as much as small ones would make all tokens of a
+# text alike, whatever the question; sharper attention, from queries and keys spread wider, keeps them apart.
 BASE = Shape(
     image_size=384, patch_size=16, width=768, feed_forward=3072, vision_layers=12, vision_heads=12, text_layers=12,
-    text_heads=12, max_positions=512, vocabulary_size=30524, vision_spread=0.036, text_spread=0.06,
+    text_heads=12, max_positions=512, vocabulary_size=30524, vision_spread=0.036, text_spread=0.024,
+    score_spread=0.06, bias_spread=0.04,
 )  # fmt: skip
 # Pictures are wider than texts. A question answering model has one width, so that its texts are as wide.
 LARGE = replace(BASE, vision_width=1024, vision_layers=24, vision_heads=16, vision_spread=0.031)
-LARGE_ONE_WIDTH = replace(LARGE, width=1024, feed_forward=4096, text_heads=16, text_spread=0.052)
+LARGE_ONE_WIDTH = replace(LARGE, width=1024, feed_forward=4096, text_heads=16, text_spread=0.021, score_spread=0.052)
 ALL_SHAPES: dict[str, Shape] = {**SHAPES, "base": BASE, "large": LARGE, "large-one-width": LARGE_ONE_WIDTH}
 
 # The share of a full-size model's steps that shall end an answer.
@@ -66,6 +68,8 @@ def make_checkpoint(
     remember_pictures(model)
     check = HEADS[head].check
     if shape not in SHAPES:
+        if logit_scale != 1:
+            scale_logits(model, logit_scale)
         told = favour_end(model, seed) if hasattr(model, "text_decoder") else "not checked"
     elif hasattr(model, "text_decoder"):
         told = end_answers(model, check, seed)

@@ -19,17 +19,18 @@ export const SMOKE = "question-answering-base";
 
 /** @type {readonly Model[]} */
 export const FULL_SIZE = [
-  { name: SMOKE, head: "question_answering", shape: "base", seed: 1 },
-  { name: "question-answering-large", head: "question_answering", shape: "large-one-width", seed: 2 },
+  { name: SMOKE, head: "question_answering", shape: "base", seed: 1, logit_scale: 4 },
+  { name: "question-answering-large", head: "question_answering", shape: "large-one-width", seed: 2, logit_scale: 4 },
   {
     name: "captioning-base-float16",
     head: "captioning",
     shape: "base",
     seed: 3,
+    logit_scale: 4,
     dtype: "float16",
     max_shard_size: "200MB",
   },
-  { name: "captioning-large", head: "captioning", shape: "large", seed: 4 },
+  { name: "captioning-large", head: "captioning", shape: "large", seed: 4, logit_scale: 4 },
   { name: "retrieval-base", head: "retrieval", shape: "base", seed: 5, changes: { vocabulary_size: 30522 } },
   { name: "retrieval-large", head: "retrieval", shape: "large", seed: 6 },
 ];
