@@ -37,6 +37,19 @@ function drawsOf(seed, sequences) {
   });
 }
 
+/**
+ * The tokens that one of two has ruled out and the other not.
+ * @param {Float32Array} own
+ * @param {Float32Array} expected
+ */
+function filteredOtherwise(own, expected) {
+  const others = [];
+  for (const [token, score] of expected.entries()) {
+    if ((score === Number.NEGATIVE_INFINITY) !== (own[token] === Number.NEGATIVE_INFINITY)) others.push(token);
+  }
+  return others;
+}
+
 /** One loaded checkpoint. */
 export class ComparedModel {
   tally = new Tally();
@@ -140,8 +153,12 @@ export class ComparedModel {
         const { image, text } = /** @type {Row} */ (rows[i]);
         if (!together) this.greedy.set(`${image}|${text}`, theirs.tokens.join(" "));
       }
-      at += this.#compareSteps(sequence, theirs, scores?.subarray(at), where);
-      await this.#compareTokens(i, sequence, theirs, where);
+      const vocabulary = sequence.scores?.[0]?.length ?? 0;
+      const ownScores = scores?.subarray(at, at + theirs.transitions.length * vocabulary);
+      at += theirs.transitions.length * vocabulary;
+      if (await this.#compareSteps(i, sequence, theirs, ownScores, where)) {
+        await this.#compareTokens(i, sequence, theirs, where);
+      }
     }
   }
 
@@ -200,28 +217,29 @@ export class ComparedModel {
   }
 
   /**
+   * @param {number} index of the sequence
    * @param {GeneratedSequence} own
    * @param {{tokens: number[], transitions: number[]}} theirs
-   * @param {Float32Array | undefined} scores of transformers' steps, this sequence's first
+   * @param {Float32Array | undefined} scores of transformers' steps
    * @param {string} where
-   * @returns {number} how many of `scores` are this sequence's
+   * @returns {Promise<boolean>} whether the tokens can be compared: false after an excused difference of filters
    */
-  #compareSteps(own, theirs, scores, where) {
-    if (scores === undefined) return 0;
+  async #compareSteps(index, own, theirs, scores, where) {
     const steps = theirs.transitions.length;
-    const vocabulary = own.scores?.[0]?.length ?? 0;
     const prompt = theirs.tokens.length - steps;
-    for (let step = 0; step < steps; step++) {
+    for (let step = 0; scores !== undefined && step < steps; step++) {
       const same = own.tokenIds.slice(0, prompt + step).join() === theirs.tokens.slice(0, prompt + step).join();
       const found = own.scores?.[step];
       if (!same || found === undefined) break;
-      this.tally.addLogits(
-        found,
-        scores.subarray(step * vocabulary, (step + 1) * vocabulary),
-        `${where}, step ${step}`,
-      );
+      const expected = scores.subarray(step * found.length, (step + 1) * found.length);
+      const others = filteredOtherwise(found, expected);
+      if (others.length > 0 && (await this.#oracle.ask("refilter", { sequence: index, step, others }))) {
+        this.tally.excused++;
+        return false;
+      }
+      this.tally.addLogits(found, expected, `${where}, step ${step}`);
     }
-    return steps * vocabulary;
+    return true;
   }
 
   /**

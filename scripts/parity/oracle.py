@@ -6,7 +6,7 @@ Commands, by their "command"; other keys are the arguments of the method of Orac
   make      writes a random checkpoint: see make_checkpoint; "threads" is how many this and what follows use
   load      loads one, in float32 with eager attention; the next commands ask it
   draw      settings of generation, as generation_reference.py draws them
-  generate, judge, rank, match, embed
+  generate, judge, refilter, rank, match, embed
 Each is answered by {"result": …}, or by {"refused": why} where transformers raises ValueError.
 """
 
@@ -66,6 +66,11 @@ class Run:
     output: Any
     processors: Any
     draws: Draws | None
+
+
+# Two scores so far apart, or nearer, may change places; by how many tries that is looked for.
+EXCUSED_GAP = 1e-5
+TRIES = 200
 
 
 class Oracle:
@@ -140,6 +145,24 @@ class Oracle:
         scores = run.output.scores[step - prompt][row]
         return float(scores[theirs[step]] - scores[own[step]])
 
+    @torch.no_grad()
+    def refilter(self, sequence: int, step: int, others: list[int]) -> bool:
+        """Whether transformers' own filters rule out or leave `others`, tokens of a step of a drawn sequence, the other way, and
+        no more, where no two of its scores move against each other by more than EXCUSED_GAP.
+        """
+        run, row = self._find(sequence)
+        prompt = run.output.sequences.shape[1] - len(run.output.scores)
+        prefix = run.output.sequences[row : row + 1, : prompt + step]
+        logits = run.output.logits[step][row : row + 1].float()
+        wanted = run.output.scores[step][row].isfinite()
+        wanted[others] = ~wanted[others]
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(TRIES):
+            noise = EXCUSED_GAP * (torch.rand(logits.shape, generator=generator) - 0.5)
+            if torch.equal(run.processors(prefix, logits + noise)[0].isfinite(), wanted):
+                return True
+        return False
+
     def draw(self, images: list[str], texts: list[str | None], seed: int) -> dict[str, Any]:
         """Settings of generation, and a number of rows; the first time `seed` and what the model says by itself count."""
         if self.grid is None:
@@ -209,7 +232,7 @@ class Oracle:
         with warnings.catch_warnings(), patch.object(decoder, "_get_logits_processor", find_and_keep):
             warnings.simplefilter("ignore")
             with patch.object(torch, "multinomial", draws or torch.multinomial):
-                output = self.model.generate(**copied, **given, return_dict_in_generate=True, output_scores=True)
+                output = self.model.generate(**copied, **given, return_dict_in_generate=True, output_scores=True, output_logits=True)
         return Run(inputs, settings, output, kept[-1], draws)
 
     def _find(self, sequence: int) -> tuple[Run, int]:
