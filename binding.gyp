@@ -1,5 +1,5 @@
-# For tools that expect it and for `node-gyp rebuild`. The addon is built by CMake: scripts/build.mjs finds libtorch, runs
-# cmake-js and does nothing where all is up to date.
+# For tools that expect it and for `node-gyp rebuild` in a clone; published packages have none. The addon is built by CMake:
+# scripts/build.mjs finds libtorch, runs cmake-js and does nothing where all is up to date.
 {
   "targets": [
     {

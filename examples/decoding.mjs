@@ -1,5 +1,5 @@
 // The ways to generate an answer:
-//   node examples/decoding.mjs ./blip-vqa-base-cpu picture.jpg "what is in the picture?"
+//   node examples/decoding.mjs ./blip-vqa-base picture.jpg "what is in the picture?"
 import { NeuronBlip } from "neuron-blip";
 
 const [directory, picture, question] = process.argv.slice(2);

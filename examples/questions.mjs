@@ -1,5 +1,5 @@
 // Many questions about many pictures, where a picture that cannot be read fails alone:
-//   node examples/questions.mjs ./blip-vqa-base-cpu "what is in the picture?" a.jpg b.jpg …
+//   node examples/questions.mjs ./blip-vqa-base "what is in the picture?" a.jpg b.jpg …
 import { NeuronBlip } from "neuron-blip";
 
 const [directory, question, ...pictures] = process.argv.slice(2);

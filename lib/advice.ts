@@ -1,12 +1,11 @@
 /** What to do with something that was given as a model and is none: the one place that says so. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { isHubName } from "./hub/hub-name.js";
 import { shorten } from "./values.js";
 
 /** What save_pretrained writes weights into. */
 const WEIGHTS = /^(model|pytorch_model)([-.].*)?\.(safetensors|bin)(\.index\.json)?$/;
-/** A name of the Hugging Face Hub. */
-const HUB_NAME = /^[A-Za-z0-9][\w.-]{0,95}\/[\w.-]{1,96}$/;
 const LONGEST = 200;
 
 /**
@@ -16,8 +15,7 @@ const LONGEST = 200;
  */
 export async function adviceFor(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
-  if (!found)
-    return HUB_NAME.test(path) ? `It looks like a name of the Hugging Face Hub. ${adviceForWeights(path)}` : make(path);
+  if (!found) return isHubName(path.replace(/^\.\//, "")) ? adviceForName(path) : make(path);
   if (found.isDirectory()) {
     const names = await readdir(path).catch((): string[] => []);
     const parts = names.filter((name) => name.endsWith(".pt"));
@@ -49,6 +47,15 @@ export function adviceForWeights(model: string, output = `${basename(resolve(mod
 function compileCommand(model: string, output: string, target?: "inf2"): string {
   const command = `npx neuron-blip compile ${shownPath(model)} ${shownPath(output)} --target`;
   return target ? `\`${command} ${target}\`` : `\`${command} cpu\` (--target inf2 for NeuronCores)`;
+}
+
+/** What to do with what may be meant as a name of the Hub, where none is taken. */
+function adviceForName(path: string): string {
+  const name = path.replace(/^\.\//, "");
+  return (
+    `If it is meant as a model of the Hugging Face Hub, NeuronBlip.fromPretrained("${name}") and \`npx neuron-blip ask ${name} …\` fetch it ` +
+    "into the cache. If it is meant as a directory, check the path."
+  );
 }
 
 function make(directory: string): string {

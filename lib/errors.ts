@@ -1,4 +1,4 @@
-import { isAbortSignal, shorten, shown } from "./values.js";
+import { isAbortSignal, oneLine, shorten, shown } from "./values.js";
 
 /** What went wrong, for programs; see the README's table of errors for the cures. */
 export type NeuronBlipErrorCode =
@@ -43,7 +43,17 @@ export type NeuronBlipErrorCode =
   /** As many calls as `maxQueueLength` allows are waiting already. */
   | "QUEUE_FULL"
   /** `neuron-blip compile` could not start Python. */
-  | "COMPILE_FAILED";
+  | "COMPILE_FAILED"
+  /** The Hugging Face Hub gives this model only to some: it is gated or private, or the token is not valid. */
+  | "HUB_ACCESS_DENIED"
+  /** The Hugging Face Hub, or the network, gave no answer, or ended one too early. */
+  | "HUB_UNREACHABLE"
+  /** The model is not in the cache, and the environment forbids asking the Hugging Face Hub for it. */
+  | "HUB_OFFLINE"
+  /** The disk of the Hugging Face cache is full. */
+  | "DISK_FULL"
+  /** The Hugging Face cache cannot be written. */
+  | "CACHE_NOT_WRITABLE";
 
 /** The most characters of a message, whatever was given: it is for a line of a log. */
 const LONGEST_MESSAGE = 1000;
@@ -60,6 +70,11 @@ export class NeuronBlipError extends Error {
     return typeof value === "object" && value !== null && BRAND in value;
   }
 
+  static {
+    // Not of each error: there may be 100,000 of them.
+    Object.defineProperty(NeuronBlipError.prototype, BRAND, { value: true });
+  }
+
   override readonly name = "NeuronBlipError";
   readonly code: NeuronBlipErrorCode;
   /** Of errors of the Neuron runtime: its status, such as 1202. */
@@ -70,8 +85,17 @@ export class NeuronBlipError extends Error {
     super(shorten(message, LONGEST_MESSAGE), options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     if (options?.status !== undefined) this.status = options.status;
-    Object.defineProperty(this, BRAND, { value: true });
   }
+}
+
+/**
+ * Lets go of an error's stack but for its message: the frames, all of them within this package, take most of its memory, and
+ * where there are 100,000 errors the garbage collector holds the event loop while it moves them.
+ * @returns the error.
+ */
+export function withoutFrames(error: unknown): unknown {
+  if (error instanceof NeuronBlipError) error.stack = `${error.name}: ${error.message}`;
+  return error;
 }
 
 /** The text of whatever was thrown. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */
@@ -87,23 +111,36 @@ export function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist: a misspelt one would be ignored.
- * @param of whose options they are, for the message.
+ * A call's options, each read once: a getter of the caller's may throw, or give something else the next time.
+ * @param of whose options they are, for messages.
+ * @param known the options that there are, where the caller of this does not look at their names itself.
+ * @returns a copy, with those of `known` that a class's instance inherits.
+ * @throws NeuronBlipError `INVALID_INPUT` for what is no object or cannot be read, and for options that do not exist: a misspelt
+ * one would be ignored.
  */
-export function checkOptions(options: object, known: readonly string[], of: string): void {
-  checkIsOptions(options, of);
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
+export function readOptions<Options extends object>(
+  options: Options,
+  of: string,
+  known: readonly (keyof Options & string)[] = [],
+): Options {
+  if (typeof options !== "object" || options === null) {
+    throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
+  }
+  let copy: Options;
+  try {
+    copy = { ...options };
+    for (const name of known) if (!(name in copy) && name in options) copy[name] = options[name];
+  } catch (error) {
+    const reason = oneLine(messageOf(error), 300);
+    throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} cannot be read: ${reason}.`, { cause: error });
+  }
+  const names: readonly string[] = known;
+  const unknown = names.length > 0 ? Object.keys(copy).find((name) => !names.includes(name)) : undefined;
+  if (unknown === undefined) return copy;
   throw new NeuronBlipError(
     "INVALID_INPUT",
-    `There is no option ${shown(unknown)} of ${of}. The options are ${known.join(", ")}.`,
+    `There is no option ${shown(unknown)} of ${of}. The options are ${names.join(", ")}.`,
   );
-}
-
-/** @throws NeuronBlipError `INVALID_INPUT` for what is given as options and is no object. */
-export function checkIsOptions(options: object, of: string): void {
-  if (typeof options === "object" && options !== null) return;
-  throw new NeuronBlipError("INVALID_INPUT", `The options of ${of} are an object, not ${shown(options)}.`);
 }
 
 /**

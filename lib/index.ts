@@ -41,6 +41,8 @@ export type { LogitsProcessor } from "./generation/logits-processors.js";
 export type { RankedSequence, RankingConfig } from "./generation/ranking.js";
 export type { StoppingCriterion } from "./generation/stopping-criteria.js";
 export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
+export type { HubOptions } from "./hub/hub-options.js";
+export type { DownloadProgress, ProgressCallback } from "./hub/hub-progress.js";
 export type { NeuronBlipOptions } from "./loading-options.js";
 export type { ModelDirectory } from "./model-directory.js";
 export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";

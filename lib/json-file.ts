@@ -6,7 +6,7 @@ import { codeOf, messageOf, NeuronBlipError } from "./errors.js";
 export type JsonObject = { readonly [key: string]: unknown };
 
 /** The largest of a model's text files, in bytes: several times the largest tokenizer.json. */
-const LARGEST_FILE = 2 ** 26;
+export const LARGEST_FILE = 2 ** 26;
 
 /**
  * A JSON file's object, or undefined where there is no such file.

@@ -1,14 +1,13 @@
 /** Why the native addon, or the libtorch that it needs, does not load: each reason with its own words, and what to do. */
-import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
+import { buildCommand } from "./binary/build-command.js";
+import { obstacleOf } from "./binary/obstacle.js";
 import { type Binary, isCut, readBinary } from "./elf.js";
-import { codeOf, messageOf, NeuronBlipError } from "./errors.js";
+import { messageOf, NeuronBlipError } from "./errors.js";
 
-const BUILD = "Run `npx neuron-blip build`";
+const BUILD = `Run \`${buildCommand()}\``;
+const REBUILD = `\`${buildCommand()} --force\``;
 const HERE = `${process.platform}-${process.arch}`;
-
-/** What keeps a file from being read. */
-type Obstacle = "missing" | "unreadable" | undefined;
 
 /** @throws NeuronBlipError `ADDON_NOT_BUILT` where the addon is not there, may not be read, or is not whole. */
 export function checkAddonFile(path: string): void {
@@ -16,8 +15,7 @@ export function checkAddonFile(path: string): void {
   if (obstacle === "missing") {
     throw new NeuronBlipError(
       "ADDON_NOT_BUILT",
-      `neuron-blip's native addon is not built (no "${path}"): the package manager may have skipped the install script. ` +
-        `${BUILD}.`,
+      `neuron-blip's native addon is not built (no "${path}"). If NEURON_BLIP_ADDON names it, correct that or unset it. ${BUILD}.`,
     );
   }
   if (obstacle === "unreadable") throw unreadable("ADDON_NOT_BUILT", "native addon", path);
@@ -25,10 +23,36 @@ export function checkAddonFile(path: string): void {
   if (isCut(path)) {
     throw new NeuronBlipError(
       "ADDON_NOT_BUILT",
-      `neuron-blip's native addon "${path}" is cut short: it was not copied, or not built, to its end. Run ` +
-        "`npx neuron-blip build --force`.",
+      `neuron-blip's native addon "${path}" is cut short: it was not copied, or not built, to its end. Install ` +
+        `neuron-blip again, or run ${REBUILD}.`,
     );
   }
+}
+
+/** @throws NeuronBlipError `LIBTORCH_NOT_FOUND` where a library of libtorch is not there, may not be read, or is not whole. */
+export function checkLibtorchFile(path: string): void {
+  const obstacle = obstacleOf(path);
+  if (obstacle === "unreadable") throw unreadable("LIBTORCH_NOT_FOUND", "libtorch", path);
+  if (obstacle === "missing" || isCut(path)) {
+    throw new NeuronBlipError(
+      "LIBTORCH_NOT_FOUND",
+      `neuron-blip's libtorch "${path}" ${obstacle === "missing" ? "is not there" : "is cut short: it was not copied to its end"}. ` +
+        "Install what it belongs to again (neuron-blip, or torch in its Python environment).",
+    );
+  }
+}
+
+/** What an error that came of loading libtorch, before the addon, means. */
+export function explainLibtorchError(path: string, cause: unknown): NeuronBlipError {
+  const reason = messageOf(cause).replace(/\s+/g, " ").slice(0, 400);
+  const explained = foreignBinary("LIBTORCH_NOT_FOUND", "libtorch", path) ?? musl(reason);
+  return new NeuronBlipError(
+    explained?.code ?? "LIBTORCH_NOT_FOUND",
+    explained?.message ??
+      `The libtorch "${path}" does not load here (${reason}). Set NEURON_BLIP_LIBTORCH to another, or unset it; ` +
+        `\`npx neuron-blip doctor\` says why this one was chosen.`,
+    { cause },
+  );
 }
 
 /** What an error that came of loading the addon means. */
@@ -42,20 +66,12 @@ export function explainLoadError(path: string, cause: unknown): NeuronBlipError 
   return new NeuronBlipError(explained.code, explained.message, { cause });
 }
 
-function obstacleOf(path: string): Obstacle {
-  try {
-    accessSync(path, constants.R_OK);
-    return undefined;
-  } catch (error) {
-    return codeOf(error) === "EACCES" || codeOf(error) === "EPERM" ? "unreadable" : "missing";
-  }
-}
-
 function unreadable(code: "ADDON_NOT_BUILT" | "LIBTORCH_NOT_FOUND", what: string, path: string): NeuronBlipError {
   const user = process.getuid === undefined ? "this user" : `this user (uid ${process.getuid()})`;
   const another =
     code === "LIBTORCH_NOT_FOUND"
-      ? "or build again as this user, or with NEURON_BLIP_CACHE naming a directory that all may read: `npx neuron-blip build`"
+      ? "or build again as this user, or with NEURON_BLIP_CACHE naming a directory that all may read: " +
+        `\`${buildCommand()}\``
       : "or install and build neuron-blip as this user";
   return new NeuronBlipError(
     code,
@@ -77,7 +93,7 @@ function foreignBinary(
     code,
     `neuron-blip's ${what} "${path}" ${is}. Install neuron-blip on the host, or in the image, that it shall run on, rather than ` +
       `copy node_modules from another: ${code === "LIBTORCH_NOT_FOUND" ? "remove that libtorch, and run" : "run"} ` +
-      "`npx neuron-blip build --force`.",
+      `${REBUILD}.`,
   );
 }
 
@@ -88,7 +104,7 @@ function musl(reason: string): NeuronBlipError | undefined {
     return new NeuronBlipError(
       "ADDON_NOT_BUILT",
       `neuron-blip's native addon was built for musl (Alpine Linux), and this Node runs on glibc (${reason}). Build it here: ` +
-        "`npx neuron-blip build --force`.",
+        `${REBUILD}.`,
     );
   }
   if (!/Error loading shared library|Error relocating/.test(reason)) return undefined;
@@ -120,7 +136,7 @@ function libtorch(path: string, reason: string): NeuronBlipError | undefined {
     return new NeuronBlipError(
       "LIBTORCH_NOT_FOUND",
       `The libtorch that is there is another version than neuron-blip was built with (${reason}). ` +
-        "Run `npx neuron-blip build --force` to build with it.",
+        `Run ${REBUILD} to build with it.`,
     );
   }
   return undefined;
@@ -129,7 +145,7 @@ function libtorch(path: string, reason: string): NeuronBlipError | undefined {
 function other(path: string, reason: string): NeuronBlipError {
   const failed = (why: string, cure: string) =>
     new NeuronBlipError("ADDON_NOT_BUILT", `neuron-blip's native addon "${path}" ${why} (${reason}). ${cure}`);
-  const rebuild = "Run `npx neuron-blip build --force`.";
+  const rebuild = `Run ${REBUILD}.`;
   if (/NODE_MODULE_VERSION|undefined symbol: (napi|node_api)_|self-register/.test(reason)) {
     return failed(`was built for another Node than this one, ${process.version}`, rebuild);
   }

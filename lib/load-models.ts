@@ -6,10 +6,11 @@ import { NeuronBlipForConditionalGeneration } from "./blip/neuron-blip-for-condi
 import { NeuronBlipForImageTextRetrieval } from "./blip/neuron-blip-for-image-text-retrieval.js";
 import { NeuronBlipForQuestionAnswering } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
-import { NeuronBlipError } from "./errors.js";
+import { NeuronBlipError, throwIfAborted } from "./errors.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
 import { holdsCompiledParts } from "./model-directory.js";
 import { loadNeuronRuntime, visibleCores } from "./neuron/neuron-runtime.js";
+import { untilAborted } from "./runtime/abort.js";
 import { TorchModule } from "./runtime/torch-module.js";
 
 interface ModelClass {
@@ -22,8 +23,31 @@ const MODELS: Readonly<Record<Architecture, ModelClass>> = {
   BlipForImageTextRetrieval: NeuronBlipForImageTextRetrieval,
 };
 
-/** Loads replicas of a model; all or none. */
+/**
+ * Loads replicas of a model; all or none.
+ * @throws NeuronBlipError as `loadReplicas`; `ABORTED` as soon as the signal is aborted: what is being loaded then is freed
+ * when it is there.
+ */
 export async function loadModels(
+  directory: string,
+  architecture: Architecture,
+  replicas: readonly number[],
+  options: ReplicaOptions,
+  signal?: AbortSignal,
+): Promise<NeuronBlipPreTrainedModel[]> {
+  throwIfAborted(signal);
+  // A checkpoint stops between two layers, too.
+  const loading = loadAll(directory, architecture, replicas, signal ? { ...options, signal } : options);
+  try {
+    return await untilAborted(loading, signal);
+  } catch (error) {
+    // Where the loading itself has failed, there is nothing to free.
+    loading.then((models) => Promise.all(models.map((model) => model.dispose()))).catch(() => {});
+    throw error;
+  }
+}
+
+async function loadAll(
   directory: string,
   architecture: Architecture,
   replicas: readonly number[],

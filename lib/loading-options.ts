@@ -1,6 +1,7 @@
 import type { ReplicaOptions } from "./blip/load-parts.js";
 import { checkDtype } from "./blip/parts/checkpoint/load-checkpoint.js";
-import { checkOptions, NeuronBlipError } from "./errors.js";
+import { NeuronBlipError, readOptions } from "./errors.js";
+import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
 import { type ModelDirectory, pathOf } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import type { PictureCacheOptions } from "./picture-cache.js";
@@ -29,7 +30,7 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
    * `restartRequired`). Default 5.
    */
   maxReloadAttempts?: number;
-  /** A directory with the tokenizer's files, where the model directory has none (the tutorial's). */
+  /** Where the tokenizer's files are, where the model directory has none (the tutorial's). */
   tokenizer?: ModelDirectory;
   /** The most pixels that a picture may declare before it is decoded. Default 89,478,485, as Pillow. */
   maxPixels?: number;
@@ -61,6 +62,7 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
 }
 
 const NAMES: readonly (keyof NeuronBlipOptions)[] = [
+  ...HUB_OPTIONS,
   "numModels",
   "threads",
   "verify",
@@ -92,9 +94,13 @@ const MOST_MODELS = 256;
 /** What timers can wait: a day, amply. */
 const A_DAY_MS = 24 * 60 * 60 * 1000;
 
-/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be. */
-export function checkLoadingOptions(options: NeuronBlipOptions): void {
-  checkOptions(options, NAMES, "fromPretrained");
+/**
+ * @returns the options, read once.
+ * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be.
+ */
+export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions {
+  const options = readOptions(given, "fromPretrained", NAMES);
+  checkHubOptions(options);
   const {
     numModels,
     tokenizer,
@@ -118,12 +124,13 @@ export function checkLoadingOptions(options: NeuronBlipOptions): void {
   check("maxBatchSize", maxBatchSize, "a whole number from 1 to 1024", (value) => isWhole(value, 1, 1024));
   check("maxBatchDelayMs", maxBatchDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
   check("maxQueueLength", maxQueueLength, "a whole number >= 1", (value) => isWhole(value, 1));
-  if (typeof pictureCache === "boolean" || pictureCache === undefined) return;
+  if (typeof pictureCache === "boolean" || pictureCache === undefined) return options;
   check("pictureCache", pictureCache, "true, false or { maxBytes, maxAgeMs }", (value) => typeof value === "object");
-  checkOptions(pictureCache ?? {}, ["maxBytes", "maxAgeMs"], "pictureCache");
-  const { maxBytes, maxAgeMs } = pictureCache;
+  const cache = readOptions(pictureCache, "pictureCache", ["maxBytes", "maxAgeMs"]);
+  const { maxBytes, maxAgeMs } = cache;
   check("pictureCache.maxBytes", maxBytes, "a whole number >= 0", (value) => isWhole(value, 0));
   check("pictureCache.maxAgeMs", maxAgeMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
+  return { ...options, pictureCache: cache };
 }
 
 function check(name: string, value: unknown, must: string, is: (value: unknown) => boolean): void {

@@ -2,11 +2,12 @@
  * The only file that touches the addon's binary. It types the whole surface by hand, loads the binary on first use, and
  * turns what the binary throws into NeuronBlipError.
  */
-import { createRequire } from "node:module";
+// Not createRequire by itself: webpack puts undefined in place of what it makes.
+import nodeModule from "node:module";
 import { isMainThread } from "node:worker_threads";
+import { binaryHost, type ChosenBinary, chooseBinary } from "./binary/choose-binary.js";
 import { codeOf, messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
-import { checkAddonFile, explainLoadError } from "./load-error.js";
-import { packageFile } from "./package-file.js";
+import { checkAddonFile, checkLibtorchFile, explainLibtorchError, explainLoadError } from "./load-error.js";
 import type { OwnFloat32Array } from "./values.js";
 
 declare const kind: unique symbol;
@@ -72,6 +73,8 @@ export interface Native {
 
   createExecutor(threads: number): ExecutorHandle;
   closeExecutor(executor: ExecutorHandle): Promise<void>;
+  /** Gives the freed memory that libtorch and malloc keep for later back to the system. */
+  returnFreedMemory(executor: ExecutorHandle): Promise<void>;
 
   /**
    * Resolves to the module and what each of its methods takes and returns; `forward` is always one.
@@ -125,8 +128,7 @@ export interface Native {
     path: string,
     entries: readonly { name: string; dtype: Dtype; shape: readonly number[]; offset: number }[],
   ): Promise<ValueHandle>;
-  /** @param trims whether the freed memory that libtorch and malloc keep goes back to the system, too. */
-  releaseValue(executor: ExecutorHandle, value: ValueHandle, trims: boolean): Promise<void>;
+  releaseValue(executor: ExecutorHandle, value: ValueHandle): Promise<void>;
   /** Whether this CPU calculates in bfloat16. */
   hasBfloat16(): boolean;
 
@@ -147,6 +149,15 @@ export interface Native {
     tables: Float32Array,
   ): OwnFloat32Array;
 
+  /**
+   * Takes one of so many places that all threads of the process share, whichever copy of this package they have loaded. A Worker
+   * that ends gives back what it has.
+   * @returns false where all are taken.
+   */
+  takeProcessPlace(limit: number): boolean;
+  /** Gives back a place that this thread has taken. */
+  leaveProcessPlace(): void;
+
   /** Loads a shared library for as long as the process lives. */
   loadLibrary(path: string): void;
   /** What a libnrt.so.1 says of itself, without claiming a core; -1 and "" for what it does not say. */
@@ -161,12 +172,17 @@ export interface Native {
   shutdown(exitCode: number, isProcess: boolean): void;
 }
 
-/** Where the binary is; `NEURON_BLIP_ADDON` names another, such as a sanitised build. */
-export function addonPath(): string {
-  return process.env.NEURON_BLIP_ADDON ?? packageFile("../build/Release/neuron_blip.node");
-}
-
+let chosen: ChosenBinary | undefined;
 let loaded: Native | undefined;
+
+/** The addon, and the libtorch that it is loaded with: chosen once. @throws NeuronBlipError as `native` does. */
+export function chosenBinary(): ChosenBinary {
+  if (chosen !== undefined) return chosen;
+  const decision = chooseBinary(binaryHost());
+  if (decision.chosen === undefined) throw decision.error;
+  chosen = decision.chosen;
+  return chosen;
+}
 
 /**
  * The addon, loaded on first use.
@@ -178,18 +194,39 @@ export function native(): Native {
 }
 
 function load(): Native {
-  const path = addonPath();
+  const { addon: path, libtorch } = chosenBinary();
   checkAddonFile(path);
-  let addon: Native;
-  try {
-    addon = withShortSpins(() => createRequire(path)(path));
-  } catch (error) {
-    throw explainLoadError(path, error);
-  }
+  const addon = withShortSpins(() => {
+    if (libtorch !== undefined) loadLibtorch(libtorch);
+    try {
+      return nodeModule.createRequire(path)(path) as Native;
+    } catch (error) {
+      throw explainLoadError(path, error);
+    }
+  });
   // process.exit() and uncaught exceptions do not run the addon's own clean-up, and libtorch's static objects must not be
   // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
   process.prependListener("exit", (exitCode) => addon.shutdown(exitCode, isMainThread));
   return addon;
+}
+
+/** Loads libtorch by its full path, for an addon that does not say where it is: it finds it in the process by its name. */
+function loadLibtorch({ libraries, loader }: NonNullable<ChosenBinary["libtorch"]>): void {
+  checkAddonFile(loader);
+  for (const library of libraries) checkLibtorchFile(library);
+  let load: (path: string) => void;
+  try {
+    ({ load } = nodeModule.createRequire(loader)(loader) as { load: (path: string) => void });
+  } catch (error) {
+    throw explainLoadError(loader, error);
+  }
+  for (const library of libraries) {
+    try {
+      load(library);
+    } catch (error) {
+      throw explainLibtorchError(library, error);
+    }
+  }
 }
 
 /**

@@ -28,15 +28,17 @@ import type {
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import { pictureSizeOf } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { weightFilesOf } from "./blip/parts/checkpoint/weight-files.js";
+import { cosineSteps, packed } from "./cosines.js";
 import type { EncodedImage, Picture } from "./encoded-image.js";
-import { checkIsOptions, checkOptions, NeuronBlipError, throwIfAborted } from "./errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "./errors.js";
 import { emitterOf } from "./events.js";
 import type { GeneratedSequence } from "./generation/generated-sequence.js";
 import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import type { RankedSequence } from "./generation/ranking.js";
 import { TextStreamer } from "./generation/text-streamer.js";
+import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import { loadModels, replicaCount } from "./load-models.js";
-import { checkLoadingOptions, type NeuronBlipOptions } from "./loading-options.js";
+import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
 import { directoryOf, holdsCompiledParts, type ModelDirectory } from "./model-directory.js";
 import { replicaFailureOf } from "./neuron/neuron-error.js";
 import {
@@ -69,7 +71,7 @@ import { TorchModule } from "./runtime/torch-module.js";
 import { WaitingLine } from "./runtime/waiting-line.js";
 import type { Tensor } from "./tensor.js";
 import { type Together, together } from "./together.js";
-import { inTurns, mapSteps } from "./turns.js";
+import { inTurns } from "./turns.js";
 import { shown } from "./values.js";
 
 export interface TextOptions {
@@ -79,7 +81,8 @@ export interface TextOptions {
 
 export interface SettledOption {
   /**
-   * For lists: give every item's own result or error, as Promise.allSettled does, instead of throwing where one fails.
+   * For lists: give every item's own result or error, as Promise.allSettled does, instead of throwing where one fails. The errors'
+   * stacks have no frames.
    * Default false.
    */
   settled?: boolean;
@@ -131,7 +134,7 @@ const ReplicaEmitter = emitterOf<ReplicaEvents>();
  * BLIP: pictures and questions in, answers out; or captions, or how well texts match, by what the model was trained for.
  *
  * ```ts
- * await using blip = await NeuronBlip.fromPretrained("./blip-vqa-base");
+ * await using blip = await NeuronBlip.fromPretrained("Salesforce/blip-vqa-base");
  * const { answer, score } = await blip.answer("dog.jpg", "how many dogs are in the picture?");
  * ```
  */
@@ -180,23 +183,28 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * Loads a model directory: a checkpoint's, or a compiled one; see NeuronBlipForQuestionAnswering.fromPretrained. Its config.json says which of BLIP's models
-   * it is: for question answering, captions (BlipForConditionalGeneration) or matching (BlipForImageTextRetrieval).
+   * Loads a model: a directory, of a checkpoint or of compiled parts (see NeuronBlipForQuestionAnswering.fromPretrained), or where
+   * there is no such directory one of the Hugging Face Hub by its name, which is fetched where the cache lacks it. Its config.json
+   * says which of BLIP's models it is: for question answering, captions (BlipForConditionalGeneration) or matching
+   * (BlipForImageTextRetrieval). An aborted `signal` ends the fetching and the loading.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `NEURON_RUNTIME_NOT_FOUND`,
-   * `INVALID_INPUT`, or why the addon does not load.
+   * `INVALID_INPUT`, `ABORTED`, or why the addon does not load; of a name on the Hub also `HUB_ACCESS_DENIED`, `HUB_UNREACHABLE`,
+   * `HUB_OFFLINE`, `DISK_FULL` and `CACHE_NOT_WRITABLE`.
    */
-  static async fromPretrained(given: ModelDirectory, options: NeuronBlipOptions = {}): Promise<NeuronBlip> {
-    checkLoadingOptions(options);
-    const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...replicaOptions } = options;
+  static async fromPretrained(given: ModelDirectory, loading: NeuronBlipOptions = {}): Promise<NeuronBlip> {
+    const options = readLoadingOptions(loading);
+    const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...rest } = options;
+    const [hub, replicaOptions] = splitHubOptions(rest);
+    const { signal } = hub;
     const { size } = options;
-    const directory = await directoryOf(given);
+    const directory = await directoryOf(given, hub, "model");
     // Before the models, because they are quick to fail.
     const config = await readBlipConfig(directory);
     const { architecture } = config;
     const isCompiled = await holdsCompiledParts(directory);
     if (!isCompiled) await weightFilesOf(directory);
     const processor = await BlipProcessor.fromPretrained(directory, {
-      ...(tokenizer !== undefined && { tokenizer }),
+      ...(tokenizer !== undefined && { tokenizer: await directoryOf(tokenizer, withoutRevision(hub)) }),
       ...(size !== undefined && { size: pictureSizeOf(config, options) }),
       ...picturesOf(options),
     });
@@ -204,8 +212,8 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const count = await replicaCount(directory, numModels, options);
     // Replicas must not compete for cores.
     const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / count));
-    const load = (replicas: readonly number[], verify: boolean) =>
-      loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify });
+    const load = (replicas: readonly number[], verify: boolean, signal?: AbortSignal) =>
+      loadModels(directory, architecture, replicas, { ...replicaOptions, threads, verify }, signal);
     // Where it cannot be read, loading it says why.
     const onNeuron =
       isCompiled && (await TorchModule.usesNeuron(join(directory, "vision_model.pt")).catch(() => false));
@@ -218,6 +226,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const models = await load(
       Array.from({ length: count }, (_, i) => i),
       options.verify !== false,
+      signal,
     );
     const reload = async (replica: number) => (await load([replica], false))[0] as AnyModel;
     const recovery = { reload, delayMs: reloadDelayMs, maxAttempts: maxReloadAttempts };
@@ -258,8 +267,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     questions: string | readonly string[],
     given: AnswerOptions = {},
   ): Promise<Answer | Answer[] | PromiseSettledResult<Answer>[]> {
-    checkIsOptions(given, "answer");
-    const { settled, truncation = false, signal, ...options } = given;
+    const { settled, truncation = false, signal, ...options } = readOptions(given, "answer");
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "answer");
     const { questionLength: maxLength } = replicas.one.shapes;
     const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
@@ -289,8 +297,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     images: Picture | readonly Picture[],
     given: CaptionOptions = {},
   ): Promise<Caption | Caption[] | PromiseSettledResult<Caption>[]> {
-    checkIsOptions(given, "caption");
-    const { settled, prompt, signal, ...options } = given;
+    const { settled, prompt, signal, ...options } = readOptions(given, "caption");
     const replicas = this.#replicasOf("BlipForConditionalGeneration", "caption");
     const texts = prompt === "" ? undefined : prompt;
     const { shapes } = replicas.one;
@@ -327,9 +334,9 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   async *stream(
     image: Picture,
     text?: string,
-    options: Omit<GenerateOptions, "streamer"> & TextOptions = {},
+    given: Omit<GenerateOptions, "streamer"> & TextOptions = {},
   ): AsyncGenerator<string, void, void> {
-    checkIsOptions(options, "stream");
+    const options = readOptions(given, "stream");
     if ("streamer" in options && options.streamer !== undefined) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
@@ -370,8 +377,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     candidates: readonly string[],
     rankOptions: RankAnswerOptions = {},
   ): Promise<RankedAnswer[]> {
-    checkIsOptions(rankOptions, "rank");
-    const { truncation = false, signal, ...options } = rankOptions;
+    const { truncation = false, signal, ...options } = readOptions(rankOptions, "rank");
     const replicas = this.#replicasOf("BlipForQuestionAnswering", "rank");
     const { questionLength: maxLength } = replicas.one.shapes;
     if (!Array.isArray(candidates) || candidates.length === 0) {
@@ -382,21 +388,22 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const picture = snapshotBytes(image);
     const tokenIds = await inTurns(this.#candidateSteps(given), signal);
     const pairOptions = { signal, encode: this.#encode({ maxLength, truncation }) };
-    const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedSequence[]> = {
+    // Written out, V8 soon allocates what will live long where it is not moved; with `...ranked` it does not.
+    const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
+      return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
+    };
+    const job: Job<NeuronBlipForQuestionAnswering, PreparedPair, RankedAnswer[]> = {
       key: undefined,
       limit: 1,
       work: async (model, pairs, jobSignal) => [
-        await model.rank(this.#withTexts(pairs), tokenIds, { ...options, signal: jobSignal }),
+        await model.rankAs(this.#withTexts(pairs), tokenIds, { ...options, signal: jobSignal }, toAnswer),
       ],
       hold: holdPicture,
     };
-    const ranked = (await this.#forEach({ images: picture, texts: question }, pairOptions, (pairs, run) =>
+    const ranked = await this.#forEach({ images: picture, texts: question }, pairOptions, (pairs, run) =>
       this.#queueOf(replicas).run(pairs, job, run),
-    )) as RankedSequence[];
-    return inTurns(
-      mapSteps(ranked, (sequence): RankedAnswer => ({ answer: given[sequence.index] as string, ...sequence })),
-      signal,
     );
+    return ranked as RankedAnswer[];
   }
 
   /**
@@ -420,8 +427,8 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     texts: string | readonly string[],
     options: MatchOptions = {},
   ): Promise<Match | Match[] | PromiseSettledResult<Match>[]> {
-    checkOptions(options, ["settled", "truncation", "signal"], "match");
-    const { settled, truncation = false, signal } = options;
+    const names = ["settled", "truncation", "signal"] as const;
+    const { settled, truncation = false, signal } = readOptions(options, "match", names);
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "match");
     const { questionLength: maxLength } = replicas.one.shapes;
     const pairOptions = { settled, signal, encode: this.#encode({ maxLength, truncation }) };
@@ -447,8 +454,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     texts: readonly string[],
     options: Omit<MatchOptions, "settled"> = {},
   ): Promise<number[][]> {
-    checkOptions(options, ["truncation", "signal"], "similarity");
-    const { truncation = false, signal } = options;
+    const { truncation = false, signal } = readOptions(options, "similarity", ["truncation", "signal"]);
     const replicas = this.#replicasOf("BlipForImageTextRetrieval", "similarity");
     const { questionLength: maxLength } = replicas.one.shapes;
     if (!Array.isArray(images) || !Array.isArray(texts)) {
@@ -482,11 +488,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       const imageFeatures = await runPairs(pairs, this.#pictures, { ...run, encode: undefined }, (portion) =>
         queue.run(portion, imageJob, run),
       );
+      // Each portion's in one array: so many would take long to collect, and the tensors that they are views of, too.
       const textFeatures: Float32Array[] = [];
-      while (textFeatures.length < given.length) {
-        const count = Math.min(PAIRS_AT_ONCE, given.length - textFeatures.length);
-        const portion = Array.from({ length: count }, (_, i) => encoded?.(textFeatures.length + i) as EncodedText);
-        for (const { data } of await queue.runAll(portion, textJob, run)) textFeatures.push(data);
+      for (let at = 0; at < given.length; at += PAIRS_AT_ONCE) {
+        const count = Math.min(PAIRS_AT_ONCE, given.length - at);
+        const portion = Array.from({ length: count }, (_, i) => encoded?.(at + i) as EncodedText);
+        textFeatures.push(packed(await queue.runAll(portion, textJob, run)));
       }
       return inTurns(
         cosineSteps(
@@ -506,8 +513,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
    */
   encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
     return this.#begin(async (onBegin) => {
-      checkOptions(options, ["signal"], "encodeImage");
-      const { signal } = options;
+      const { signal } = readOptions(options, "encodeImage", ["signal"]);
       throwIfAborted(signal);
       return this.#pictures.encode(image, { signal, onBegin });
     });
@@ -691,21 +697,4 @@ async function mapped<T, U>(
   map: (value: T) => U,
 ): Promise<PromiseSettledResult<U>[]> {
   return Promise.allSettled((await outcomes).map(async (outcome) => map(fulfilled(outcome))));
-}
-
-function* cosineSteps(images: readonly Float32Array[], texts: readonly Float32Array[]): Generator<void, number[][]> {
-  const cosines: number[][] = [];
-  for (const image of images) {
-    const row: number[] = [];
-    for (const text of texts) {
-      row.push(dot(image, text));
-      yield;
-    }
-    cosines.push(row);
-  }
-  return cosines;
-}
-
-function dot(one: Float32Array, other: Float32Array): number {
-  return one.reduce((sum, value, i) => sum + value * (other[i] as number), 0);
 }

@@ -1,8 +1,9 @@
 /** A call's pictures and texts, paired, prepared and encoded, so that one that is bad can fail alone. */
 import type { Picture } from "./encoded-image.js";
-import { NeuronBlipError, throwIfAborted } from "./errors.js";
+import { NeuronBlipError, throwIfAborted, withoutFrames } from "./errors.js";
 import type { LookedAt } from "./looked-at.js";
 import type { LookOptions, Pictures } from "./pictures.js";
+import { PlaceGroups } from "./place-groups.js";
 import { snapshotBytes } from "./processing/open-picture.js";
 import type { Shared } from "./runtime/shared.js";
 import type { Tensor } from "./tensor.js";
@@ -67,7 +68,7 @@ export async function runPairs<T>(
   const failed = (error: unknown): PromiseRejectedResult => {
     const isEnd = error instanceof NeuronBlipError && error.code === "ABORTED";
     if (isEnd || !options.settled) throw error;
-    return { status: "rejected", reason: error };
+    return { status: "rejected", reason: withoutFrames(error) };
   };
   const results = new Array<PromiseSettledResult<T> | undefined>(pairs.count);
   // Texts first: they fail at no cost.
@@ -78,10 +79,12 @@ export async function runPairs<T>(
     signal,
   );
   const isWanted = (place: number) => results[place] === undefined;
-  const groups = (await inTurns(groupSteps(pairs, isWanted), signal)).entries();
+  const groups = await inTurns(groupSteps(pairs, isWanted), signal);
+  const pictureEntries = groups.entries();
   for (;;) {
-    const portion = nextOf(groups, PICTURES_AT_ONCE);
+    const portion = nextOf(pictureEntries, PICTURES_AT_ONCE);
     if (portion.length === 0) break;
+    const firstOf = (i: number) => (portion[i] as (typeof portion)[number])[1];
     throwIfAborted(signal);
     const outcomes = await pictures.lookAt(
       portion.map(([image]) => image),
@@ -90,7 +93,7 @@ export async function runPairs<T>(
     try {
       for (const [i, outcome] of outcomes.entries()) {
         if (outcome.status === "rejected") failed(outcome.reason);
-        else if (texts) await pictures.prepareFor((portion[i] as Group)[1].length, outcome.value, signal);
+        else if (texts) await pictures.prepareFor(groups.countFrom(firstOf(i)), outcome.value, signal);
       }
       let ready: PreparedPair[] = [];
       const runReady = async () => {
@@ -99,7 +102,7 @@ export async function runPairs<T>(
         ready = [];
       };
       for (const [i, outcome] of outcomes.entries()) {
-        for (const place of (portion[i] as Group)[1]) {
+        for (const place of groups.placesFrom(firstOf(i))) {
           if (isTurnOver()) await nextTurn(signal);
           if (outcome.status === "rejected") results[place] = failed(outcome.reason);
           else ready.push({ place, picture: outcome.value, text: texts?.(place) });
@@ -155,9 +158,6 @@ export function* encodeSteps(
   return (place) => ({ ids: encoded.at(place), width });
 }
 
-/** A picture, and the places of its pairs. */
-type Group = readonly [image: Picture, places: readonly number[]];
-
 /** The next items, at most so many: not by `for`, which would end the iterator. */
 function nextOf<T>(items: Iterator<T>, most: number): T[] {
   const next: T[] = [];
@@ -209,19 +209,15 @@ function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
 }
 
 /**
- * The places of each picture's pairs, in the order of the first: all of a picture's texts run together, so that a stream, which can be
- * read once, may come several times in a list, and others are looked at once.
+ * Sorts pairs by their pictures, in steps: all of a picture's texts run together, so that a stream, which can be read once, may come
+ * several times in a list, and others are looked at once.
  * @param isWanted false for pairs that have failed.
  */
-function* groupSteps(pairs: Pairs, isWanted: (place: number) => boolean): Generator<void, Map<Picture, number[]>> {
-  const groups = new Map<Picture, number[]>();
+function* groupSteps(pairs: Pairs, isWanted: (place: number) => boolean): Generator<void, PlaceGroups<Picture>> {
+  const groups = new PlaceGroups<Picture>(pairs.count);
   for (let place = 0; place < pairs.count; place++) {
     yield;
-    if (!isWanted(place)) continue;
-    const image = pairs.image(place);
-    const places = groups.get(image);
-    if (places) places.push(place);
-    else groups.set(image, [place]);
+    if (isWanted(place)) groups.add(pairs.image(place), place);
   }
   return groups;
 }

@@ -4,8 +4,9 @@ import type { Answer, Caption } from "./answers.js";
 import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
 import type { Picture } from "./encoded-image.js";
-import { NeuronBlipError } from "./errors.js";
-import type { NeuronBlipOptions } from "./loading-options.js";
+import { NeuronBlipError, readOptions } from "./errors.js";
+import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
+import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
 import { directoryOf, type ModelDirectory } from "./model-directory.js";
 import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
 import { inTurns, mapSteps } from "./turns.js";
@@ -96,7 +97,7 @@ const ARCHITECTURES: Readonly<Record<PipelineTask, Architecture>> = {
  * Loads a model directory for a task, as transformers' `pipeline`.
  *
  * ```ts
- * const ask = await pipeline("visual-question-answering", "./blip-vqa-base-cpu");
+ * const ask = await pipeline("visual-question-answering", "./blip-vqa-base");
  * const [{ answer, score }] = await ask("dog.jpg", "how many dogs are in the picture?");
  * await ask.dispose();
  * ```
@@ -121,10 +122,11 @@ export async function pipeline(
   if (!Object.hasOwn(ARCHITECTURES, task)) {
     throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
   }
-  const directory = await directoryOf(given);
+  const [hub, others] = splitHubOptions(readLoadingOptions(options));
+  const directory = await directoryOf(given, hub, "model");
   // Before the model, which can take long to load.
   checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
-  const model = await NeuronBlip.fromPretrained(directory, options);
+  const model = await NeuronBlip.fromPretrained(directory, { ...others, ...withoutRevision(hub) });
   return task === "visual-question-answering" ? visualQuestionAnswering(model) : imageToText(model);
 }
 
@@ -242,7 +244,7 @@ function inCamelCase(options: unknown = {}): Record<string, unknown> {
     throw invalid(`The options must be an object, not ${inspect(options)}.`);
   }
   const renamed: Record<string, unknown> = Object.create(null); // no name is special
-  for (const [name, value] of Object.entries(options)) {
+  for (const [name, value] of Object.entries(readOptions(options, "a pipeline"))) {
     const ours = name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
     if (Object.hasOwn(renamed, ours)) throw invalid(`${ours} was given twice, in camelCase and in snake_case.`);
     renamed[ours] = value;

@@ -12,6 +12,7 @@
 #include "instance.h"
 #include "module_load.h"
 #include "neuron_runtime.h"
+#include "process_places.h"
 #include "tensor.h"
 #include "tensor_file.h"
 #include "torch_functions.h"
@@ -32,6 +33,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     neuron_blip::RegisterCpuFeatures(env, exports);
     neuron_blip::RegisterNeuronRuntime(env, exports);
     neuron_blip::RegisterImageOps(env, exports);
+    neuron_blip::RegisterProcessPlaces(env, exports);
     exports.Set("libtorchVersion", TORCH_VERSION);
     exports.Set("cxx11Abi", _GLIBCXX_USE_CXX11_ABI);
     return exports;

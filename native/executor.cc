@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "caching_allocator.h"
 #include "errors.h"
 #include "handle.h"
 #include "instance.h"
@@ -126,6 +127,23 @@ class CloseJob : public Job {
   std::shared_ptr<Executor> executor_;
 };
 
+class TrimJob : public Job {
+ public:
+  explicit TrimJob(std::shared_ptr<Executor> executor) : executor_(std::move(executor)) {}
+  void Run() override { ReturnFreedMemory(); }
+  Napi::Value Result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  std::shared_ptr<Executor> executor_;  // until it has run: a promise must not be left unsettled
+};
+
+/// returnFreedMemory(executor): Promise<void>
+Napi::Value ReturnFreed(const Napi::CallbackInfo& info) {
+  auto executor = Handle<Executor>::Unwrap(info[0]);
+  Executor& runner = *executor;
+  return Instance::Of(info.Env()).Submit(runner, std::make_unique<TrimJob>(std::move(executor)));
+}
+
 /// Resolves when everything queued before is done. Later work is refused.
 Napi::Value CloseExecutor(const Napi::CallbackInfo& info) {
   const auto executor = Handle<Executor>::Unwrap(info[0]);
@@ -139,6 +157,7 @@ Napi::Value CloseExecutor(const Napi::CallbackInfo& info) {
 void RegisterExecutor(Napi::Env env, Napi::Object exports) {
   Export<CreateExecutor>(env, exports, "createExecutor");
   Export<CloseExecutor>(env, exports, "closeExecutor");
+  Export<ReturnFreed>(env, exports, "returnFreedMemory");
 }
 
 }  // namespace neuron_blip

@@ -29,7 +29,7 @@ c10::QEngine QuantizedEngineNamed(const std::string& name) {
   const auto* const found =
       std::find_if(kEngines.begin(), kEngines.end(), [&](const auto& known) { return name == known.first; });
   if (found == kEngines.end()) throw CodedError("INVALID_INPUT", "There is no quantized engine \"" + name + "\".");
-  const auto& supported = at::globalContext().supportedQEngines();
+  const auto& supported = at::Context::supportedQEngines();
   if (std::find(supported.begin(), supported.end(), found->second) == supported.end()) {
     throw CodedError("EXECUTION_FAILED", "This libtorch has no quantized engine \"" + name + "\" for this CPU.");
   }

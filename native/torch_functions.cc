@@ -80,9 +80,7 @@ Napi::Value CallFunction(const Napi::CallbackInfo& info) {
 }
 
 /// releaseFunctions(executor, functions): Promise<void>
-Napi::Value ReleaseFunctions(const Napi::CallbackInfo& info) {
-  return SubmitFree<TorchFunctions>(info[0], info[1], true);
-}
+Napi::Value ReleaseFunctions(const Napi::CallbackInfo& info) { return SubmitFree<TorchFunctions>(info[0], info[1]); }
 
 }  // namespace
 

@@ -10,10 +10,8 @@
 namespace neuron_blip {
 namespace {
 
-/// releaseValue(executor, value, trims): Promise<void>
-Napi::Value ReleaseValue(const Napi::CallbackInfo& info) {
-  return SubmitFree<TorchValue>(info[0], info[1], info[2].As<Napi::Boolean>());
-}
+/// releaseValue(executor, value): Promise<void>
+Napi::Value ReleaseValue(const Napi::CallbackInfo& info) { return SubmitFree<TorchValue>(info[0], info[1]); }
 
 }  // namespace
 

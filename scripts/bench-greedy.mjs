@@ -2,8 +2,7 @@
 // looked at already, with and without it, each way in a process of its own, in turn.
 //   node scripts/bench-greedy.mjs DIR [--tokens 4] [--latency 1] [--seconds 3] [--rounds 3] [--threads 1]
 // Compiled for inf2 by the stand-in's torch_neuronx (test/stand-ins/README.md), DIR runs on the stand-in for the Neuron runtime, with
-// a latency per call in ms: that says nothing about a device. Compiled for the CPU, it is run there, and where DIR has the cached
-// decoder for the CPU, that is compared too.
+// a latency per call in ms: that says nothing about a device. Compiled for the CPU, it is run there.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -27,11 +26,10 @@ const { values, positionals } = parseArgs({
 const [directory] = positionals;
 if (directory === undefined) throw new Error("Give the model directory.");
 
-/** What each way leaves of a directory. */
+/** Whether each way has the part that begins answers. */
 const WAYS = {
-  "single steps": { greedy: false, cached: false },
-  text_decoder_greedy: { greedy: true, cached: false },
-  text_decoder_cached: { greedy: false, cached: true },
+  "single steps": false,
+  text_decoder_greedy: true,
 };
 
 if (values.child) {
@@ -70,9 +68,10 @@ async function compare(model) {
   const scratch = mkdtempSync(join(tmpdir(), "neuron-blip-bench-"));
   try {
     const libraries = onStandIn ? await buildStandIns() : "";
-    const ways = Object.entries(WAYS)
-      .filter(([, { cached }]) => !cached || manifest.cpu_parts !== undefined)
-      .map(([name, way], i) => ({ name, directory: leave(model, manifest, join(scratch, `way-${i}`), way) }));
+    const ways = Object.entries(WAYS).map(([name, greedy], i) => ({
+      name,
+      directory: leave(model, manifest, join(scratch, `way-${i}`), greedy),
+    }));
     /** @type {Map<string, number[]>} */
     const medians = new Map(ways.map(({ name }) => [name, []]));
     let newTokens = 0;
@@ -121,17 +120,17 @@ async function compare(model) {
 /**
  * A directory with links to a model's files, and a manifest that leaves some parts out.
  * @param {string} model
- * @param {{ parts: Record<string, unknown>, cpu_parts?: unknown }} manifest
+ * @param {{ parts: Record<string, unknown> }} manifest
  * @param {string} out
- * @param {{ greedy: boolean, cached: boolean }} way
+ * @param {boolean} greedy
  */
-function leave(model, { cpu_parts: cpuParts, ...manifest }, out, { greedy, cached }) {
+function leave(model, manifest, out, greedy) {
   mkdirSync(out);
   for (const name of readdirSync(model)) {
     if (name !== "neuron_blip.json") symlinkSync(join(model, name), join(out, name));
   }
   const parts = Object.entries(manifest.parts).filter(([name]) => greedy || !name.startsWith("text_decoder_greedy"));
-  const left = { ...manifest, parts: Object.fromEntries(parts), ...(cached && { cpu_parts: cpuParts }) };
+  const left = { ...manifest, parts: Object.fromEntries(parts) };
   writeFileSync(join(out, "neuron_blip.json"), JSON.stringify(left));
   return out;
 }

@@ -87,7 +87,7 @@ async function report(name, call) {
 console.log(`${"".padEnd(52)} ${["work", "pause", "whole"].map((head) => head.padStart(8)).join(" ")}  (ms)`);
 
 {
-  const vqa = await NeuronBlip.fromPretrained(model("cpu-parts"));
+  const vqa = await NeuronBlip.fromPretrained(model("checkpoint"));
   const image = await vqa.encodeImage(picture);
   await vqa.answer(image, "how many cats are in the picture?");
   for (const [kind, text] of Object.entries(texts)) {

@@ -19,8 +19,8 @@ const fixtures = join(dirname(dirname(fileURLToPath(import.meta.url))), "test/fi
 const MODULES = readdirSync(join(fixtures, "modules"))
   .filter((name) => name.endsWith(".pt") && !["endless.pt", "slow.pt", "temporaries.pt"].includes(name))
   .map((name) => join(fixtures, "modules", name));
-const DIRECTORIES = ["neuron/cpu", "parity/tutorial/model", "parity/captions/model", "parity/cpu-parts/model"].map(
-  (name) => join(fixtures, name),
+const DIRECTORIES = ["neuron/cpu", "parity/tutorial/model", "parity/captions/model"].map((name) =>
+  join(fixtures, name),
 );
 const PARTS = DIRECTORIES.flatMap((directory) =>
   readdirSync(directory)

@@ -1,14 +1,24 @@
-// Reads damaged .safetensors files, and calculates with whatever tensors they give: see fuzz/children.mjs for what is a fault, and for
-// the arguments.
-import { chmodSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { Executor } from "neuron-blip";
+// Reads damaged .safetensors files, and calculates with whatever tensors they give; loads and runs checkpoints whose weights are such:
+// see fuzz/children.mjs for what is a fault, and for the arguments.
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Executor, NeuronBlip } from "neuron-blip";
 import { readSafetensorsHeader } from "../dist/hub/safetensors.js";
 import { openTensors } from "../dist/runtime/tensor-file.js";
 import { TorchFunctions } from "../dist/runtime/torch-functions.js";
 import { fuzz } from "./fuzz/children.mjs";
 import { damagedSafetensors, wildEntries } from "./fuzz/damaged-safetensors.mjs";
 import { runMain } from "./host.mjs";
+
+const fixtures = join(dirname(dirname(fileURLToPath(import.meta.url))), "test/fixtures");
+const WEIGHTS = "model.safetensors";
+const CHECKPOINTS = readdirSync(join(fixtures, "parity"))
+  .map((name) => join(fixtures, "parity", name, "model"))
+  .filter((directory) => existsSync(join(directory, WEIGHTS)));
+const PICTURE = join(fixtures, "pictures/chelsea.png");
+
+/** @typedef {import("./fuzz/mutate.mjs").Dice} Dice */
 
 /** Reads every element of every tensor, and writes to the first. */
 const SOURCE = `
@@ -45,14 +55,43 @@ async function entriesOf(/** @type {string} */ path) {
   return [...tensors].map(([name, { dtype, shape, offset }]) => ({ name, dtype, shape, offset }));
 }
 
+/** @returns {[string, () => Promise<void>]} */
+function damagedFile(/** @type {Dice} */ dice, /** @type {string} */ work) {
+  const { how, bytes } = damagedSafetensors(dice);
+  const path = join(work, WEIGHTS);
+  writeFileSync(path, bytes);
+  // Others may write: it is read instead of mapped.
+  if (dice.below(3) === 0) chmodSync(path, 0o666);
+  const entries = dice.below(5) === 0 ? wildEntries(dice, bytes.length) : undefined;
+  return [entries ? `${JSON.stringify(entries)} of ${bytes.length} bytes` : how, () => run(path, entries)];
+}
+
+/** @returns {[string, () => Promise<void>]} */
+function damagedCheckpoint(/** @type {Dice} */ dice, /** @type {string} */ work) {
+  const source = dice.pick(CHECKPOINTS);
+  const directory = join(work, "model");
+  cpSync(source, directory, { recursive: true });
+  const path = join(directory, WEIGHTS);
+  const { how, bytes } = damagedSafetensors(dice, readFileSync(path));
+  rmSync(path); // which may be linked
+  writeFileSync(path, bytes);
+  const kind = basename(dirname(source));
+  return [`${how} of ${kind}`, () => runCheckpoint(directory, kind)];
+}
+
+async function runCheckpoint(/** @type {string} */ directory, /** @type {string} */ kind) {
+  const blip = await NeuronBlip.fromPretrained(directory, { threads: 1 });
+  try {
+    if (kind.startsWith("captions")) await blip.caption(PICTURE, { maxNewTokens: 2 });
+    else if (kind.startsWith("retrieval")) await blip.match(PICTURE, "a cat");
+    else await blip.answer(PICTURE, "what is it?", { maxNewTokens: 2 });
+  } finally {
+    await blip.dispose();
+  }
+}
+
 await runMain(() =>
-  fuzz(import.meta.url, "damaged safetensors files", [], (dice, work) => {
-    const { how, bytes } = damagedSafetensors(dice);
-    const path = join(work, "model.safetensors");
-    writeFileSync(path, bytes);
-    // Others may write: it is read instead of mapped.
-    if (dice.below(3) === 0) chmodSync(path, 0o666);
-    const entries = dice.below(5) === 0 ? wildEntries(dice, bytes.length) : undefined;
-    return [entries ? `${JSON.stringify(entries)} of ${bytes.length} bytes` : how, () => run(path, entries)];
-  }),
+  fuzz(import.meta.url, "damaged safetensors files", [], (dice, work) =>
+    CHECKPOINTS.length > 0 && dice.below(3) === 0 ? damagedCheckpoint(dice, work) : damagedFile(dice, work),
+  ),
 );

@@ -26,20 +26,26 @@ const MULTIARCH = `${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`
 /**
  * Finds libtorch: the environment variable NEURON_BLIP_LIBTORCH, the active Python's torch, the newest AWS Neuron venv, the
  * system's, else the pinned CPU build from the cache, which is fetched where it is not there yet.
- * @param {{log?: (line: string) => void, hostRoot?: string}} [options] log: told of candidates that will not do, and of the
- * fetch; hostRoot: the directory below which /usr and /opt are looked at, for tests
+ * @param {{log?: (line: string) => void, hostRoot?: string, named?: string, beforeFetch?: () => void}} [options] log: told of
+ * candidates that will not do, and of the fetch; hostRoot: the directory below which /usr and /opt are looked at, for tests; named: a
+ * directory to take instead of all others; beforeFetch: called before anything is fetched, and may throw
  * @returns {Promise<Libtorch>}
  * @throws {SetupError} where the environment variable is wrong, or nothing is found and nothing may or can be fetched
  */
-export async function findLibtorch({ log = () => {}, hostRoot = "/" } = {}) {
+export async function findLibtorch({ log = () => {}, hostRoot = "/", named, beforeFetch = () => {} } = {}) {
+  if (named !== undefined) return explicitLibtorch("--libtorch", named);
   const explicit = process.env.NEURON_BLIP_LIBTORCH;
-  if (explicit) return explicitLibtorch(explicit);
+  if (explicit) return explicitLibtorch("NEURON_BLIP_LIBTORCH", explicit);
   for (const candidate of hostCandidates(hostRoot)) {
     const reason = unsuitable(candidate);
     if (reason === undefined) return candidate;
     log(`not using ${candidate.label}: ${reason}`);
   }
-  const directory = cachedLibtorch() ?? (await fetchLibtorch({ log }));
+  let directory = cachedLibtorch();
+  if (directory === undefined) {
+    beforeFetch();
+    directory = await fetchLibtorch({ log });
+  }
   const fetched = inspect(join(directory, "torch"), "cache");
   if (fetched === undefined) {
     throw new SetupError(`${directory} is not a whole libtorch. Remove that directory and build again.`);
@@ -48,23 +54,24 @@ export async function findLibtorch({ log = () => {}, hostRoot = "/" } = {}) {
 }
 
 /**
- * @param {string} value what NEURON_BLIP_LIBTORCH says
+ * @param {string} name of the option or variable
+ * @param {string} value
  * @returns {Libtorch}
  */
-function explicitLibtorch(value) {
+function explicitLibtorch(name, value) {
   const directory = resolve(value);
   const places = [directory, join(directory, "torch"), join(directory, "usr"), ...venvTorches(directory)];
   for (const place of places) {
     const found = inspect(place, "environment");
     if (found === undefined) continue;
     const reason = unsuitable(found);
-    if (reason !== undefined) throw new SetupError(`NEURON_BLIP_LIBTORCH=${value}: ${reason}.`);
+    if (reason !== undefined) throw new SetupError(`${name}=${value}: ${reason}.`);
     return found;
   }
   throw new SetupError(
-    `NEURON_BLIP_LIBTORCH=${value}: no libtorch there${existsSync(directory) ? "" : ", the directory does not exist"}. ` +
+    `${name}=${value}: no libtorch there${existsSync(directory) ? "" : ", the directory does not exist"}. ` +
       `It must name a libtorch directory or the directory of Python's torch package: one that holds include/ and ` +
-      `lib/libtorch_cpu.${EXTENSION}. Correct the variable, or unset it to let the build find a libtorch.`,
+      `lib/libtorch_cpu.${EXTENSION}. Correct it, or leave it out to let the build find a libtorch.`,
   );
 }
 
@@ -171,7 +178,7 @@ function inspect(directory, origin) {
 /** @param {Libtorch["origin"]} origin */
 function describe(origin) {
   return {
-    environment: "from NEURON_BLIP_LIBTORCH",
+    environment: "the one that was named",
     python: "the active Python's torch",
     "neuron-venv": "AWS Neuron's environment",
     system: "the system's",

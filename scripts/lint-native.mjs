@@ -25,7 +25,7 @@ function tool(name) {
  */
 function sourcesIn(directory) {
   return readdirSync(join(root, directory), { recursive: true, encoding: "utf8" })
-    .filter((name) => /\.(cc|h)$/.test(name))
+    .filter((name) => /\.(c|cc|h)$/.test(name))
     .map((name) => join(root, directory, name))
     .sort();
 }

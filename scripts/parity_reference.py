@@ -10,6 +10,8 @@ length asked for, S the tokens of a picture, D the width, V the vocabulary:
   image.I.pixel_values            float32 [1, 3, H, W]
   image.I.last_hidden_state       float32 [1, S, D]
   image.I.pooler_output           float32 [1, D]
+  image.I.interpolated_pixel_values, image.I.interpolated_last_hidden_state      the same of a picture of `--interpolate` HEIGHT
+                                  and WIDTH, with interpolate_pos_encoding (where it was asked for)
   question.Q.input_ids            int64 [1, n]
   question.Q.padded_input_ids     int64 [1, Lq]   cut to Lq tokens with [SEP] last, if longer (`truncated` in the JSON)
   question.Q.attention_mask       int64 [1, Lq]
@@ -98,6 +100,12 @@ class Reference:
         exact = self.exact.vision_model(pixels.double())
         for name in ("last_hidden_state", "pooler_output"):
             self._add(f"{key}.{name}", output[name], exact[name])
+
+    def add_interpolated(self, image: int, pixels: Tensor) -> None:
+        """Records what the vision model makes of a picture of another size than it was trained with."""
+        self.tensors[f"image.{image}.interpolated_pixel_values"] = pixels
+        output = self.model.vision_model(pixels, interpolate_pos_encoding=True)
+        self.tensors[f"image.{image}.interpolated_last_hidden_state"] = output.last_hidden_state
 
     def _add(self, key: str, found: Tensor, exact: Tensor) -> None:
         self.tensors[key] = found
@@ -227,6 +235,7 @@ def make_reference(
     questions: list[str],
     question_length: int,
     settings: list[dict[str, int]],
+    interpolate: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Computes and writes everything; returns what reference.json holds. Raises CompileError as `load_source`."""
     source = load_source(model)
@@ -234,6 +243,11 @@ def make_reference(
     reference = Reference(source.model, AutoTokenizer.from_pretrained(model), question_length)
     for path in images:
         reference.add_image(processor(read_image(path), return_tensors="pt").pixel_values)
+    if interpolate:
+        size = {"height": interpolate[0], "width": interpolate[1]}
+        for image, path in enumerate(images):
+            pixels = processor(read_image(path), size=size, return_tensors="pt").pixel_values
+            reference.add_interpolated(image, pixels)
     asked = [reference.add_question(question) for question in questions]
     for image in range(len(images)):
         for question in range(len(questions)):
@@ -274,6 +288,9 @@ def main() -> int:
     parser.add_argument("--questions", metavar="TEXT", nargs="+", required=True)
     parser.add_argument("--question-length", metavar="N", type=int, default=32, help="default %(default)s")
     parser.add_argument(
+        "--interpolate", metavar=("HEIGHT", "WIDTH"), type=int, nargs=2, help="also look at pictures of this size"
+    )
+    parser.add_argument(
         "--settings",
         metavar="JSON",
         nargs="+",
@@ -287,7 +304,13 @@ def main() -> int:
     transformers.logging.disable_progress_bar()
     try:
         record = make_reference(
-            options.model, options.out, options.images, options.questions, options.question_length, options.settings
+            options.model,
+            options.out,
+            options.images,
+            options.questions,
+            options.question_length,
+            options.settings,
+            options.interpolate,
         )
     except CompileError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,5 +1,5 @@
 // Compares this package with transformers, run live: test/*parity.test.ts on random models of several shapes and heads and on
-// the demo model. Then tests compiling, test/slow/compile.test.ts, which needs the same Python. That is set up in an environment of
+// the demo model. Then tests compiling and the shared cache of the Hub (test/slow), which need the same Python. That is set up in an environment of
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
@@ -47,6 +47,7 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {boolean} [rank] compile with --rank
  * @property {number} [greedyTokens] compile with --greedy-tokens
  * @property {boolean} [checkpoint] do not compile: the model is the checkpoint itself
+ * @property {string[]} [interpolate] of parity_reference.py: also look at pictures of another size
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
  * @property {number} [runs] of generation_reference.py
  */
@@ -97,6 +98,28 @@ const LIVE = [
     fixture: ["small", "--seed", "9", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
     runs: RUNS,
   },
+  { name: "checkpoint-seed-12", checkpoint: true, fixture: ["small", "--seed", "12"], runs: RUNS },
+  { name: "checkpoint-deep-seed-13", checkpoint: true, fixture: ["deep", "--seed", "13"], runs: RUNS },
+  { name: "checkpoint-wide-seed-14", checkpoint: true, fixture: ["wide", "--seed", "14"], runs: RUNS },
+  {
+    // As many tokens of a picture as the published models have, and an MLP of several pieces.
+    name: "checkpoint-seed-15-384-pixels-wide-mlp",
+    checkpoint: true,
+    fixture: ["small", "--seed", "15", "--image-size", "384", "--patch-size", "16", "--feed-forward", "3072"],
+    runs: RUNS,
+  },
+  {
+    name: "captions-checkpoint-seed-2-two-widths",
+    checkpoint: true,
+    head: "captioning",
+    fixture: ["deep", "--seed", "2", "--vision-width", "96"],
+  },
+  {
+    name: "retrieval-checkpoint-seed-2-two-widths",
+    checkpoint: true,
+    head: "retrieval",
+    fixture: ["wide", "--seed", "2", "--vision-width", "32"],
+  },
   { name: "demo" },
 ];
 const TINY = ["--width", "16", "--feed-forward", "32", "--vision-layers", "1", "--text-layers", "1"];
@@ -109,7 +132,13 @@ const COMMITTED = [
     runs: 60,
     rank: true,
   },
-  { name: "checkpoint", checkpoint: true, fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"], runs: 60 },
+  {
+    name: "checkpoint",
+    checkpoint: true,
+    fixture: ["small", "--seed", "16", ...TINY, "--text-layers", "2"],
+    interpolate: ["--interpolate", "56", "40"],
+    runs: 60,
+  },
   { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
   {
     name: "captions",
@@ -175,11 +204,10 @@ async function makeCase(python, wanted, directory) {
   };
   const { head = "question_answering", fixture, batchSize = 1 } = wanted;
   const images = fixture ? PHOTOGRAPHS : DEMO_PICTURES.map((name) => join(root, "demo", "pictures", name));
-  const source = join(scratch, fixture?.[0] ?? "demo");
-  const model = fixture ? join(directory, "model") : join(root, "demo", "model");
-  if (!fixture) {
-    await step("demo/to_transformers.py", model, source);
-  } else {
+  const demo = join(root, "demo", "model");
+  const source = fixture ? join(scratch, fixture[0] ?? "") : demo;
+  const model = fixture ? join(directory, "model") : demo;
+  if (fixture) {
     await step("make_fixtures.py", scratch, "--head", head, "--shapes", ...fixture);
     if (wanted.tutorial) {
       await step("make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);
@@ -211,7 +239,7 @@ async function makeCase(python, wanted, directory) {
     const questions = fixture ? QUESTIONS : DEMO_QUESTIONS;
     const pictures = ["--images", ...images, "--questions", ...questions];
     const options = fixture
-      ? ["--question-length", String(LENGTHS.question)]
+      ? ["--question-length", String(LENGTHS.question), ...(wanted.interpolate ?? [])]
       : ["--question-length", "16", "--settings", ...DEMO_SETTINGS];
     await step("parity_reference.py", source, directory, ...pictures, ...options);
     if (fixture && wanted.runs) {
@@ -270,7 +298,9 @@ await runMain(async () => {
   const comparisons = ["parity", "generation-parity", "rank-parity", "heads-parity"].map(
     (name) => `test/${name}.test.ts`,
   );
-  for (const tests of write ? [comparisons] : [comparisons, ["test/slow/compile.test.ts"]]) {
+  for (const tests of write
+    ? [comparisons]
+    : [comparisons, ["test/slow/compile.test.ts", "test/slow/hub-python.test.ts"]]) {
     codes.push(await run(process.execPath, [...args, ...tests], { cwd: root, env }));
   }
   if (!write) codes.push(await (await comparison()).compareWithTransformers(python, { smoke: true }));

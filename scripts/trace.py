@@ -162,8 +162,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
     from neuron_blip_compile import run, targets
+    from neuron_blip_compile.hub import from_hub
     from neuron_blip_compile.pipeline import Request, compile_model
     from neuron_blip_compile.settings import NeuronOptions, Settings
+
+    model_directory = from_hub(options.model, options.revision)
+    processor = options.processor and from_hub(options.processor, None, weights=False)
 
     def compile_into(log_directory: Path) -> None:
         logging.getLogger("neuron_blip_compile").debug("arguments: %s", vars(options))
@@ -179,11 +183,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
         compile_model(
             Request(
-                model=options.model,
+                model=model_directory,
                 directory=options.directory,
                 settings=settings,
                 revision=options.revision,
-                processor=options.processor,
+                processor=processor,
                 log_directory=log_directory,
                 tolerance=options.tolerance,
                 force=options.force,

@@ -5,7 +5,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeF
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { addonPath } from "../dist/native.js";
+import { chosenBinary } from "../dist/native.js";
 
 const child = fileURLToPath(new URL("children/load-addon.mjs", import.meta.url));
 const otherArch = process.arch === "x64" ? { name: "arm64", machine: 183 } : { name: "x64", machine: 62 };
@@ -35,7 +35,7 @@ describeOnLinux("an addon that does not load", () => {
   /** A copy of the addon, changed. */
   function changed(name: string, change: (bytes: Buffer) => Buffer): string {
     const path = at(name);
-    writeFileSync(path, change(readFileSync(addonPath())));
+    writeFileSync(path, change(readFileSync(chosenBinary().addon)));
     return path;
   }
 
@@ -74,7 +74,7 @@ describeOnLinux("an addon that does not load", () => {
     chmodSync(unreadable, 0);
     fails(unreadable, "ADDON_NOT_BUILT", /addon ".*unreadable\.node" may not be read by this user \(uid \d+\)/);
     mkdirSync(at("closed"));
-    cpSync(addonPath(), at("closed", "inside.node"));
+    cpSync(chosenBinary().addon, at("closed", "inside.node"));
     chmodSync(at("closed"), 0);
     fails(at("closed", "inside.node"), "ADDON_NOT_BUILT", /may not be read by this user.*enter its directories/);
   });
@@ -128,7 +128,7 @@ describeOnLinux("an addon that does not load", () => {
       "Error loading shared library ld-linux-x86-64.so.2: No such file or directory (needed by /app/neuron_blip.node)",
       "Error relocating /app/neuron_blip.node: __memcpy_chk: symbol not found",
     ]) {
-      const { code, message } = explainLoadError(addonPath(), new Error(reason));
+      const { code, message } = explainLoadError(chosenBinary().addon, new Error(reason));
       assert.equal(code, "ADDON_NOT_BUILT");
       assert.match(message, /is for glibc, and this Node runs on musl.*node:20-slim/);
     }

@@ -12,7 +12,7 @@ import { NAMES } from "../scripts/bench/competitors.mjs";
 import { page } from "../scripts/bench/page.mjs";
 import { inTurn, quantile } from "../scripts/bench/rounds.mjs";
 import { TASKS } from "../scripts/bench/sections.mjs";
-import { demo, demoModel, fails, fixture } from "./helpers.ts";
+import { compiledModel, demo, fails, fixture } from "./helpers.ts";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const ours = fileURLToPath(new URL("../scripts/bench/ours.mjs", import.meta.url));
@@ -59,10 +59,10 @@ describe("neuron-blip bench", function () {
   });
 
   it("knows from the manifest what a compiled part takes", () => {
-    const part = join(demoModel, "text_encoder.pt");
+    const part = join(compiledModel, "text_encoder.pt");
     const { status, stdout, stderr, report } = bench(part, "--batch", "1");
     assert.equal(status, 0, stdout + stderr);
-    const manifest = JSON.parse(readFileSync(join(demoModel, "neuron_blip.json"), "utf8"));
+    const manifest = JSON.parse(readFileSync(join(compiledModel, "neuron_blip.json"), "utf8"));
     const expected = manifest.parts.text_encoder.inputs.map(({ shape }: { shape: number[] }) => shape);
     assert.deepEqual((report().results[0] as MeasuredBatch).shapes, expected);
   });
@@ -175,7 +175,7 @@ describe("the benchmark", function () {
   });
 
   it("has a child that does task after task, whatever fails in between", async () => {
-    const child = await Child.start("ours", process.execPath, [ours, demoModel, '{"threads": 1}']);
+    const child = await Child.start("ours", process.execPath, [ours, compiledModel, '{"threads": 1}']);
     try {
       assert(child.readyMs > 0);
       assert.equal(child.versions.node, process.versions.node);

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build } from "esbuild";
-import { addonPath } from "../dist/native.js";
+import { chosenBinary } from "../dist/native.js";
 import { demo, demoModel, demoQuestions } from "./helpers.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -104,7 +104,7 @@ describe("neuron-blip and bundlers", () => {
     });
 
     it(`say so of pictures where the addon is named, in ${format}`, async () => {
-      const said = await bundleAndRun(name, { format }, { NEURON_BLIP_ADDON: addonPath() });
+      const said = await bundleAndRun(name, { format }, { NEURON_BLIP_ADDON: chosenBinary().addon });
       assert.deepEqual(
         said.map(({ name: what, value, code }) => [what, value ?? code]),
         [

@@ -16,8 +16,10 @@ import {
 } from "neuron-blip";
 import { Checkpoint } from "../dist/blip/parts/checkpoint/checkpoint.js";
 import { lookedAtOf } from "../dist/encoded-image.js";
+import { TorchFunctions } from "../dist/runtime/torch-functions.js";
 import { fails, fixture } from "./helpers.js";
 import { optionsOf } from "./parity-cases.js";
+import { readSafetensors } from "./safetensors.js";
 
 /** Made by scripts/test-parity.mjs, which also has transformers' own answers. */
 const parityCase = fixture("parity/checkpoint");
@@ -320,6 +322,54 @@ describe("a checkpoint", () => {
     assert.equal(loads, 1);
   });
 
+  it("looks at pictures of another size as transformers does, with interpolatePosEncoding", async () => {
+    const expected = readSafetensors(join(parityCase, "reference.safetensors"));
+    const size = { height: 56, width: 40 };
+    await using own = await load(whole, { interpolatePosEncoding: true, size });
+    await using replica = await loadReplica({ interpolatePosEncoding: true });
+    for (const [image, path] of PICTURES.entries()) {
+      const pixels = expected.get(`image.${image}.interpolated_pixel_values`) as Tensor;
+      const embeds = expected.get(`image.${image}.interpolated_last_hidden_state`) as Tensor;
+      using encoded = await own.encodeImage(path);
+      isNear(encoded.imageEmbeds, embeds);
+      // Tensors of any size, once it is loaded so; the checkpoint's own comes out as it is.
+      isNear((await replica.visionModel.forward(pixels)).lastHiddenState, embeds);
+      const usual = expected.get(`image.${image}.pixel_values`) as Tensor;
+      const { lastHiddenState } = await replica.visionModel.forward(usual);
+      isNear(lastHiddenState, expected.get(`image.${image}.last_hidden_state`) as Tensor);
+      const inputs = own.processor.processText(QUESTIONS[3] as string);
+      const [answer] = await replica.generate({ pixelValues: pixels, ...inputs });
+      assert.deepEqual((await own.answer(encoded, QUESTIONS[3] as string)).tokenIds, answer?.tokenIds);
+    }
+    await assert.rejects(load(whole, { size: 56 }), fails("INVALID_INPUT", /size 56 x 56 is not the 32 x 32 pixels/));
+    for (const bad of [0, 7, 1.5, "56", { height: 56 }, { height: 56, width: 1e6 }, null, []]) {
+      const options = { interpolatePosEncoding: true, size: bad };
+      await assert.rejects(
+        load(whole, options),
+        fails("INVALID_INPUT", /size must be a whole number of pixels from 8/),
+      );
+    }
+  });
+
+  it("stops being laid out when the signal is aborted, and can be loaded again", async () => {
+    const stop = new AbortController();
+    const { call } = TorchFunctions.prototype;
+    let calls = 0;
+    TorchFunctions.prototype.call = function (this: TorchFunctions, name, inputs, options) {
+      calls++;
+      if (name === "prepare_vision_layer") stop.abort();
+      return call.call(this, name, inputs, options) as never;
+    };
+    try {
+      await assert.rejects(loadReplica({ signal: stop.signal }), fails("ABORTED"));
+    } finally {
+      TorchFunctions.prototype.call = call;
+    }
+    assert.equal(calls, 1, "nothing was called after it");
+    await using own = await load();
+    assert.deepEqual((await own.answer(cat, "dog?")).tokenIds, expectedTokens(1, 1));
+  });
+
   it("is run once while it is loaded, unless warmUp is false", async () => {
     for (const warmUp of [true, false]) {
       let own: NeuronBlip | undefined;
@@ -375,6 +425,13 @@ async function answersOf(blip: NeuronBlip): Promise<number[][]> {
   const answers: number[][] = [];
   for (const picture of PICTURES) answers.push(...tokensOf(await blip.answer(picture, QUESTIONS)));
   return answers;
+}
+
+function isNear(own: Tensor, expected: Tensor): void {
+  assert.deepEqual(own.shape, expected.shape);
+  for (const [i, value] of (own.data as Float32Array).entries()) {
+    assert(Math.abs(value - Number(expected.data[i])) <= 1e-5, `element ${i}`);
+  }
 }
 
 function isMostly(answers: readonly (readonly number[])[]): void {

@@ -47,8 +47,8 @@ describe("neuron-blip compile", () => {
       [["model", "dir", "--target", "cpu", "--batch-size"], /--batch-size: expected at least one argument/],
       [["model", "dir", "--target", "cpu", "--loud"], /unrecognized arguments: --loud/],
       [
-        ["model", "dir", "--target", "cpu", "--dtpye", "bf16"],
-        /unrecognized arguments: --dtpye bf16\. Did you mean --dtype\?/,
+        ["model", "dir", "--target", "cpu", "--batch-szie", "2"],
+        /unrecognized arguments: --batch-szie 2\. Did you mean --batch-size\?/,
       ],
     ] as [string[], RegExp][]) {
       const { status, stderr } = compile(...args);

@@ -126,6 +126,32 @@ describe("sharp", () => {
     for (const leave of again) leave?.();
   });
 
+  it("shares them between Workers whose parent never loaded the package; one that is terminated gives back what it has", async () => {
+    const url = JSON.stringify(new URL("../dist/processing/sharp-places.js", import.meta.url).href);
+    const work = `const { parentPort } = require("node:worker_threads");
+      import(${url}).then(async ({ sharpPlaces }) => {
+        parentPort.postMessage([1, 2, 3].filter(() => sharpPlaces.tryTake()).length);
+        await sharpPlaces.take();
+        parentPort.postMessage("taken");
+        setInterval(() => {}, 1000);
+      });`;
+    const code = `const { once } = require("node:events");
+      const { Worker } = require("node:worker_threads");
+      const start = () => new Worker(${JSON.stringify(work)}, { eval: true });
+      (async () => {
+        const first = start();
+        const [taken] = await once(first, "message");
+        const second = start();
+        const [left] = await once(second, "message");
+        await first.terminate();
+        const [then] = await once(second, "message");
+        console.log(taken, left, then);
+        process.exit();
+      })();`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["-e", code]);
+    assert.equal(stdout.trim(), "2 0 taken");
+  });
+
   it("has fewer or more of them, as UV_THREADPOOL_SIZE says, however that is written", async () => {
     const url = new URL("../dist/processing/sharp-limits.js", import.meta.url).href;
     const code = `import(${JSON.stringify(url)}).then((limits) => console.log(limits.SHARP_AT_A_TIME))`;
@@ -137,6 +163,7 @@ describe("sharp", () => {
   });
 
   it("leaves threads for the file system, whatever it decodes", async () => {
+    const { data: byItself } = await loadImage(chelsea, { decoder: "sharp" });
     const places = Array.from({ length: SHARP_AT_A_TIME }, () => sharpPlaces.tryTake());
     const rocket = join(fixture("pictures"), "rocket.jpg");
     const settled: string[] = [];
@@ -147,6 +174,7 @@ describe("sharp", () => {
       const bmp: ImageSource = await readFile(join(fixture("pictures"), "rgb.bmp"));
       await loadImage(bmp, { decoder: "sharp" });
       await loadImage(rocket, { decoder: "jimp" });
+      assert.deepEqual((await loadImage(chelsea, { decoder: "sharp" })).data, byItself);
       assert.deepEqual(settled, []);
       for (const leave of places) leave?.();
       await decoding;
@@ -159,5 +187,27 @@ describe("sharp", () => {
       "what was decoded gives its place back",
     );
     for (const leave of free) leave?.();
+  });
+
+  it("has a place left while slow pictures are decoded or wait, whatever their number", async () => {
+    const slow = await slowJpeg();
+    const places = Array.from({ length: SHARP_AT_A_TIME }, () => sharpPlaces.tryTake());
+    const controller = new AbortController();
+    const asked = Promise.allSettled(
+      Array.from({ length: 4 }, () => loadImage(slow, { decoder: "sharp", signal: controller.signal })),
+    );
+    try {
+      // Those asked have read their headers meanwhile.
+      for (let i = 0; i < 8; i++) await loadImage(join(fixture("pictures"), "rgb.bmp"), { decoder: "sharp" });
+      for (const leave of places) leave?.();
+      const place = sharpPlaces.tryTake();
+      assert(place, "all places are slow pictures'");
+      place();
+      assert.equal((await loadImage(join(fixture("pictures"), "rocket.jpg"), { decoder: "sharp" })).channels, 3);
+    } finally {
+      for (const leave of places) leave?.();
+      controller.abort();
+      await asked;
+    }
   });
 });

@@ -11,7 +11,7 @@ import type { DoctorOptions } from "../dist/doctor/examination.js";
 import type { Status } from "../dist/doctor/finding.js";
 import { Host, type HostOptions } from "../dist/doctor/host.js";
 import { render } from "../dist/doctor/render.js";
-import { demoModel } from "./helpers.ts";
+import { compiledModel } from "./helpers.ts";
 
 const NEW_ABI = "_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";
 const OLD_ABI = "_ZN3c106detail14torchCheckFailEPKcS2_jRKSs";
@@ -150,7 +150,7 @@ class MadeHost {
 
   /** A model directory, to be looked at too. */
   withModel(target: "cpu" | "inf2"): this {
-    cpSync(demoModel, this.model, { recursive: true });
+    cpSync(compiledModel, this.model, { recursive: true });
     this.editManifest((json) => Object.assign(json, { target, versions: { torch: "2.9.0" } }));
     this.answer("inspect", [target === "inf2", target === "inf2", target === "inf2"]);
     Object.assign(this.options, { directory: this.model });
@@ -710,7 +710,7 @@ describe("neuron-blip doctor", () => {
 
   it("takes the tokenizer from another directory, where one is named", async () => {
     made.withModel("cpu").remove("model/tokenizer.json", "model/tokenizer_config.json");
-    Object.assign(made.options, { tokenizer: demoModel });
+    Object.assign(made.options, { tokenizer: compiledModel });
     assert.deepEqual(summary(await made.examine()), []);
   });
 
@@ -763,7 +763,7 @@ describe("neuron-blip doctor", () => {
       });
 
     it("looks at this host and the demo model, and prints JSON that says the addon loads", () => {
-      const { status, stdout, stderr } = doctor([demoModel, "--json"]);
+      const { status, stdout, stderr } = doctor([compiledModel, "--json"]);
       assert.equal(stderr, "");
       const report: Report = JSON.parse(stdout);
       assert.equal(status, report.verdict === "problem" ? 1 : 0);
@@ -795,7 +795,7 @@ describe("neuron-blip doctor", () => {
 
     it("exits with 2 for wrong arguments, and lists the right ones", () => {
       for (const [args, message] of [
-        [["one", "two"], /takes one model directory/],
+        [["one", "two"], /takes one model\b/],
         [["--replicas", "0"], /1 or more, not 0/],
         [["--quickly"], /--quickly/],
       ] as [string[], RegExp][]) {

@@ -33,7 +33,10 @@ export function asTensor(output: TorchOutput | undefined): Tensor {
 
 /** The bundled demo: its directory, its model, and what is asked of it. */
 export const demo = fileURLToPath(new URL("../demo", import.meta.url));
+/** A checkpoint. */
 export const demoModel = join(demo, "model");
+/** The same model, compiled for the CPU. */
+export const compiledModel = fixture("compiled");
 export const demoQuestions: { picture: string; question: string; answer: string }[] = JSON.parse(
   readFileSync(join(demo, "questions.json"), "utf8"),
 );

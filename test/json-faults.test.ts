@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BertTokenizer, BlipImageProcessor, NeuronBlip, NeuronBlipError } from "neuron-blip";
 import { makeTokenizerJson } from "./bert-vocabulary.ts";
-import { demo, demoModel, demoQuestions, fails } from "./helpers.ts";
+import { compiledModel, demo, demoQuestions, fails } from "./helpers.ts";
 
 type Json = { [key: string]: unknown };
 type Path = readonly (string | number)[];
@@ -53,7 +53,7 @@ describe("a model directory's JSON", () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "neuron-blip-json-"));
-    cpSync(demoModel, directory, { recursive: true });
+    cpSync(compiledModel, directory, { recursive: true });
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -291,8 +291,8 @@ describe("messages", () => {
     ["a kind", () => new BertTokenizer({ ...makeTokenizerJson(), normalizer: { type: long } })],
     ["the error itself", () => Promise.reject(new NeuronBlipError("INVALID_INPUT", `It is ${long}: shorten it.`))],
     ["a directory", () => NeuronBlip.fromPretrained(long)],
-    ["an option's name", () => NeuronBlip.fromPretrained(demoModel, { [long]: 1 } as object)],
-    ["a loading option", () => NeuronBlip.fromPretrained(demoModel, { numModels: long as never })],
+    ["an option's name", () => NeuronBlip.fromPretrained(compiledModel, { [long]: 1 } as object)],
+    ["a loading option", () => NeuronBlip.fromPretrained(compiledModel, { numModels: long as never })],
   ];
   for (const [what, call] of calls) {
     it(`have at most 1,000 characters with ${what} of megabytes in them`, async () => {

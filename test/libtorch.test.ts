@@ -224,6 +224,27 @@ esac
     assert.deepEqual(readFileSync(stamp), before);
   });
 
+  it("looks for the compiler before anything is fetched, be it libtorch or cmake-js", () => {
+    symlinkSync(process.execPath, join(bin, "node"));
+    // A Python that would be asked to fetch.
+    writeFileSync(join(bin, "python3"), `#!/bin/sh\ncase "$*" in *download*) echo >${join(work, "fetched")};; esac\n`, {
+      mode: 0o755,
+    });
+    const into = join(work, "into");
+    const args = [build, "--into", into];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { PATH: bin, HOME: work } });
+    assert.equal(status, 1);
+    assert.match(stderr, /lacks CMake and make and a C\+\+20 compiler/);
+    assert(!existsSync(join(work, "fetched")) && !existsSync(join(work, ".cache")));
+  });
+
+  it("takes the directory of --libtorch, and says where there is none in it", () => {
+    const args = [build, "--into", join(work, "into"), "--libtorch", join(work, "nowhere")];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { PATH: bin, HOME: work } });
+    assert.equal(status, 1);
+    assert.match(stderr, /--libtorch=.*nowhere: no libtorch there, the directory does not exist/);
+  });
+
   it("exits with 2 for wrong options", () => {
     for (const [option, message] of [
       ["--faster", /--faster/],

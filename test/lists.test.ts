@@ -114,6 +114,15 @@ describe("lists of pictures and questions", () => {
     for (const outcome of none) isRejected(outcome, "INVALID_IMAGE");
   });
 
+  it("keeps message, code and cause of errors with `settled`, and no frames, which 100,000 of them would hold the loop with", async () => {
+    const [outcome] = await blip.answer(["none.png"], ["dog?"], { ...short, settled: true });
+    isRejected(outcome, "INVALID_IMAGE");
+    const { message, stack, cause } = (outcome as PromiseRejectedResult).reason as Error;
+    assert.match(message, /none\.png/);
+    assert.equal(stack, `NeuronBlipError: ${message}`);
+    assert.equal((cause as NodeJS.ErrnoException).code, "ENOENT");
+  });
+
   it("ends where it is aborted while its pictures cannot be read, and answers the next", async () => {
     await using cached = await NeuronBlip.fromPretrained(fixture("parity/small-batch-2/model"), { threads: 1 });
     const controller = new AbortController();

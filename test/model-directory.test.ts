@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NeuronBlip, NeuronBlipForQuestionAnswering } from "neuron-blip";
-import { demo, demoModel, demoQuestions, fails, fixture } from "./helpers.js";
+import { compiledModel, demo, demoQuestions, fails, fixture } from "./helpers.js";
 
 const [asked] = demoQuestions as [(typeof demoQuestions)[number]];
 const picture = join(demo, asked.picture);
@@ -21,7 +21,7 @@ describe("a model directory", () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "neuron-blip-"));
-    cpSync(demoModel, directory, { recursive: true });
+    cpSync(compiledModel, directory, { recursive: true });
   });
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -126,12 +126,12 @@ describe("a model directory", () => {
     it(`that ${what} is refused with ${code}, and a good one loads afterwards`, async () => {
       make();
       await assert.rejects(NeuronBlip.fromPretrained(directory), fails(code, message));
-      await (await NeuronBlipForQuestionAnswering.fromPretrained(demoModel)).dispose();
+      await (await NeuronBlipForQuestionAnswering.fromPretrained(compiledModel)).dispose();
     });
   }
 
   it("without a manifest loads and answers: its lengths are found by trial", async () => {
-    await using expected = await NeuronBlip.fromPretrained(demoModel);
+    await using expected = await NeuronBlip.fromPretrained(compiledModel);
     rmSync(at("neuron_blip.json"));
     await using blip = await NeuronBlip.fromPretrained(directory);
     const { answer } = await blip.answer(picture, asked.question);
@@ -139,7 +139,7 @@ describe("a model directory", () => {
   });
 
   it("names no file of the machine that it was compiled on", () => {
-    for (const model of [demoModel, fixture("parity/small-batch-2/model"), fixture("parity/tutorial/model")]) {
+    for (const model of [compiledModel, fixture("parity/small-batch-2/model"), fixture("parity/tutorial/model")]) {
       const parts = readdirSync(model).filter((name) => name.endsWith(".pt"));
       assert(parts.length >= 3);
       for (const part of parts) {
@@ -160,7 +160,7 @@ describe("a model directory", () => {
   it("takes its tokenizer from another directory, by option", async () => {
     rmSync(at("tokenizer.json"));
     rmSync(at("tokenizer_config.json"));
-    await using blip = await NeuronBlip.fromPretrained(directory, { tokenizer: demoModel });
+    await using blip = await NeuronBlip.fromPretrained(directory, { tokenizer: compiledModel });
     assert.equal((await blip.answer(picture, asked.question)).answer, asked.answer);
   });
 

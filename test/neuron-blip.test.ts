@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Jimp } from "jimp";
 import { NeuronBlip } from "neuron-blip";
-import { demo, demoModel, demoQuestions, fails } from "./helpers.js";
+import { compiledModel, demo, demoQuestions, fails } from "./helpers.js";
 
 const [first, second] = demoQuestions as [(typeof demoQuestions)[number], (typeof demoQuestions)[number]];
 const picture = join(demo, first.picture);
@@ -12,7 +12,7 @@ const picture = join(demo, first.picture);
 describe("NeuronBlip", () => {
   let blip: NeuronBlip;
   before(async () => {
-    blip = await NeuronBlip.fromPretrained(demoModel);
+    blip = await NeuronBlip.fromPretrained(compiledModel);
   });
   after(() => blip.dispose());
 
@@ -110,7 +110,7 @@ describe("NeuronBlip", () => {
   });
 
   it("refuses a picture that declares more pixels than the limit", async () => {
-    await using limited = await NeuronBlip.fromPretrained(demoModel, { maxPixels: 1000 });
+    await using limited = await NeuronBlip.fromPretrained(compiledModel, { maxPixels: 1000 });
     await assert.rejects(limited.answer(picture, first.question), fails("IMAGE_TOO_LARGE", /1,?000/));
   });
 
@@ -131,7 +131,7 @@ describe("NeuronBlip", () => {
   });
 
   it("answers alike with several replicas", async () => {
-    await using replicas = await NeuronBlip.fromPretrained(demoModel, { numModels: 2 });
+    await using replicas = await NeuronBlip.fromPretrained(compiledModel, { numModels: 2 });
     assert.equal(replicas.numModels, 2);
     const answers = await Promise.all(
       demoQuestions.map((asked) => replicas.answer(join(demo, asked.picture), asked.question)),
@@ -140,11 +140,14 @@ describe("NeuronBlip", () => {
       answers.map(({ answer }) => answer),
       demoQuestions.map(({ answer }) => answer),
     );
-    await assert.rejects(NeuronBlip.fromPretrained(demoModel, { numModels: 0 }), fails("INVALID_INPUT", /numModels/));
+    await assert.rejects(
+      NeuronBlip.fromPretrained(compiledModel, { numModels: 0 }),
+      fails("INVALID_INPUT", /numModels/),
+    );
   });
 
   it("finishes the calls under way before it is disposed, and refuses those after", async () => {
-    const model = await NeuronBlip.fromPretrained(demoModel);
+    const model = await NeuronBlip.fromPretrained(compiledModel);
     const running = [model.answer(picture, first.question), model.answer(picture, second.question)];
     const disposed = model.dispose();
     await assert.rejects(model.answer(picture, first.question), fails("DISPOSED"));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { crc32, deflateSync } from "node:zlib";
 import { loadImage } from "neuron-blip";
+import sharp from "sharp";
 import { fails } from "./helpers.ts";
 import { manyGroupsWebp } from "./hostile-pictures.ts";
 
@@ -55,6 +56,22 @@ describe("A picture that is made to cost more than it looks", () => {
       loadImage(manyGroupsWebp(), { decoder: "sharp" }),
       fails("INVALID_IMAGE", /about 50 times as long/),
     );
+  });
+
+  it("is refused where an AVIF of many pixels is not subsampled, which would take more than 16 bytes for each", async () => {
+    for (const [subsampling, size, says] of [
+      ["4:4:4", 4700, /AVIF of so many pixels.*takes too much memory/],
+      ["4:4:4", 4500, /AVIF data/],
+      ["4:2:0", 4700, /AVIF data/],
+    ] as const) {
+      const create = { width: 16, height: 16, channels: 3 as const, background: "red" };
+      const file = await sharp({ create }).avif({ chromaSubsampling: subsampling }).toBuffer();
+      // It says that it is larger than it is.
+      const at = file.indexOf("ispe") + 8;
+      file.writeUInt32BE(size, at);
+      file.writeUInt32BE(size, at + 4);
+      await assert.rejects(loadImage(file, { decoder: "sharp" }), fails("INVALID_IMAGE", says));
+    }
   });
 
   it("is refused where a PNG's texts inflate to more than Pillow allows, damaged or not", async () => {

@@ -7,7 +7,7 @@ import {
   pipeline,
   type VisualQuestionAnsweringPipeline,
 } from "neuron-blip";
-import { demo, demoModel, demoQuestions, fails, fixture } from "./helpers.js";
+import { compiledModel, demo, demoQuestions, fails, fixture } from "./helpers.js";
 
 /** Small, with random weights: what they say has no sense. */
 const captionModel = fixture("parity/captions/model");
@@ -26,7 +26,7 @@ describe('pipeline("visual-question-answering")', () => {
   let vqa: VisualQuestionAnsweringPipeline;
   let loose: Loose;
   before(async () => {
-    vqa = await pipeline("visual-question-answering", demoModel, { threads: 1 });
+    vqa = await pipeline("visual-question-answering", compiledModel, { threads: 1 });
     loose = vqa as unknown as Loose;
   });
   after(() => vqa.dispose());
@@ -177,7 +177,7 @@ describe("pipeline", () => {
   it("refuses tasks that do not exist, and says which do", async () => {
     for (const task of ["object-detection", "toString", undefined]) {
       await assert.rejects(
-        pipeline(task as PipelineTask as "image-to-text", demoModel),
+        pipeline(task as PipelineTask as "image-to-text", compiledModel),
         fails("INVALID_INPUT", /visual-question-answering and image-to-text/),
       );
     }
@@ -187,7 +187,7 @@ describe("pipeline", () => {
 
   it("refuses a model of another task, and names the pipeline for it", async () => {
     await assert.rejects(
-      pipeline("image-to-text", demoModel),
+      pipeline("image-to-text", compiledModel),
       fails("ARTIFACT_MISMATCH", /needs a BlipForConditionalGeneration.*pipeline\("visual-question-answering"/),
     );
     await assert.rejects(
@@ -200,7 +200,7 @@ describe("pipeline", () => {
   it("is disposed by `await using`, once or twice, and refuses calls after", async () => {
     let kept: VisualQuestionAnsweringPipeline;
     {
-      await using vqa = await pipeline("visual-question-answering", demoModel, { threads: 1 });
+      await using vqa = await pipeline("visual-question-answering", compiledModel, { threads: 1 });
       kept = vqa;
     }
     await assert.rejects(kept(square, count), fails("DISPOSED"));

@@ -15,7 +15,7 @@ import {
   VisionModelWrapper,
 } from "neuron-blip";
 import { batchesOf } from "../dist/runtime/batch.js";
-import { demoModel, fails, fixture } from "./helpers.js";
+import { compiledModel, demoModel, fails, fixture } from "./helpers.js";
 
 const model = fixture("parity/small-batch-2/model");
 const cat = fixture("pictures/chelsea.png");
@@ -314,7 +314,7 @@ describe("replicas on the CPU", () => {
         return original.apply(this, args);
       };
     await withMethod(TorchModule, "load", count, async () => {
-      await using blip = await NeuronBlip.fromPretrained(demoModel, { numModels: 3, threads: 1 });
+      await using blip = await NeuronBlip.fromPretrained(compiledModel, { numModels: 3, threads: 1 });
       const questions = ["what is in the picture?", "how many shapes are there?", "is there a star?"];
       const answers = await Promise.all(questions.map((question) => blip.answer(coffee, question, short)));
       for (const [i, question] of questions.entries()) {

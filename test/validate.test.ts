@@ -15,7 +15,7 @@ import { runStep } from "../dist/validate/run-step.js";
 import { readSafetensors } from "../dist/validate/safetensors.js";
 import { growthOf, histogramOf, quantile, summarize } from "../dist/validate/statistics.js";
 import { countsTo } from "../dist/validate/validate.js";
-import { demoModel } from "./helpers.ts";
+import { compiledModel } from "./helpers.ts";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 const QUICK = ["--quick", "--measure", "0.05", "--soak", "0.2", "--threads", "1"];
@@ -44,12 +44,12 @@ describe("neuron-blip validate", function () {
   /** A copy of the demo model, to break. */
   function copyOfDemo(): string {
     const copy = join(directory, "copy");
-    cpSync(demoModel, copy, { recursive: true });
+    cpSync(compiledModel, copy, { recursive: true });
     return copy;
   }
 
   it("passes the demo model, and writes every figure and plot", () => {
-    const { status, stdout, stderr, page } = validate(demoModel, "--replicas", "2", "--json");
+    const { status, stdout, stderr, page } = validate(compiledModel, "--replicas", "2", "--json");
     assert.equal(status, 0, stdout + stderr);
     const report = readReport();
     assert.deepEqual(JSON.parse(stdout), report);
@@ -153,7 +153,7 @@ describe("neuron-blip validate", function () {
   });
 
   it("stops at Ctrl-C, and writes what there is", async () => {
-    const args = [main, "validate", demoModel, "--out", directory, ...QUICK, "--soak", "600", "--replicas", "1"];
+    const args = [main, "validate", compiledModel, "--out", directory, ...QUICK, "--soak", "600", "--replicas", "1"];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
     let stderr = "";
     child.stderr.on("data", (text) => {
@@ -191,7 +191,7 @@ describe("a step of validate, in a process of its own", function () {
   it("finds a reference.safetensors that is not the file that neuron_blip.json describes, and tokens that differ", async () => {
     const directory = mkdtempSync(join(tmpdir(), "neuron-blip-validate-"));
     try {
-      cpSync(demoModel, directory, { recursive: true });
+      cpSync(compiledModel, directory, { recursive: true });
       alter(join(directory, "reference.safetensors"), "generate.sequences");
       const { result, failure } = await runStep("parts", directory, input, options);
       assert.equal(failure, undefined);
@@ -210,7 +210,7 @@ describe("a step of validate, in a process of its own", function () {
   it("compares parts of other batch sizes with the recorded rows, taken in turn", async () => {
     const directory = mkdtempSync(join(tmpdir(), "neuron-blip-validate-"));
     try {
-      cpSync(demoModel, directory, { recursive: true });
+      cpSync(compiledModel, directory, { recursive: true });
       // The part takes any batch on the CPU: only the manifest's shapes tell it apart from the recorded one.
       const path = join(directory, "neuron_blip.json");
       const manifest = JSON.parse(readFileSync(path, "utf8"));
@@ -230,7 +230,7 @@ describe("a step of validate, in a process of its own", function () {
   it("that crashes is a finding, with its signal", async () => {
     process.env.NODE_OPTIONS = "--import=data:text/javascript,process.kill(process.pid,'SIGSEGV')";
     try {
-      const { result, failure } = await runStep("load", demoModel, input, options);
+      const { result, failure } = await runStep("load", compiledModel, input, options);
       assert.equal(result, undefined);
       assert.match(failure ?? "", /ended with SIGSEGV/);
     } finally {
@@ -241,7 +241,7 @@ describe("a step of validate, in a process of its own", function () {
   it("that takes too long is ended", async () => {
     const { failure } = await runStep(
       "load",
-      demoModel,
+      compiledModel,
       { ...input, seconds: 600 },
       { ...options, limitSeconds: 0.01 },
     );

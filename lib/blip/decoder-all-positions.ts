@@ -53,7 +53,7 @@ export class DecoderAllPositions {
         for (const [row, sequence] of slice.entries()) {
           for (let position = 0; position < sequence.length - 1; position++) {
             const at = (row * answerLength + position) * this.#config.vocabSize;
-            use(first + row, position, logits.data.subarray(at, at + this.#config.vocabSize));
+            await use(first + row, position, logits.data.subarray(at, at + this.#config.vocabSize));
           }
         }
         logits.dispose();

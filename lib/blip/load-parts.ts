@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { CompiledPart } from "../runtime/compiled-part.js";
 import { checkCount, Executor } from "../runtime/executor.js";
@@ -13,7 +14,22 @@ import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
 import type { CheckpointLoadOptions } from "./parts/checkpoint/load-checkpoint.js";
 
-export interface ReplicaOptions extends NeuronRuntimeOptions, CheckpointLoadOptions {
+const OPTIONS: readonly (keyof ReplicaOptions)[] = [
+  "threads",
+  "verify",
+  "questionLength",
+  "answerLength",
+  "callsInFlight",
+  "warmUp",
+  "libtorchneuron",
+  "cores",
+  "dtype",
+  "interpolatePosEncoding",
+  "size",
+  ...HUB_OPTIONS,
+];
+
+export interface ReplicaOptions extends NeuronRuntimeOptions, CheckpointLoadOptions, HubOptions {
   /** Compare the files with the manifest's SHA-256 before loading them. Default true. */
   verify?: boolean;
   /**
@@ -75,6 +91,7 @@ export async function loadParts(
     // The tutorial's order: every replica's first part, then every second. Most runtimes put each load on the core that
     // holds least, so that a replica's parts come together even where they cannot be placed.
     for (const name of names) {
+      throwIfAborted(options.signal);
       const files = batchSizesOf(manifest).map((batchSize) => {
         const path = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
         const file = new SharedFile(path, async (path, executor) => {
@@ -115,6 +132,11 @@ export async function loadParts(
     await Promise.all(executors.map((executor) => executor.close()));
     throw error;
   }
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist. */
+export function readReplicaOptions(options: ReplicaOptions): ReplicaOptions {
+  return readOptions(options, "fromPretrained", OPTIONS);
 }
 
 /** Frees the parts and ends their thread. */

@@ -1,4 +1,5 @@
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError } from "../errors.js";
+import { splitHubOptions } from "../hub/hub-options.js";
 import { directoryOf, holdsCompiledParts, type ModelDirectory } from "../model-directory.js";
 import { type BlipConfig, readBlipConfig } from "./blip-config.js";
 import type { Architecture } from "./heads.js";
@@ -21,9 +22,9 @@ export async function loadReplicas(
   replicas: readonly number[],
   options: ReplicaOptions,
 ): Promise<LoadedReplica[]> {
-  checkIsOptions(options, "fromPretrained");
   checkDtype(options.dtype);
-  const directory = await directoryOf(given);
+  const [hub] = splitHubOptions(options);
+  const directory = await directoryOf(given, hub, "model");
   const config = await readBlipConfig(directory);
   checkArchitecture(directory, config, architecture);
   return (await holdsCompiledParts(directory))

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import {
   type GenerationConfig,
@@ -15,7 +15,7 @@ import { CompiledDecoder } from "./compiled-decoder.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import { type LoadedParts, partOf, type ReplicaOptions } from "./load-parts.js";
+import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { type ImageTensors, imageRows, onesThenZeros, type TextTensors, textRows } from "./text-rows.js";
@@ -63,8 +63,9 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForConditionalGeneration> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForConditionalGeneration.fromParts(
       await loadReplica(directory, "BlipForConditionalGeneration", options),
       options,
@@ -109,8 +110,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "generate");
-      const { signal, ...generation } = options;
+      const { signal, ...generation } = readOptions(options, "generate");
       throwIfAborted(signal);
       const prompts = this.#prompts(inputs);
       const count = prompts?.length ?? countOf(inputs);

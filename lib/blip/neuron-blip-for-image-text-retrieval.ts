@@ -3,7 +3,7 @@ import type { Tensor } from "../tensor.js";
 import { CachedQuestionEncoder } from "./cached-questions.js";
 import { CompiledMatcher } from "./compiled-matcher.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
-import { partOf, type ReplicaOptions } from "./load-parts.js";
+import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import type { Matcher } from "./matcher.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
@@ -51,8 +51,9 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForImageTextRetrieval> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForImageTextRetrieval.fromParts(
       await loadReplica(directory, "BlipForImageTextRetrieval", options),
       options,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkIsOptions, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { readGenerationDefaults } from "../generation/generation-defaults.js";
@@ -21,7 +21,7 @@ import { DecoderAllPositions } from "./decoder-all-positions.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import type { EncoderRow } from "./encoder-row.js";
 import { GreedyDecoder } from "./greedy-decoder.js";
-import { type LoadedParts, partOf, type ReplicaOptions } from "./load-parts.js";
+import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
@@ -95,8 +95,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    */
   static async fromPretrained(
     directory: ModelDirectory,
-    options: ReplicaOptions = {},
+    given: ReplicaOptions = {},
   ): Promise<NeuronBlipForQuestionAnswering> {
+    const options = readReplicaOptions(given);
     return NeuronBlipForQuestionAnswering.fromParts(
       await loadReplica(directory, "BlipForQuestionAnswering", options),
       options,
@@ -139,8 +140,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "generate");
-      const { questionMask, signal, ...generation } = options;
+      const { questionMask, signal, ...generation } = readOptions(options, "generate");
       throwIfAborted(signal);
       const { bosTokenId, sepTokenId, vocabSize } = this.config;
       const config = resolveGenerationConfig(
@@ -169,9 +169,18 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     candidates: readonly (readonly number[])[],
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
+    return this.rankAs(inputs, candidates, options, (ranked) => ranked);
+  }
+
+  /** @internal As `rank`; each result is what `toResult` makes of it. */
+  rankAs<T>(
+    inputs: GenerateInputs,
+    candidates: readonly (readonly number[])[],
+    options: RankOptions,
+    toResult: (ranked: RankedSequence) => T,
+  ): Promise<T[]> {
     return this.whileAlive(async () => {
-      checkIsOptions(options, "rank");
-      const { questionMask, signal, ...ranking } = options;
+      const { questionMask, signal, ...ranking } = readOptions(options, "rank");
       throwIfAborted(signal);
       await inTurns(this.#checkCandidates(candidates), signal);
       checkRanking(ranking);
@@ -186,7 +195,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       };
       const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
       const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
-      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking);
+      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     });
   }
 
@@ -201,7 +210,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
   imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
     return this.whileAlive(async () => {
       throwIfAborted(signal);
-      checkInput("imageEmbeds", imageEmbeds, "float32", [1, this.shapes.imageTokens, this.shapes.visionHiddenSize]);
+      // A checkpoint checks the number of tokens itself, which with interpolatePosEncoding may be any.
+      const imageTokens = this.shapes.isCompiled ? this.shapes.imageTokens : "any";
+      checkInput("imageEmbeds", imageEmbeds, "float32", [1, imageTokens, this.shapes.visionHiddenSize]);
       return this.#questionEncoder.imageKeysValues?.(imageEmbeds);
     });
   }

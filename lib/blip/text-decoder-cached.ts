@@ -92,26 +92,4 @@ export class TextDecoderCached {
     const presentKeysValues = keysValuesFrom(output, 1, "present_keys_values", this.#dtype, path);
     return { logits, presentKeysValues };
   }
-
-  /**
-   * Runs its first steps, so that the first answer does not wait for what libtorch prepares at a first call.
-   * @param encoded [length, hidden size] of what it attends to.
-   */
-  async warmUp(encoded: readonly [number, number]): Promise<void> {
-    using hiddenStates = Tensor.zeros("float32", [1, ...encoded]);
-    using encoderAttentionMask = Tensor.zeros("int64", [1, encoded[0]]);
-    encoderAttentionMask.data.fill(1n);
-    using encoderKeysValues = await this.encoderKeysValues(hiddenStates);
-    using inputIds = Tensor.zeros("int64", [1, 1]);
-    using zero = Tensor.zeros("int64", [1]);
-    const fixed = { inputIds, parents: zero, encoderKeysValues, encoderRows: zero, encoderAttentionMask };
-    let pastKeysValues = this.emptyPast;
-    for (let step = 0; step < 3; step++) {
-      const { logits, presentKeysValues } = await this.forward({ ...fixed, pastKeysValues });
-      logits.dispose();
-      if (step > 0) pastKeysValues.dispose();
-      pastKeysValues = presentKeysValues;
-    }
-    pastKeysValues.dispose();
-  }
 }

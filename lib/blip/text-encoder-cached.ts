@@ -1,7 +1,6 @@
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { Functions } from "../runtime/part.js";
-import { Tensor } from "../tensor.js";
-import type { ImageShapes } from "./compiled-shapes.js";
+import type { Tensor } from "../tensor.js";
 import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
 
 /** Questions about one picture, padded to the longest. */
@@ -19,13 +18,16 @@ export interface PaddedTexts {
 export class TextEncoderCached {
   readonly #functions: Functions;
   readonly #dtype: KeysValuesDtype;
-  readonly #imageShape: readonly [1, number, number];
+  readonly #imageShape: readonly [1, number | "any", number];
 
-  /** @param dtype of the keys and values. */
+  /**
+   * @param dtype of the keys and values.
+   * @param shapes of a picture's embeddings; "any" tokens where pictures may be of any size.
+   */
   constructor(
     functions: Functions,
     dtype: KeysValuesDtype,
-    shapes: Pick<ImageShapes, "imageTokens" | "visionHiddenSize">,
+    shapes: { imageTokens: number | "any"; visionHiddenSize: number },
   ) {
     this.#functions = functions;
     this.#dtype = dtype;
@@ -61,17 +63,5 @@ export class TextEncoderCached {
     checkInput("imageKeysValues", keysValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
     const output = await this.#functions.call("question_embeds_cached", [inputIds, attentionMask, keysValues]);
     return tensorFrom(output, "question_embeds", 0, this.#functions.path);
-  }
-
-  /** Runs each of its ways once, so that the first question does not wait for what libtorch prepares at a first call. */
-  async warmUp(): Promise<void> {
-    using image = Tensor.zeros("float32", this.#imageShape);
-    using inputIds = Tensor.zeros("int64", [1, 8]);
-    using attentionMask = Tensor.zeros("int64", [1, 8]);
-    attentionMask.data.fill(1n);
-    const texts = { inputIds, attentionMask };
-    (await this.forward(texts, image)).dispose();
-    using keysValues = await this.imageKeysValues(image);
-    (await this.forwardCached(texts, keysValues)).dispose();
   }
 }

@@ -113,7 +113,7 @@ export interface ImageTensors {
   imageEmbeds?: Tensor | readonly Tensor[];
   /**
    * Beside a list of imageEmbeds of [1, image tokens, vision hidden size] each: what `imageKeysValues` made of them, where it
-   * is at hand; used where the model has parts for the CPU, and passed over elsewhere.
+   * is at hand; used by a checkpoint, and passed over elsewhere.
    */
   imageKeysValues?: readonly (Tensor | undefined)[];
 }

@@ -2,6 +2,7 @@ import type { Answer } from "../answers.js";
 import type { Picture } from "../encoded-image.js";
 import type { NeuronBlipOptions } from "../loading-options.js";
 import { type AnswerOptions, NeuronBlip } from "../neuron-blip.js";
+import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
 import { checkQuoted } from "./questions.js";
@@ -9,9 +10,10 @@ import { checkTogether, count, defined, parse, UsageError, wholeNumber } from ".
 
 const HELP = `Asks a picture one or more questions.
 
-Usage: neuron-blip ask DIR IMAGE QUESTION… [options]
+Usage: neuron-blip ask MODEL IMAGE QUESTION… [options]
 
-  DIR       a model directory, made by \`neuron-blip compile\` or by the tutorial's trace()
+  MODEL     a model directory, made by \`neuron-blip compile\` or by the tutorial's trace();
+${orHubName(12)}
   IMAGE     a JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP file; - reads one from the standard input
   QUESTION  one or more, each in quotes: "how many dogs are there?"; one of a single word needs a question mark
 
@@ -25,7 +27,8 @@ Usage: neuron-blip ask DIR IMAGE QUESTION… [options]
   --json                 print one JSON object per question: {image, question, answer, score, sumLogProbability,
                          meanLogProbability, tokenIds, …}, with the further answers as alternatives; or
                          {image, question, candidates}
-  --tokenizer DIR        where the tokenizer's files are, if not in DIR
+${hubHelp(23)}
+  --tokenizer MODEL      where the tokenizer's files are, if not with the model
   --max-pixels N         refuse a picture that declares more pixels (default 89478485)
   --question-length N    the compiled lengths, for a directory without a manifest (default: found by trial)
   --answer-length N
@@ -48,28 +51,32 @@ export async function run(args: string[]): Promise<number> {
     "max-pixels": "string",
     "question-length": "string",
     "answer-length": "string",
+    ...HUB_ARGUMENTS,
   });
   if (values.help) {
     print(HELP);
     return 0;
   }
-  const [directory, image, ...questions] = positionals;
-  if (directory === undefined || image === undefined || questions.length === 0) {
+  const [model, image, ...questions] = positionals;
+  if (model === undefined || image === undefined || questions.length === 0) {
     throw new UsageError(
-      "ask takes a model directory, a picture and at least one question. `neuron-blip ask --help` tells more.",
+      "ask takes a model, a picture and at least one question. `neuron-blip ask --help` tells more.",
     );
   }
-  checkQuoted(questions, { before: ["ask", directory, image], options: given });
+  checkQuoted(questions, { before: ["ask", model, image], options: given });
   checkTogether(values, "stream", ["candidates", "num-beams", "alternatives", "json"]);
   checkTogether(values, "candidates", ["num-beams", "alternatives", "max-new-tokens", "min-length"]);
   if (values.stream && questions.length > 1) throw new UsageError("--stream takes one question.");
   const candidates = values.candidates === undefined ? undefined : listOf("candidates", values.candidates);
-  const options = defined<NeuronBlipOptions>({
-    tokenizer: values.tokenizer,
-    maxPixels: count("max-pixels", values["max-pixels"]),
-    questionLength: wholeNumber("question-length", values["question-length"]),
-    answerLength: wholeNumber("answer-length", values["answer-length"]),
-  });
+  const options = {
+    ...defined<NeuronBlipOptions>({
+      tokenizer: values.tokenizer,
+      maxPixels: count("max-pixels", values["max-pixels"]),
+      questionLength: wholeNumber("question-length", values["question-length"]),
+      answerLength: wholeNumber("answer-length", values["answer-length"]),
+    }),
+    ...hubOptions(values),
+  };
   const alternatives = wholeNumber("alternatives", values.alternatives);
   const numBeams = wholeNumber("num-beams", values["num-beams"]);
   const { truncate: truncation } = values;
@@ -82,7 +89,7 @@ export async function run(args: string[]): Promise<number> {
   });
 
   const picture = await pictureOf(image);
-  await using blip = await NeuronBlip.fromPretrained(directory, options);
+  await using blip = await NeuronBlip.fromPretrained(model, options);
   if (values.stream) await stream(blip, picture, questions[0] as string, answerOptions);
   else if (candidates) {
     for (const question of questions) {

@@ -1,21 +1,24 @@
 import { NeuronBlipError } from "../errors.js";
 import type { NeuronBlipOptions } from "../loading-options.js";
 import { type CaptionOptions, NeuronBlip } from "../neuron-blip.js";
+import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print, say } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
 import { complaint, count, defined, parse, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Describes pictures.
 
-Usage: neuron-blip caption DIR IMAGE… [options]
+Usage: neuron-blip caption MODEL IMAGE… [options]
 
-  DIR    a model directory, made by \`neuron-blip compile\` from a BlipForConditionalGeneration
+  MODEL  a model directory, made by \`neuron-blip compile\` from a BlipForConditionalGeneration;
+${orHubName(9, "Salesforce/blip-image-captioning-base")}
   IMAGE  one or more JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP files; - reads one from the standard input
 
   --prompt TEXT        what the captions begin with, such as "a picture of" (default: nothing)
   --num-beams N        beam search with N beams (default 1: greedy)
   --max-new-tokens N   the longest caption, in tokens after the prompt (default 20, or what was compiled)
   --max-pixels N       refuse a picture that declares more pixels (default 89478485)
+${hubHelp(21)}
   --json               print one JSON object per picture: {image, caption, score, sumLogProbability, meanLogProbability,
                        tokenIds, …}
   --help               print this
@@ -31,16 +34,15 @@ export async function run(args: string[]): Promise<number> {
     "max-new-tokens": "string",
     "max-pixels": "string",
     json: "boolean",
+    ...HUB_ARGUMENTS,
   });
   if (values.help) {
     print(HELP);
     return 0;
   }
-  const [directory, ...images] = positionals;
-  if (directory === undefined || images.length === 0) {
-    throw new UsageError(
-      "caption takes a model directory and at least one picture. `neuron-blip caption --help` tells more.",
-    );
+  const [model, ...images] = positionals;
+  if (model === undefined || images.length === 0) {
+    throw new UsageError("caption takes a model and at least one picture. `neuron-blip caption --help` tells more.");
   }
   const options = defined<CaptionOptions>({
     prompt: values.prompt,
@@ -48,9 +50,12 @@ export async function run(args: string[]): Promise<number> {
     maxNewTokens: wholeNumber("max-new-tokens", values["max-new-tokens"]),
   });
 
-  const loading = defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) });
+  const loading = {
+    ...defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) }),
+    ...hubOptions(values),
+  };
   const pictures = await Promise.all(images.map(pictureOf));
-  await using blip = await NeuronBlip.fromPretrained(directory, loading);
+  await using blip = await NeuronBlip.fromPretrained(model, loading);
   const outcomes = await blip.caption(pictures, { ...options, settled: true });
   for (const [i, outcome] of outcomes.entries()) {
     const image = images[i];

@@ -1,7 +1,9 @@
 /** How much memory compiling takes, for whoever has run out of it. */
-import { readdir, readFile, stat } from "node:fs/promises";
-import { freemem, homedir, totalmem } from "node:os";
+import { readdir, stat } from "node:fs/promises";
+import { freemem, totalmem } from "node:os";
 import { join } from "node:path";
+import { findCached } from "../hub/download-model.js";
+import { isHubName } from "../hub/hub-name.js";
 
 /**
  * How often the weights are in memory at once while parts are traced and checked for the CPU, and Python with torch by itself: with
@@ -31,10 +33,8 @@ export async function memoryAdvice(args: readonly string[]): Promise<string> {
 
 /** Bytes of a model's weights, where they are on this host: as a directory, or in the Hugging Face cache. */
 async function weightsOf(model: string): Promise<number> {
-  const hub = process.env.HF_HUB_CACHE ?? join(process.env.HF_HOME ?? join(homedir(), ".cache", "huggingface"), "hub");
-  const cached = join(hub, `models--${model.replaceAll("/", "--")}`);
-  const revision = await readFile(join(cached, "refs", "main"), "utf8").catch(() => "");
-  for (const directory of [model, join(cached, "snapshots", revision.trim())]) {
+  const cached = isHubName(model) ? await findCached(model).catch(() => undefined) : undefined;
+  for (const directory of [model, ...(cached === undefined ? [] : [cached])]) {
     const names = await readdir(directory).catch((): string[] => []);
     const safe = names.filter((name) => name.endsWith(".safetensors"));
     const files = safe.length > 0 ? safe : names.filter((name) => /^pytorch_model.*\.bin$/.test(name));

@@ -1,9 +1,13 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
+import { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { codeOf, NeuronBlipError } from "../errors.js";
+import { serveModels } from "./compile-hub.js";
 import { memoryAdvice } from "./compile-memory.js";
 
+/** Of the compiler's: where it asks for models of the Hugging Face Hub. */
+const HUB_FD = 3;
 /** Signals by which someone ends a command, rather than a fault. */
 const ASKED: readonly (NodeJS.Signals | null)[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
@@ -17,8 +21,10 @@ export function run(args: string[]): Promise<number> {
   const python = process.env.NEURON_BLIP_PYTHON ?? "python3";
   return new Promise((resolve, reject) => {
     // The name that its help and its complaints begin with.
-    const env = { ...process.env, NEURON_BLIP_PROG: "neuron-blip compile" };
-    const child = spawn(python, [script, ...args], { stdio: "inherit", env });
+    const env = { ...process.env, NEURON_BLIP_PROG: "neuron-blip compile", NEURON_BLIP_HUB_FD: String(HUB_FD) };
+    const child = spawn(python, [script, ...args], { stdio: ["inherit", "inherit", "inherit", "pipe"], env });
+    const channel = child.stdio[HUB_FD];
+    if (channel instanceof Duplex) void serveModels(channel);
     child.on("error", (cause) => reject(noPython(python, cause)));
     // Ctrl-C reaches both from the terminal; Python's own answer to it is waited for. The others are sent to this process alone.
     const waitForPython = () => {};

@@ -1,16 +1,21 @@
 import { examine } from "../doctor/doctor.js";
 import { render } from "../doctor/render.js";
+import { findCached } from "../hub/download-model.js";
+import { isHubName } from "../hub/hub-name.js";
+import { HUB_ARGUMENTS, hubOptions, isLocal } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { count, parse, UsageError } from "./usage.js";
 
 const HELP = `Looks at everything that can keep this host from running neuron-blip, and says what to do about it.
 
-Usage: neuron-blip doctor [DIR] [options]
+Usage: neuron-blip doctor [MODEL] [options]
 
-  DIR  a model directory, to be checked too: its files, and whether this host has what it was compiled for
+  MODEL  a model directory, to be checked too: its files, and whether this host has what it was compiled for; or a name on the
+         Hugging Face Hub, of which the cache is looked at
 
   --replicas N      how many replicas (numModels) are to be loaded, for the memory and cores they need (default: 1)
-  --tokenizer DIR   where the tokenizer's files are, if not in DIR
+  --tokenizer DIR   where the tokenizer's files are, if not with the model
+  --revision REV    of a model on the Hub: a branch, tag or commit (default main)
   --json            print one JSON object: {version, host, verdict, findings: [{id, status, what, cure, details}]}
   --help            print this
 
@@ -20,16 +25,30 @@ Exit codes: 0 no problems (there may be warnings), 1 problems, 2 wrong arguments
 
 /** `neuron-blip doctor`. */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { replicas: "string", tokenizer: "string", json: "boolean" });
+  const { values, positionals } = parse(args, {
+    replicas: "string",
+    tokenizer: "string",
+    json: "boolean",
+    revision: HUB_ARGUMENTS.revision,
+  });
   if (values.help) {
     print(HELP);
     return 0;
   }
-  const [directory, ...more] = positionals;
-  if (more.length > 0)
-    throw new UsageError("doctor takes one model directory. `neuron-blip doctor --help` tells more.");
+  const [given, ...more] = positionals;
+  if (more.length > 0) throw new UsageError("doctor takes one model. `neuron-blip doctor --help` tells more.");
   const replicas = count("replicas", values.replicas);
-  const report = await examine({ directory, tokenizer: values.tokenizer, replicas });
+  const { revision } = hubOptions(values);
+  const directory = given === undefined ? undefined : await localPathOf(given, revision);
+  const tokenizer = values.tokenizer === undefined ? undefined : await localPathOf(values.tokenizer, undefined);
+  const report = await examine({ directory, tokenizer, replicas });
   print(values.json ? JSON.stringify(report, null, 2) : render(report, process.stdout.columns));
   return report.verdict === "problem" ? 1 : 0;
+}
+
+/** A path, of a model on the Hub too: the doctor fetches nothing. */
+async function localPathOf(given: string, revision: string | undefined): Promise<string> {
+  if (!isHubName(given) || (await isLocal(given))) return given;
+  // As a path it is no name any more.
+  return (await findCached(given, revision)) ?? `./${given}`;
 }

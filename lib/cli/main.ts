@@ -8,16 +8,17 @@ const HELP = `neuron-blip answers questions about pictures, describes and matche
 
 Usage: neuron-blip COMMAND [arguments]
 
-  ask DIR IMAGE QUESTION…   ask a picture one or more questions
-  caption DIR IMAGE…        describe pictures
-  match DIR IMAGE TEXT…     say how likely each text describes a picture
-  compile MODEL DIR         compile a Hugging Face model into a model directory (needs Python with torch and transformers)
-  demo                      ask a small bundled model about bundled pictures, and write a page that shows the answers
-  doctor [DIR]              check this host, and a model directory against it, and say how to mend what is wrong
-  validate DIR              check a model on this host: outputs, speed, memory, a soak, exits; writes a report
-  bench FILE                time a TorchScript file at several batch sizes
-  build                     build the native addon, where the package manager did not
+  ask MODEL IMAGE QUESTION…  ask a picture one or more questions
+  caption MODEL IMAGE…       describe pictures
+  match MODEL IMAGE TEXT…    say how likely each text describes a picture
+  compile MODEL DIR          compile a Hugging Face model into a model directory (needs Python with torch and transformers)
+  demo                       ask a small bundled model about bundled pictures, and write a page that shows the answers
+  doctor [MODEL]             check this host, and a model against it, and say how to mend what is wrong
+  validate MODEL             check a model on this host: outputs, speed, memory, a soak, exits; writes a report
+  bench FILE                 time a TorchScript file at several batch sizes
+  build                      build the native addon, where the package manager did not
 
+MODEL is a model directory, or a name on the Hugging Face Hub such as Salesforce/blip-vqa-base.
 \`neuron-blip COMMAND --help\` tells more. Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
 
 /** A command: takes the arguments after its name, returns the exit code. */

@@ -1,19 +1,22 @@
 import type { NeuronBlipOptions } from "../loading-options.js";
 import { NeuronBlip } from "../neuron-blip.js";
+import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
 import { count, defined, parse, UsageError } from "./usage.js";
 
 const HELP = `Says how likely each text describes a picture.
 
-Usage: neuron-blip match DIR IMAGE TEXT… [options]
+Usage: neuron-blip match MODEL IMAGE TEXT… [options]
 
-  DIR    a model directory, made by \`neuron-blip compile\` from a BlipForImageTextRetrieval
+  MODEL  a model directory, made by \`neuron-blip compile\` from a BlipForImageTextRetrieval;
+${orHubName(9, "Salesforce/blip-itm-base-coco")}
   IMAGE  a JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP file; - reads one from the standard input
   TEXT   one or more, each in quotes
 
   --max-pixels N  refuse a picture that declares more pixels (default 89478485)
   --truncate      cut texts that are longer than the compiled length (default: an error)
+${hubHelp(16)}
   --json          print one JSON object per text: {image, text, score, logits}
   --help          print this
 
@@ -22,21 +25,29 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
 
 /** `neuron-blip match`. */
 export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { "max-pixels": "string", truncate: "boolean", json: "boolean" });
+  const { values, positionals } = parse(args, {
+    "max-pixels": "string",
+    truncate: "boolean",
+    json: "boolean",
+    ...HUB_ARGUMENTS,
+  });
   if (values.help) {
     print(HELP);
     return 0;
   }
-  const [directory, image, ...texts] = positionals;
-  if (directory === undefined || image === undefined || texts.length === 0) {
+  const [model, image, ...texts] = positionals;
+  if (model === undefined || image === undefined || texts.length === 0) {
     throw new UsageError(
-      "match takes a model directory, a picture and at least one text. `neuron-blip match --help` tells more.",
+      "match takes a model, a picture and at least one text. `neuron-blip match --help` tells more.",
     );
   }
 
-  const loading = defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) });
+  const loading = {
+    ...defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) }),
+    ...hubOptions(values),
+  };
   const picture = await pictureOf(image);
-  await using blip = await NeuronBlip.fromPretrained(directory, loading);
+  await using blip = await NeuronBlip.fromPretrained(model, loading);
   const matches = await blip.match(picture, texts, defined({ truncation: values.truncate }));
   for (const [i, match] of matches.entries()) {
     const text = texts[i];

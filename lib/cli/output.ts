@@ -1,7 +1,8 @@
 /** What a command writes: lines on the standard output, and files. */
-import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { access, constants, open, stat, unlink, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { codeOf, messageOf } from "../errors.js";
+import { isThere, makeDirectory } from "../files.js";
 
 /** What cannot be written, in one line: exit code 1. */
 export class OutputError extends Error {}
@@ -44,34 +45,34 @@ export function say(line: string): void {
  */
 export async function checkOutput(path: string): Promise<void> {
   try {
-    const there = await isThere(path);
-    if (there && (await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
-    await access(there ? path : dirname(path), constants.W_OK);
+    if (!(await isThere(path))) return await checkWritable(path);
+    const there = await stat(path);
+    if (there.isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" });
+    await access(path, constants.W_OK);
   } catch (error) {
     throw outputError(`"${path}"`, error);
   }
 }
 
 /**
- * Checks, before long work, that files can be written into a directory, which may have to be made.
+ * Makes a directory, and those above it, and checks that files can be written into it.
+ * @returns whether it was made.
  * @throws OutputError
  */
-export async function checkOutputDirectory(path: string): Promise<void> {
+export async function makeOutputDirectory(path: string): Promise<boolean> {
   try {
-    let nearest = resolve(path);
-    while (!(await isThere(nearest))) nearest = dirname(nearest);
-    if (!(await stat(nearest)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
-    await access(nearest, constants.W_OK);
+    const isNew = await makeDirectory(resolve(path));
+    await checkWritable(join(path, `.neuron-blip-${process.pid}`));
+    return isNew;
   } catch (error) {
     throw outputError(`into "${path}"`, error);
   }
 }
 
-/** @throws OutputError */
-export async function makeOutputDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error) => {
-    throw outputError(`into "${path}"`, error);
-  });
+/** Makes a file and removes it: permissions alone do not tell, least of all root's. */
+async function checkWritable(path: string): Promise<void> {
+  await (await open(path, "wx")).close();
+  await unlink(path);
 }
 
 /** @throws OutputError */
@@ -79,17 +80,6 @@ export async function writeOutput(path: string, text: string): Promise<void> {
   await writeFile(path, text).catch((error) => {
     throw outputError(`"${path}"`, error);
   });
-}
-
-/** @throws the system's error where that cannot be told. */
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return false;
-    throw error;
-  }
 }
 
 /** What a system's error means for what was to be written. */

@@ -1,16 +1,20 @@
+import { rmdir } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { directoryOf } from "../model-directory.js";
 import { reportPage } from "../validate/html/page.js";
 import type { Report, Status } from "../validate/report.js";
 import { type ValidateOptions, validate } from "../validate/validate.js";
-import { checkOutputDirectory, makeOutputDirectory, print, say, writeOutput } from "./output.js";
+import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
+import { makeOutputDirectory, print, say, writeOutput } from "./output.js";
 import { count, defined, parse, UsageError } from "./usage.js";
 
 const HELP = `Checks a model on this host: its parts against what was recorded when it was compiled, latency, throughput, memory,
 minutes of steady load, and how processes end. Writes report.json and report.html, a page to read and to send.
 
-Usage: neuron-blip validate DIR [options]
+Usage: neuron-blip validate MODEL [options]
 
-  DIR    a model directory, made by \`neuron-blip compile\`
+  MODEL  a model directory, made by \`neuron-blip compile\`;
+${orHubName(9)}
 
   --replicas N|all   the most replicas (default: all, one for each NeuronCore; on the CPU 2)
   --threads N        cores of the CPU for each replica (default: an equal share)
@@ -18,6 +22,7 @@ Usage: neuron-blip validate DIR [options]
   --soak SECONDS     how long the steady load is (default 120)
   --quick            the same in little time: --measure 1 --soak 5
   --out DIR2         where the reports go (default: neuron-blip-report)
+${hubHelp(19)}
   --json             print report.json too
   --help             print this
 
@@ -36,14 +41,15 @@ export async function run(args: string[]): Promise<number> {
     quick: "boolean",
     out: "string",
     json: "boolean",
+    ...HUB_ARGUMENTS,
   });
   if (values.help) {
     print(HELP);
     return 0;
   }
-  const [directory, ...others] = positionals;
-  if (directory === undefined || others.length > 0) {
-    throw new UsageError("validate takes one model directory. `neuron-blip validate --help` tells more.");
+  const [given, ...others] = positionals;
+  if (given === undefined || others.length > 0) {
+    throw new UsageError("validate takes one model. `neuron-blip validate --help` tells more.");
   }
   const replicas = values.replicas === "all" ? "all" : count("replicas", values.replicas);
   const measureSeconds = time("measure", values.measure) ?? (values.quick ? 1 : undefined);
@@ -55,7 +61,8 @@ export async function run(args: string[]): Promise<number> {
     soakSeconds,
   });
   const out = values.out ?? "neuron-blip-report";
-  await checkOutputDirectory(out);
+  const hub = hubOptions(values);
+  const isNew = await makeOutputDirectory(out);
 
   const stopped = new AbortController();
   const stop = () => {
@@ -67,11 +74,15 @@ export async function run(args: string[]): Promise<number> {
   process.on("SIGTERM", stop);
   let report: Report;
   try {
+    const directory = await directoryOf(given, { ...hub, signal: stopped.signal }, "model");
     report = await validate(directory, {
       ...options,
       signal: stopped.signal,
       say: (text) => say(`neuron-blip: ${text}`),
     });
+  } catch (error) {
+    if (isNew) await rmdir(out).catch(() => {});
+    throw error;
   } finally {
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
@@ -79,7 +90,6 @@ export async function run(args: string[]): Promise<number> {
 
   const json = `${JSON.stringify(report, undefined, 2)}\n`;
   const page = join(out, "report.html");
-  await makeOutputDirectory(out);
   await writeOutput(join(out, "report.json"), json);
   await writeOutput(page, reportPage(report));
   if (values.json) print(json.trimEnd());

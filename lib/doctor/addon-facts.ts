@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
+import { binaryHost, chooseBinary, type Decision } from "../binary/choose-binary.js";
 import { isObject, type JsonObject } from "../json-file.js";
-import { packageFile } from "../package-file.js";
 import type { Host } from "./host.js";
 import { askNative, type NativeAnswer } from "./native-answer.js";
 
@@ -13,9 +13,9 @@ export interface LoadedAddon {
 }
 
 export interface AddonFacts {
-  readonly path: string;
-  readonly built: boolean;
-  /** undefined where it is not built. */
+  /** Which addon is loaded with which libtorch, and why. */
+  readonly decision: Decision;
+  /** undefined where there is no addon, or none at the place that was named. */
   readonly answer: NativeAnswer<LoadedAddon> | undefined;
   /** What the build wrote about the libtorch that it linked; undefined where it is not there. */
   readonly builtWith: JsonObject | undefined;
@@ -23,10 +23,11 @@ export interface AddonFacts {
 
 /** Looks for the addon and loads it in a child process. */
 export async function readAddonFacts(host: Host): Promise<AddonFacts> {
-  const path = host.env.NEURON_BLIP_ADDON ?? packageFile("../build/Release/neuron_blip.node");
-  const built = await host.exists(path);
-  const answer = built ? await askNative<LoadedAddon>(host, "addon") : undefined;
-  return { path, built, answer, builtWith: await readStamp(host, join(dirname(path), "neuron_blip.json")) };
+  const decision = chooseBinary(binaryHost({ env: host.env, root: host.root }));
+  const { chosen } = decision;
+  if (chosen === undefined) return { decision, answer: undefined, builtWith: undefined };
+  const answer = (await host.exists(chosen.addon)) ? await askNative<LoadedAddon>(host, "addon") : undefined;
+  return { decision, answer, builtWith: await readStamp(host, join(dirname(chosen.addon), "neuron_blip.json")) };
 }
 
 async function readStamp(host: Host, path: string): Promise<JsonObject | undefined> {

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { access, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { availableParallelism, freemem, totalmem } from "node:os";
 import { join } from "node:path";
+import { runningGlibc } from "../binary/glibc.js";
 import { codeOf } from "../errors.js";
 
 export interface HostOptions {
@@ -164,10 +165,4 @@ function isAbsence(error: unknown): boolean {
 async function freeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return bavail * bsize;
-}
-
-/** The version of the C library that this process runs with. */
-function runningGlibc(): string | undefined {
-  const report = process.report.getReport() as unknown as { header?: { glibcVersionRuntime?: string } };
-  return report.header?.glibcVersionRuntime;
 }

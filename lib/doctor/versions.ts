@@ -8,11 +8,6 @@ export function compareVersions(a: string, b: string): number {
   return 0;
 }
 
-/** "2.9" of "2.9.1+cpu". */
-export function minorOf(version: string): string {
-  return numbersOf(version).slice(0, 2).join(".");
-}
-
 function numbersOf(version: string): number[] {
   return (/^\d+(\.\d+)*/.exec(version)?.[0] ?? "0").split(".").map(Number);
 }

@@ -1,6 +1,6 @@
 /** Ranking given answers by likelihood: `rank_answer` of salesforce/BLIP (`models/blip_vqa.py`), on token sequences. */
 
-import { inTurns, mapSteps, sortSteps } from "../turns.js";
+import { inTurns, isTurnOver, mapSteps, nextTurn, sortSteps } from "../turns.js";
 import { logSumExp } from "./distribution.js";
 import type { NextTokenLogits } from "./search.js";
 
@@ -26,27 +26,29 @@ export interface RankingConfig {
   labelSmoothing?: number;
 }
 
-/** The logits after each token of each sequence but the last, one call of `use` for each. */
+/** The logits after each token of each sequence but the last, one call of `use` for each, awaited before the next. */
 export type LogitsOfSequences = (
   sequences: readonly (readonly number[])[],
-  use: (sequence: number, position: number, logits: Float32Array) => void,
+  use: (sequence: number, position: number, logits: Float32Array) => Promise<void>,
 ) => Promise<void>;
 
 /**
  * Ranks candidates: the k most probable by their first tokens are scored whole.
  * @param candidates token ids, each from the decoder's start token to the end-of-sequence token.
  * @param firstLogits the logits after the start token.
- * @returns all candidates, the best first.
+ * @param toResult makes the result of a candidate.
+ * @returns the results of all candidates, the best first.
  */
-export async function rankSequences(
+export async function rankSequences<T>(
   candidates: readonly (readonly number[])[],
   firstLogits: Float32Array,
   logitsOf: LogitsOfSequences,
   { k = 128, labelSmoothing = 0.1 }: RankingConfig,
-): Promise<RankedSequence[]> {
+  toResult: (ranked: RankedSequence) => T,
+): Promise<T[]> {
   const sum = logSumExp(firstLogits);
+  // Numbers until the end, where each result is made once: the garbage collector holds the event loop while it moves many objects.
   const firstTokenProbabilities = new Float64Array(candidates.length);
-  // Numbers are sorted, and objects made once: the garbage collector holds the event loop while it moves many.
   const unsorted = await inTurns(
     mapSteps(candidates, (tokenIds, index) => {
       firstTokenProbabilities[index] = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
@@ -54,34 +56,39 @@ export async function rankSequences(
     }),
   );
   const firstTokenProbability = (index: number) => firstTokenProbabilities[index] as number;
-  const sorted = await inTurns(
+  const byFirstToken = await inTurns(
     sortSteps(unsorted, (one, other) => firstTokenProbability(other) - firstTokenProbability(one) || one - other),
   );
-  const all = await inTurns(
-    mapSteps(sorted, (index) => ({
-      index,
-      firstTokenProbability: firstTokenProbability(index),
-      probability: 0,
-      logLikelihood: Number.NEGATIVE_INFINITY,
-    })),
-  );
-  const scored = all.slice(0, k);
 
-  const sequences = scored.map(({ index }) => candidates[index] as readonly number[]);
-  for (const candidate of scored) candidate.logLikelihood = 0;
-  await logitsOf(sequences, (sequence, position, logits) => {
+  const scored = byFirstToken.slice(0, k);
+  const sequences = scored.map((index) => candidates[index] as readonly number[]);
+  const likelihoods = new Float64Array(scored.length);
+  await logitsOf(sequences, async (sequence, position, logits) => {
+    if (isTurnOver()) await nextTurn(undefined);
     const target = sequences[sequence]?.[position + 1] as number;
-    const candidate = scored[sequence] as RankedSequence;
-    candidate.logLikelihood -= crossEntropy(logits, target, labelSmoothing);
+    likelihoods[sequence] = (likelihoods[sequence] as number) - crossEntropy(logits, target, labelSmoothing);
   });
-  const best = scored.reduce((most, { logLikelihood }) => Math.max(most, logLikelihood), Number.NEGATIVE_INFINITY);
-  const total = scored.reduce((sum, { logLikelihood }) => sum + Math.exp(logLikelihood - best), 0);
-  for (const candidate of scored) candidate.probability = Math.exp(candidate.logLikelihood - best) / total;
-  const byLikelihood = sortSteps(
-    scored,
-    (one, other) => other.logLikelihood - one.logLikelihood || one.index - other.index,
+  const likelihood = (sequence: number) => likelihoods[sequence] as number;
+  const best = likelihoods.reduce((most, each) => Math.max(most, each), Number.NEGATIVE_INFINITY);
+  const total = likelihoods.reduce((sum, each) => sum + Math.exp(each - best), 0);
+  const byLikelihood = await inTurns(
+    sortSteps(
+      scored.map((_, sequence) => sequence),
+      (one, other) => likelihood(other) - likelihood(one) || (scored[one] as number) - (scored[other] as number),
+    ),
   );
-  return [...(await inTurns(byLikelihood)), ...all.slice(k)];
+  return inTurns(
+    mapSteps(byFirstToken, (other, rank) => {
+      const sequence = byLikelihood[rank];
+      const index = sequence === undefined ? other : (scored[sequence] as number);
+      return toResult({
+        index,
+        firstTokenProbability: firstTokenProbability(index),
+        probability: sequence === undefined ? 0 : Math.exp(likelihood(sequence) - best) / total,
+        logLikelihood: sequence === undefined ? Number.NEGATIVE_INFINITY : likelihood(sequence),
+      });
+    }),
+  );
 }
 
 /** The logits of sequences by a decoder that gives one position at a time; a beginning that several share is run once. */
@@ -94,7 +101,7 @@ export function stepwise(nextTokenLogits: NextTokenLogits, atOnce: number): Logi
       const portion = wanted.slice(at, at + atOnce);
       const logits = await nextTokenLogits(portion.map(({ tokenIds }) => ({ row: 0, tokenIds })));
       for (const [i, { tokenIds, sequences: users }] of portion.entries()) {
-        for (const sequence of users) use(sequence, tokenIds.length - 1, logits[i] as Float32Array);
+        for (const sequence of users) await use(sequence, tokenIds.length - 1, logits[i] as Float32Array);
       }
     }
   };

@@ -1,4 +1,4 @@
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { shown } from "../values.js";
 
 /** Told the tokens of a sequence as they are generated, as transformers' streamers are. */
@@ -33,8 +33,8 @@ export class TextStreamer implements Streamer {
    * @param tokenizer a BertTokenizer or BlipProcessor; its `decode` leaves special tokens out.
    * @throws NeuronBlipError `INVALID_INPUT`
    */
-  constructor(tokenizer: { decode(tokenIds: readonly number[]): string }, options: TextStreamerOptions = {}) {
-    checkIsOptions(options, "TextStreamer");
+  constructor(tokenizer: { decode(tokenIds: readonly number[]): string }, given: TextStreamerOptions = {}) {
+    const options = readOptions(given, "TextStreamer");
     if (typeof tokenizer?.decode !== "function") {
       throw new NeuronBlipError(
         "INVALID_INPUT",

@@ -27,7 +27,7 @@ export function findLibtorchneuron({ path, hostRoot = "/", env = process.env }: 
   const name = "libtorchneuron.so";
   const given = path ?? env.NEURON_BLIP_LIBTORCHNEURON;
   if (given) return firstOf([given.endsWith(".so") ? given : join(given, name)]);
-  const packages = [...activePackages(env), ...awsPackages(join(hostRoot, "opt"))];
+  const packages = [...activePackages(env), ...neuronSitePackages(join(hostRoot, "opt"))];
   return firstOf(packages.map((directory) => join(directory, "torch_neuronx", "lib", name)));
 }
 
@@ -81,8 +81,8 @@ function activePackages(env: Readonly<Record<string, string | undefined>>): stri
   }
 }
 
-/** site-packages of AWS's environments: the newest torch first, the plain ones before those for one product. */
-function awsPackages(opt: string): string[] {
+/** site-packages of AWS's environments in /opt: the newest torch first, the plain ones before those for one product. */
+export function neuronSitePackages(opt: string): string[] {
   const environments = list(opt).flatMap((name) => {
     const version = /^aws_neuronx_venv_pytorch(?:_(\d+)_(\d+))?/.exec(name);
     return version ? [{ name, order: Number(version[1] ?? 0) * 1000 + Number(version[2] ?? 0) }] : [];

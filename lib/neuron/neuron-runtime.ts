@@ -4,7 +4,7 @@ import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { addonPath, fromNative, native } from "../native.js";
+import { chosenBinary, fromNative, native } from "../native.js";
 import { packageFile } from "../package-file.js";
 import { formatCores, parseCores } from "./cores.js";
 import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "./find-libraries.js";
@@ -155,7 +155,7 @@ function checkTorchVersion(path: string): void {
  */
 async function testLoad(path: string, libraries: readonly string[]): Promise<void> {
   const stamps = await Promise.all(
-    [...libraries, addonPath()].map(async (file) => `${file} ${(await stat(file)).mtimeMs}`),
+    [...libraries, chosenBinary().addon].map(async (file) => `${file} ${(await stat(file)).mtimeMs}`),
   );
   const key = createHash("sha256").update(stamps.join("\n")).digest("hex").slice(0, 32);
   const cache =

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { checkOptions, messageOf, NeuronBlipError } from "../errors.js";
+import { messageOf, NeuronBlipError, readOptions } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { atOnce } from "../turns.js";
@@ -94,11 +95,12 @@ export class BertTokenizer {
   }
 
   /**
-   * Reads a directory's tokenizer.json and tokenizer_config.json; or its vocab.txt where there is no tokenizer.json.
+   * Reads a directory's tokenizer.json and tokenizer_config.json; or its vocab.txt where there is no tokenizer.json. A name on the
+   * Hugging Face Hub is taken as NeuronBlip.fromPretrained takes it, without the weights.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
-  static async fromPretrained(given: ModelDirectory): Promise<BertTokenizer> {
-    const directory = await directoryOf(given);
+  static async fromPretrained(given: ModelDirectory, options: HubOptions = {}): Promise<BertTokenizer> {
+    const directory = await directoryOf(given, readOptions(options, "BertTokenizer.fromPretrained", HUB_OPTIONS));
     const config = (await readJsonIfThere(join(directory, "tokenizer_config.json"))) ?? {};
     const tokenizer = (await readJsonIfThere(join(directory, "tokenizer.json"))) ?? (await readVocabulary(directory));
     if (tokenizer === undefined) {
@@ -116,8 +118,8 @@ export class BertTokenizer {
    * are certain, which is long only for megabytes that give no token, such as spaces. NeuronBlip's methods do not hold it.
    * @throws NeuronBlipError `INPUT_TOO_LONG` for more than `maxLength` tokens without `truncation`, `INVALID_INPUT`
    */
-  encode(text: string, options: EncodeOptions = {}): EncodedText {
-    checkOptions(options, ["maxLength", "truncation", "padding"], "encode");
+  encode(text: string, given: EncodeOptions = {}): EncodedText {
+    const options = readOptions(given, "encode", ["maxLength", "truncation", "padding"]);
     const { maxLength = Number.POSITIVE_INFINITY, padding = false } = options;
     if (padding) checkPadding(maxLength);
     const ids = atOnce(this.encodeSteps(text, options));
@@ -160,8 +162,12 @@ export class BertTokenizer {
    * @throws NeuronBlipError `INVALID_INPUT` for ids that are not whole numbers >= 0
    */
   decode(ids: Iterable<number | bigint>, options: DecodeOptions = {}): string {
-    checkOptions(options, ["skipSpecialTokens", "cleanUpTokenizationSpaces"], "decode");
-    const { skipSpecialTokens = true, cleanUpTokenizationSpaces = this.#cleanUp } = options;
+    const names = ["skipSpecialTokens", "cleanUpTokenizationSpaces"] as const;
+    const { skipSpecialTokens = true, cleanUpTokenizationSpaces = this.#cleanUp } = readOptions(
+      options,
+      "decode",
+      names,
+    );
     const known: number[] = [];
     if (typeof ids?.[Symbol.iterator] !== "function") {
       throw new NeuronBlipError("INVALID_INPUT", `Give token ids as a list of numbers, not ${shown(ids)}.`);

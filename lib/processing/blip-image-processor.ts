@@ -1,4 +1,5 @@
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
+import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import { isObject } from "../json-file.js";
 import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
@@ -70,8 +71,7 @@ export class BlipImageProcessor {
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
-    checkIsOptions(config, "BlipImageProcessor");
-    const given = Object.entries(config).filter(([, value]) => value !== undefined);
+    const given = Object.entries(readOptions(config, "BlipImageProcessor")).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
     checkConfig(this.config);
     const { size, doResize, doCenterCrop, cropSize, doPad, padSize } = this.config;
@@ -88,11 +88,14 @@ export class BlipImageProcessor {
 
   /**
    * Reads a directory's processor_config.json, as transformers 5 writes it, or else its preprocessor_config.json; where it has
-   * neither, takes BLIP's settings with the size that config.json gives the vision model.
+   * neither, takes BLIP's settings with the size that config.json gives the vision model. A name on the Hugging Face Hub is taken as
+   * NeuronBlip.fromPretrained takes it, without the weights.
    * @throws NeuronBlipError `ARTIFACT_CORRUPT` for unreadable files, `ARTIFACT_MISMATCH` for settings that are not supported
    */
-  static async fromPretrained(given: ModelDirectory): Promise<BlipImageProcessor> {
-    const { path, config } = await readPreprocessor(await directoryOf(given));
+  static async fromPretrained(given: ModelDirectory, options: HubOptions = {}): Promise<BlipImageProcessor> {
+    const { path, config } = await readPreprocessor(
+      await directoryOf(given, readOptions(options, "BlipImageProcessor.fromPretrained", HUB_OPTIONS)),
+    );
     try {
       return new BlipImageProcessor(config);
     } catch (error) {

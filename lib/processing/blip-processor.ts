@@ -1,5 +1,6 @@
-import { checkIsOptions, checkOptions, NeuronBlipError } from "../errors.js";
-import type { ModelDirectory } from "../model-directory.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
+import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
+import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
 import { atOnce } from "../turns.js";
 import { shown } from "../values.js";
@@ -15,8 +16,8 @@ export interface PictureOptions extends SourceOptions {
   readonly maxPixels?: number;
 }
 
-export interface BlipProcessorOptions extends PictureOptions {
-  /** A directory with the tokenizer's files, where the model directory has none. */
+export interface BlipProcessorOptions extends PictureOptions, HubOptions {
+  /** Where the tokenizer's files are, where the model directory has none. */
   readonly tokenizer?: ModelDirectory;
   /** Height and width of every prepared picture, instead of what the directory says; whatever its shape. */
   readonly size?: PictureSize;
@@ -52,16 +53,20 @@ export class BlipProcessor {
   }
 
   /**
-   * Reads a model directory's preprocessor_config.json, tokenizer.json and tokenizer_config.json.
+   * Reads a model directory's preprocessor_config.json, tokenizer.json and tokenizer_config.json. A name on the Hugging Face Hub is
+   * taken as NeuronBlip.fromPretrained takes it, without the weights.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`
    */
-  static async fromPretrained(directory: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
-    checkIsOptions(options, "BlipProcessor.fromPretrained");
+  static async fromPretrained(given: ModelDirectory, options: BlipProcessorOptions = {}): Promise<BlipProcessor> {
+    const [hub, others] = splitHubOptions(readOptions(options, "BlipProcessor.fromPretrained"));
+    const { tokenizer: own, size, ...pictures } = others;
+    const directory = await directoryOf(given, hub);
     const [found, tokenizer] = await Promise.all([
       BlipImageProcessor.fromPretrained(directory),
-      BertTokenizer.fromPretrained(options.tokenizer ?? directory),
+      own === undefined
+        ? BertTokenizer.fromPretrained(directory)
+        : BertTokenizer.fromPretrained(own, withoutRevision(hub)),
     ]);
-    const { tokenizer: _, size, ...pictures } = options;
     const imageProcessor =
       size === undefined
         ? found
@@ -74,12 +79,11 @@ export class BlipProcessor {
    * @returns float32 [n, 3, height, width]
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `ABORTED`
    */
-  processImages(
+  async processImages(
     images: ImageSource | readonly ImageSource[],
     options: LoadImageOptions = {},
   ): Promise<Tensor<"float32">> {
-    checkIsOptions(options, "processImages");
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    const given = Object.entries(readOptions(options, "processImages")).filter(([, value]) => value !== undefined);
     return this.imageProcessor.preprocess(images, { ...this.#pictures, ...Object.fromEntries(given) });
   }
 
@@ -88,8 +92,8 @@ export class BlipProcessor {
    * `BertTokenizer.encode`.
    * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
    */
-  processText(texts: string | readonly string[], options: ProcessTextOptions = {}): TextInputs {
-    checkOptions(options, ["maxLength", "truncation", "padding"], "processText");
+  processText(texts: string | readonly string[], given: ProcessTextOptions = {}): TextInputs {
+    const options = readOptions(given, "processText", ["maxLength", "truncation", "padding"]);
     const { maxLength, padding = "longest" } = options;
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list) || list.length === 0) {

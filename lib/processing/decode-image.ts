@@ -13,14 +13,23 @@ import { loadSharp, type Sharp } from "./sharp.js";
 
 export interface DecodeImageOptions extends DecodeContext {
   readonly decoder: ImageDecoder;
+  /** Whether sharp has a place for it. */
+  readonly mayUseSharp: boolean;
   /** Called before a decoder begins; what it throws is thrown. */
   readonly onDecoder?: (name: DecoderName) => void;
 }
 
 /** A picture that takes so many times an ordinary one's work is refused: what sharp has begun cannot be interrupted. */
 const MOST_COST = 4;
+/** In pixels of a baseline JPEG: what takes longer is slow. A tenth to a fifth of a second. */
+const LONG_WORK = 2 ** 25;
 /** Without sharp: jimp takes up to 40 bytes a pixel. */
 const MOST_PIXELS_WITHOUT_SHARP = 25e6;
+
+/** Whether a picture that is not refused takes long. */
+export function takesLong({ width, height, cost, slowness = 1 }: ImageHeader): boolean {
+  return cost <= MOST_COST && width * height * cost * slowness > LONG_WORK;
+}
 
 /**
  * Decodes a picture. It keeps its thread busy: see DecoderPool.
@@ -32,7 +41,7 @@ const MOST_PIXELS_WITHOUT_SHARP = 25e6;
 export async function decodeImage(
   file: Buffer,
   { format, ...header }: ReturnType<typeof readImageHeader>,
-  { decoder, onDecoder, ...context }: DecodeImageOptions,
+  { decoder, mayUseSharp, onDecoder, ...context }: DecodeImageOptions,
 ): Promise<StoredImage> {
   const { width, height, orientation, kind, cost } = header;
   if (cost > MOST_COST) {
@@ -42,7 +51,7 @@ export async function decodeImage(
     );
   }
   const sharp = decoder === "sharp" ? await loadSharp(context.warn) : undefined;
-  const name = chooseDecoder(format, kind, sharp !== undefined);
+  const name = chooseDecoder(format, kind, sharp === undefined ? "missing" : mayUseSharp ? "free" : "busy");
   if ((name === "jimp" || sharp === undefined) && width * height > MOST_PIXELS_WITHOUT_SHARP) {
     throw new Error(
       `it has ${width} x ${height} pixels, more than the ${MOST_PIXELS_WITHOUT_SHARP / 1e6} million that are decoded without sharp: ` +

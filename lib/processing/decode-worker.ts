@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { native } from "../native.js";
 import type { OwnFloat32Array, OwnUint8Array } from "../values.js";
-import { decodeImage } from "./decode-image.js";
+import { decodeImage, takesLong } from "./decode-image.js";
 import type { DecoderName } from "./decoder-table.js";
 import { applyOrientation } from "./formats/orientation.js";
 import { readImageHeader } from "./image-size.js";
@@ -24,6 +24,8 @@ export interface DecodeRequest {
   readonly file: OwnUint8Array;
   /** A picture that declares more is given back. */
   readonly maxPixels: number;
+  /** Whether it may take long; one that does and may not is given back. */
+  readonly mayBeSlow: boolean;
   readonly decoder: ImageDecoder;
   /** Whether it has a place in sharp; one that needs a place is given back. */
   readonly mayUseSharp: boolean;
@@ -42,8 +44,8 @@ export type WorkReply =
   | { readonly kind: "sharp done" }
   /** Of the thread's installation, for the user. Another reply follows. */
   | { readonly kind: "warning"; readonly message: string; readonly code: string }
-  /** It declares more pixels than it may; here is its file. */
-  | { readonly kind: "large"; readonly width: number; readonly height: number; readonly file: OwnUint8Array }
+  /** It declares more pixels, or takes longer, than it may; here is its file. */
+  | { readonly kind: "slow"; readonly width: number; readonly height: number; readonly file: OwnUint8Array }
   /** It needs a place in sharp; here is its file. */
   | { readonly kind: "needs sharp"; readonly file: OwnUint8Array }
   | { readonly kind: "image"; readonly image: RawImage }
@@ -85,12 +87,18 @@ parentPort?.on("message", async ({ source, target }: WorkRequest) => {
 });
 
 /** Undefined where the picture was given back. */
-async function decode({ file, maxPixels, decoder, mayUseSharp }: DecodeRequest): Promise<StoredImage | undefined> {
+async function decode({
+  file,
+  maxPixels,
+  mayBeSlow,
+  decoder,
+  mayUseSharp,
+}: DecodeRequest): Promise<StoredImage | undefined> {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   const header = readImageHeader(bytes);
   const { width, height } = header;
-  if (width * height > maxPixels) {
-    reply({ kind: "large", width, height, file }, [file.buffer]);
+  if (width * height > maxPixels || (!mayBeSlow && takesLong(header))) {
+    reply({ kind: "slow", width, height, file }, [file.buffer]);
     return undefined;
   }
   reply({ kind: "header", width, height });
@@ -102,7 +110,7 @@ async function decode({ file, maxPixels, decoder, mayUseSharp }: DecodeRequest):
     reply({ kind: "sharp done" });
   };
   try {
-    return await decodeImage(bytes, header, { maxPixels, decoder, warn, onDecoder });
+    return await decodeImage(bytes, header, { maxPixels, decoder, mayUseSharp, warn, onDecoder });
   } catch (error) {
     if (needsSharp) {
       reply({ kind: "needs sharp", file }, [file.buffer]);

@@ -9,12 +9,6 @@ import type { PictureFile } from "./picture-file.js";
 import type { ImageDecoder, PixelImage, RawImage } from "./raw-image.js";
 import { sharpPlaces } from "./sharp-places.js";
 
-/**
- * Pictures of more pixels are decoded one at a time, beside the others, so that several of them do not take all the memory, and
- * smaller ones do not wait for them.
- */
-const LARGE_PICTURE = 2 ** 25;
-
 /** How long a picture may take before its decoder is taken to be lost in damaged data: many times what any picture needs. */
 const defaultTimeLimit = (pixels: number) => 8000 + pixels / 1000;
 
@@ -55,7 +49,11 @@ export class DecoderPool {
   /** Threads without work, those that have worked last at the end. */
   #idle: DecodeThread[] = [];
   readonly #lane: Places;
-  readonly #largeLane = new Places(1);
+  /**
+   * Pictures that take long are decoded one at a time, beside the others, so that several of them do not take all the memory, nor all
+   * places in sharp, which nothing gives back before it returns: quicker ones do not wait for them.
+   */
+  readonly #slowLane = new Places(1);
   #keepsReserve = false;
   /** What the latest call asked for. */
   #decoder: ImageDecoder = "sharp";
@@ -129,30 +127,35 @@ export class DecoderPool {
   ): Promise<RawImage | Float32Array> {
     this.#decoder = decoder;
     let file = bytes;
-    let isLarge = false;
+    let isSlow = false;
+    let needsSharp = false;
     let place: (() => void) | undefined;
     for (;;) {
-      const leaveLane = await (isLarge ? this.#largeLane : this.#lane).take(signal).catch((error) => {
+      // A quick picture waits for sharp before its turn, so that what needs no sharp goes on meanwhile; a slow one in its turn, so that
+      // those behind it hold no place.
+      if (needsSharp && !isSlow) place = await sharpPlaces.take(signal);
+      const leaveLane = await (isSlow ? this.#slowLane : this.#lane).take(signal).catch((error) => {
         place?.();
         throw error;
       });
+      if (needsSharp && isSlow) {
+        place = await sharpPlaces.take(signal).catch((error) => {
+          leaveLane();
+          throw error;
+        });
+      }
       if (decoder === "sharp") place ??= sharpPlaces.tryTake();
       const request: WorkRequest = {
-        source: {
-          file,
-          maxPixels: isLarge ? maxPixels : Math.min(maxPixels, LARGE_PICTURE),
-          decoder,
-          mayUseSharp: place !== undefined,
-        },
+        source: { file, maxPixels, mayBeSlow: isSlow, decoder, mayUseSharp: place !== undefined },
         target,
       };
       const leaveSharp = place ?? (() => {});
       place = undefined;
-      const reply = await this.#run(request, [file.buffer], { leaveLane, leaveSharp, untilFree: isLarge, signal });
-      if (reply.kind === "large") {
+      const reply = await this.#run(request, [file.buffer], { leaveLane, leaveSharp, untilFree: isSlow, signal });
+      if (reply.kind === "slow") {
         checkPixelLimit(reply.width, reply.height, maxPixels, name);
-        isLarge = true;
-      } else if (reply.kind === "needs sharp") place = await sharpPlaces.take(signal);
+        isSlow = true;
+      } else if (reply.kind === "needs sharp") needsSharp = true;
       else return resultOf(reply);
       file = reply.file;
     }

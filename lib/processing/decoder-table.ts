@@ -14,6 +14,8 @@ export interface DecoderRow {
   readonly kind: string;
   readonly withSharp: DecoderName | Refusal;
   readonly withoutSharp: DecoderName | Refusal;
+  /** While sharp has no place; where it is absent the picture waits for one. */
+  readonly whileSharpIsBusy?: DecoderName;
   readonly why: string;
 }
 
@@ -90,9 +92,10 @@ export const decoderTable: readonly DecoderRow[] = [
     kind: "8-bit",
     withSharp: "sharp",
     withoutSharp: "own",
+    whileSharpIsBusy: "own",
     why:
       "sharp gives Pillow's pixels, and what it objects to (a wrong checksum, missing rows) our own decoder reads as Pillow does; " +
-      "jimp shows memory of the process in missing rows",
+      "both give the same, so that none waits for sharp; jimp shows memory of the process in missing rows",
   },
   {
     format: "png",
@@ -164,6 +167,10 @@ export const decoderTable: readonly DecoderRow[] = [
   ...refusedByAll("avif", [
     ["associated alpha", "an AVIF whose colours are multiplied by their alpha"],
     ["cropped", "an AVIF that is to be cropped, which Pillow does not do"],
+    [
+      "too much memory",
+      "an AVIF of so many pixels, not subsampled or of more than 8 bits, that decoding it takes too much memory",
+    ],
     ["HEVC", "a HEIC picture"],
     ["other coding", "an AVIF of an unknown coding"],
   ]),
@@ -172,9 +179,10 @@ export const decoderTable: readonly DecoderRow[] = [
 /**
  * @throws Error that says why there is none
  */
-export function chooseDecoder(format: ImageFormat, kind: string, hasSharp: boolean): DecoderName {
+export function chooseDecoder(format: ImageFormat, kind: string, sharp: "free" | "busy" | "missing"): DecoderName {
   const row = decoderTable.find((row) => row.format === format && row.kind === kind);
-  const choice = row && (hasSharp ? row.withSharp : row.withoutSharp);
+  const withSharp = sharp === "busy" ? (row?.whileSharpIsBusy ?? row?.withSharp) : row?.withSharp;
+  const choice = sharp === "missing" ? row?.withoutSharp : withSharp;
   if (choice === undefined) throw new Error(`it is a kind of ${FORMAT_NAMES[format]} that is not supported (${kind})`);
   if (typeof choice !== "string") throw new Error(`it is ${choice.refused}`);
   return choice;

@@ -1,4 +1,4 @@
-import { checkOptions, messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { messageOf, NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import { oneLine } from "../values.js";
 import type { PixelTarget } from "./decode-worker.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
@@ -39,7 +39,8 @@ export const DECODED_AT_A_TIME = pool.size;
  * @throws NeuronBlipError `INVALID_IMAGE` (no such file, unknown format, damaged or truncated, did not come), `IMAGE_TOO_LARGE`
  * (pixels or bytes), `INVALID_INPUT` (not a source of pictures, or not one that may be used here), `ABORTED`
  */
-export async function loadImage(source: ImageSource, options: LoadImageOptions = {}): Promise<RawImage> {
+export async function loadImage(source: ImageSource, given: LoadImageOptions = {}): Promise<RawImage> {
+  const options = readOptions(given, "loading a picture", OPTIONS);
   const decodeOptions = decodeOptionsOf(options);
   const opened = await openPicture(source, options);
   throwIfAborted(options.signal);
@@ -57,8 +58,9 @@ export async function loadImage(source: ImageSource, options: LoadImageOptions =
 export async function loadPixelValues(
   source: ImageSource,
   target: PixelTarget,
-  options: LoadImageOptions = {},
+  given: LoadImageOptions = {},
 ): Promise<Float32Array> {
+  const options = readOptions(given, "loading a picture", OPTIONS);
   const decodeOptions = decodeOptionsOf(options);
   const opened = await openPicture(source, options);
   throwIfAborted(options.signal);
@@ -79,7 +81,6 @@ export async function warmUpDecoding(): Promise<void> {
 const OPTIONS: readonly (keyof LoadImageOptions)[] = ["maxPixels", "decoder", "signal", "maxBytes", "fetch", "files"];
 
 function decodeOptionsOf(options: LoadImageOptions): DecodeOptions {
-  checkOptions(options, OPTIONS, "loading a picture");
   const { maxPixels = DEFAULT_MAX_PIXELS, decoder, signal } = options;
   checkMaxPixels(maxPixels);
   const chosen: unknown = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");

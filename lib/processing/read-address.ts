@@ -1,9 +1,10 @@
 /** Pictures that are named: by a path, a URL or a FileHandle. */
 import { Buffer } from "node:buffer";
-import { readFile, stat } from "node:fs/promises";
+import { type Stats, stat } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath, URL } from "node:url";
-import { types } from "node:util";
+import { promisify, types } from "node:util";
 import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
 import { oneLine } from "../values.js";
 import { type ArrivalLimits, ArrivingBytes, withinTime } from "./arriving-bytes.js";
@@ -20,6 +21,9 @@ export interface AddressOptions extends ArrivalLimits {
 /** Characters of a data: URL that are decoded in one turn of the event loop. */
 const SLICE = 2 ** 20;
 const MOST_FILE_BYTES = 2 ** 31 - 1;
+
+/** Not that of node:fs/promises, whose errors keep the frames of all that waits for them. */
+const statOf = promisify<string, Stats>(stat);
 
 /**
  * Reads what a string names.
@@ -65,7 +69,7 @@ async function readPath(path: string, options: AddressOptions): Promise<PictureF
   checkFiles(name, options);
   try {
     // Reading a device or a pipe might never end.
-    if (!(await stat(path)).isFile()) throw new Error("it is not a file");
+    if (!(await statOf(path)).isFile()) throw new Error("it is not a file");
     const file = await readFile(path);
     // Only memory of its own can change threads: a small Buffer may share Node's pool.
     const whole = file.byteLength === file.buffer.byteLength && types.isArrayBuffer(file.buffer);

@@ -1,4 +1,4 @@
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { type ExecutorHandle, fromNative, native } from "../native.js";
 import { shown } from "../values.js";
 
@@ -29,8 +29,7 @@ export class Executor implements AsyncDisposable {
 
   /** @throws NeuronBlipError `INVALID_INPUT`, or why the addon does not load. */
   constructor(options: ExecutorOptions = {}) {
-    checkIsOptions(options, "Executor");
-    const { threads = 0, concurrency = 1 } = options;
+    const { threads = 0, concurrency = 1 } = readOptions(options, "Executor");
     checkCount("threads", threads, 0, 4096);
     checkCount("concurrency", concurrency, 1, 64);
     this.#threads = threads;
@@ -68,6 +67,18 @@ export class Executor implements AsyncDisposable {
       return await call(lane.handle);
     } finally {
       lane.busy--;
+    }
+  }
+
+  /**
+   * Gives the freed memory that libtorch and malloc keep for later calls back to the system, after the calls made before: what loading
+   * a model leaves. For this package's own use.
+   */
+  async returnFreedMemory(): Promise<void> {
+    try {
+      await native().returnFreedMemory(this.handle);
+    } catch (error) {
+      throw fromNative(error);
     }
   }
 

@@ -33,8 +33,7 @@ export async function openTensors(
 ): Promise<TorchValue> {
   const { executor } = options;
   try {
-    // What is made of the weights leaves as much freed memory behind as they have.
-    return new TorchValue(await native().openTensors(executor.handle, path, entries), executor, { trims: true });
+    return new TorchValue(await native().openTensors(executor.handle, path, entries), executor);
   } catch (error) {
     throw fileError(path, fromNative(error));
   }

@@ -99,10 +99,16 @@ export class TorchFunctions implements AsyncDisposable {
     });
   }
 
-  /** Frees the functions when the calls made before are done; later calls get `DISPOSED`. May be called twice. */
+  /**
+   * Frees the functions when the calls made before are done, and what memory those have left; later calls get `DISPOSED`. May be
+   * called twice.
+   */
   dispose(): Promise<void> {
     return this.#calls.close(() =>
-      onThreadOf(this.#executor, ({ handle }) => native().releaseFunctions(handle, this.#handle)),
+      onThreadOf(this.#executor, async (executor) => {
+        await native().releaseFunctions(executor.handle, this.#handle);
+        await executor.returnFreedMemory();
+      }),
     );
   }
 

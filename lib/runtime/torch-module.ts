@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { adviceFor } from "../advice.js";
-import { checkIsOptions, NeuronBlipError } from "../errors.js";
+import { NeuronBlipError, readOptions } from "../errors.js";
 import { type ModelDirectory, pathOf } from "../model-directory.js";
 import { fromNative, type ModuleHandle, type ModuleSignature, type Native, native } from "../native.js";
 import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
@@ -87,8 +87,8 @@ export class TorchModule implements AsyncDisposable {
    * for AWS Neuron `NEURON_RUNTIME_NOT_FOUND`, `NEURON_RUNTIME_MISMATCH`, `NEURON_CORES_UNAVAILABLE` and `NEURON_EXECUTION`;
    * why the addon does not load.
    */
-  static async load(path: ModelDirectory, options: TorchModuleOptions = {}): Promise<TorchModule> {
-    checkIsOptions(options, "TorchModule.load");
+  static async load(path: ModelDirectory, given: TorchModuleOptions = {}): Promise<TorchModule> {
+    const options = readOptions(given, "TorchModule.load");
     const { neuronCore } = options;
     if (neuronCore !== undefined) checkCount("neuronCore", neuronCore, 0, 4096);
     const file = await fileOf(path);

@@ -12,28 +12,21 @@ let handleOfValue: (value: TorchValue) => ValueHandle;
 export class TorchValue implements AsyncDisposable {
   readonly #handle: ValueHandle;
   readonly #executor: Executor;
-  readonly #trims: boolean;
   #disposed: Promise<void> | undefined;
 
   static {
     handleOfValue = (value) => value.#handle;
   }
 
-  /**
-   * @param executor the thread that frees it.
-   * @param options.trims whether memory that was freed before goes back to the system with it.
-   */
-  constructor(handle: ValueHandle, executor: Executor, options: { trims?: boolean } = {}) {
+  /** @param executor the thread that frees it. */
+  constructor(handle: ValueHandle, executor: Executor) {
     this.#handle = handle;
     this.#executor = executor;
-    this.#trims = options.trims ?? false;
   }
 
   /** Frees the value when the calls made before are done; calls made later get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    this.#disposed ??= onThreadOf(this.#executor, ({ handle }) =>
-      native().releaseValue(handle, this.#handle, this.#trims),
-    );
+    this.#disposed ??= onThreadOf(this.#executor, ({ handle }) => native().releaseValue(handle, this.#handle));
     return this.#disposed;
   }
 

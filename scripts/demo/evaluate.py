@@ -3,8 +3,7 @@
 It is the yardstick for `evaluate.mjs`, which answers the same questions through this package::
 
     python scripts/demo/scenes.py SCENES --count 300 --seed 7
-    python scripts/demo/to_transformers.py demo/model CHECKPOINT
-    python scripts/demo/evaluate.py SCENES CHECKPOINT answers.json
+    python scripts/demo/evaluate.py SCENES demo/model answers.json
     node scripts/demo/evaluate.mjs SCENES --compare answers.json
 """
 

@@ -1,7 +1,8 @@
 """Trains the demo model: transformers' own BlipForQuestionAnswering, small, on scenes of coloured shapes::
 
     python scripts/demo/train.py OUT
-    python scripts/trace.py OUT/checkpoint demo/model --target cpu --question-length 16 --answer-length 10
+    cp OUT/checkpoint/* demo/model
+    python scripts/trace.py demo/model test/fixtures/compiled --target cpu --question-length 16 --answer-length 10
 
 OUT/checkpoint holds the newest model as transformers' `save_pretrained` writes it (with tokenizer and processor files),
 OUT/state.pt what is needed to go on, OUT/log.jsonl the curve. Running the same command again resumes. The learning rate

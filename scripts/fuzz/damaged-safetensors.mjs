@@ -62,10 +62,11 @@ const ofEntries = {
 
 /**
  * @param {Dice} dice
+ * @param {Buffer} [file] a whole one; a small one is made where it is not given
  * @returns {{how: string, bytes: Buffer}}
  */
-export function damagedSafetensors(dice) {
-  const { header, data } = wholeFile(dice);
+export function damagedSafetensors(dice, file) {
+  const { header, data } = file === undefined ? wholeFile(dice) : parsed(file);
   const names = Object.keys(header).filter((name) => name !== "__metadata__");
   const json = Buffer.from(JSON.stringify(header));
   const whole = written(json, data);
@@ -97,6 +98,12 @@ export function damagedSafetensors(dice) {
     }
   }
   return { how: "whole", bytes: whole };
+}
+
+/** @returns {{header: Record<string, any>, data: Buffer}} */
+function parsed(/** @type {Buffer} */ file) {
+  const end = 8 + Number(file.readBigUInt64LE(0));
+  return { header: JSON.parse(file.toString("utf8", 8, end)), data: file.subarray(end) };
 }
 
 /**

@@ -22,6 +22,7 @@ from .examples import Example
 from .files import read_json, remove_left_overs, sha256_of_file, sha256_of_json, write_atomically, write_json
 from .generation import generation_config
 from .head import Head
+from .hub import shown
 from .judge import PLACES, Judge
 from .piece_maker import PieceMaker
 from .place import Place
@@ -56,7 +57,7 @@ def compile_model(request: Request) -> None:
     """Brings a model directory up to date. Raises CompileError."""
     directory = request.directory
     neuron = targets.neuron_version(request.settings) if request.settings.target == "inf2" else None
-    with step(f"Loading {request.model}"):
+    with step(f"Loading {shown(request.model)}"):
         settings = find_head(request.model, request.revision).complete(request.settings)
         source = load_source(request.model, request.revision)
     request = replace(request, settings=settings)

@@ -17,6 +17,7 @@ from .errors import CompileError
 from .files import read_json, write_json
 from .head import Head
 from .heads import head_of
+from .hub import name_of
 from .tokenizer_config import readable_by_all
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def load_source(model: str, revision: str | None = None) -> Source:
         logger.debug("weight that the model does not use: %s", key)
     head.check_model(loaded)
     loaded.eval().requires_grad_(False)
-    name = Path(where).resolve().name if local else model
+    name = name_of(Path(where).resolve()) if local else model
     return Source(name, head, loaded, weights_sha256(loaded))
 
 

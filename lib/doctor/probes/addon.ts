@@ -1,21 +1,32 @@
 import type { Probe } from "../examination.js";
 import { ok, problem } from "../finding.js";
+import { asProblem } from "./as-problem.js";
 
 export const addon: Probe = {
   id: "addon",
   async run(examination) {
-    const { path, built, answer } = await examination.addon();
-    if (!built || answer === undefined) {
-      return problem(
-        "addon",
-        `The native addon is not built (no "${path}"): the package manager may have skipped the install script.`,
-        "Run `npx neuron-blip build`.",
-        { path },
-      );
+    const { decision, answer } = await examination.addon();
+    const passedOver = decision.passedOver.map((line) => ` ${line}`).join("");
+    const { chosen, error } = decision;
+    if (chosen === undefined) {
+      return asProblem("addon", error?.message ?? "", "Run `npx neuron-blip build`.", {
+        passedOver: decision.passedOver,
+      });
     }
-    if (answer.ok) return ok("addon", `The native addon loads ("${path}").`, { path });
+    const { addon: path, why } = chosen;
+    if (answer === undefined) {
+      const what = `The native addon is not built (no "${path}", and ${why}).`;
+      return problem("addon", what, "Run `npx neuron-blip build`.", {
+        path,
+        why,
+      });
+    }
+    if (answer.ok) {
+      const details = { path, why, passedOver: decision.passedOver };
+      return ok("addon", `The native addon loads ("${path}": ${why}).${passedOver}`, details);
+    }
     const { how, reason } = answer;
-    const details = { path, how, reason };
+    const details = { path, why, how, reason };
     if (answer.how !== "failed") {
       return problem(
         "addon",

@@ -10,6 +10,8 @@ export function asProblem(
   otherwise: string,
   details: Record<string, Detail> = {},
 ): Finding {
-  const parts = /^(.*?[.):]) ((?:Check|Choose|Compile|Copy|Give|Install|Make|Run|Set|Update)\b.*)$/s.exec(message);
+  const parts = /^(.*?[.):]) ((?:Build|Check|Choose|Compile|Copy|Correct|Give|Install|Make|Run|Set|Update)\b.*)$/s.exec(
+    message,
+  );
   return problem(id, parts?.[1] ?? message, parts?.[2] ?? otherwise, details);
 }

@@ -1,15 +1,16 @@
 import { dirname, join } from "node:path";
+import { minorOf } from "../../binary/torch-directory.js";
 import type { Probe } from "../examination.js";
 import { ok, problem, skipped } from "../finding.js";
-import { minorOf } from "../versions.js";
 
 /** The libtorch that the addon was built with, and whether it still is the one that is there. */
 export const libtorch: Probe = {
   id: "libtorch",
   async run(examination) {
-    const { answer, builtWith } = await examination.addon();
+    const { answer, builtWith, decision } = await examination.addon();
     const text = (name: string) => (typeof builtWith?.[name] === "string" ? (builtWith[name] as string) : undefined);
-    const directory = text("libDir");
+    const loadedFirst = decision.chosen?.libtorch; // for an addon of the platform package, which has no place of its own
+    const directory = loadedFirst?.libDir ?? text("libDir");
     if (answer?.ok !== true) {
       const label = text("label");
       const from = label === undefined ? "" : ` It was built with ${label}.`;
@@ -17,14 +18,16 @@ export const libtorch: Probe = {
     }
     const { libtorchVersion: version, cxx11Abi, libraries } = answer.value;
     const library = libraries.find((path) => /libtorch_cpu\./.test(path));
-    const cuda = builtWith?.cuda === true;
+    const isCuda = loadedFirst
+      ? await examination.host.exists(join(loadedFirst.libDir, "libtorch_cuda.so"))
+      : builtWith && builtWith.cuda === true;
     const details = {
       version,
-      builtWith: text("version"),
+      builtWith: loadedFirst?.version ?? text("version"),
       origin: text("origin"),
       directory: library === undefined ? directory : dirname(library),
       cxx11Abi,
-      cuda: builtWith === undefined ? undefined : cuda,
+      cuda: isCuda,
     };
     // A torch package that was replaced in place still loads, or does not, as its ABI happens to be.
     const versionFile = directory && (await examination.host.read(join(dirname(directory), "version.py")));
@@ -37,10 +40,10 @@ export const libtorch: Probe = {
         { ...details, there },
       );
     }
-    const build = cuda ? "a CUDA build, used on the CPU" : "a CPU build";
+    const build = isCuda ? "a CUDA build, used on the CPU" : "a CPU build";
     return ok(
       "libtorch",
-      `libtorch ${text("version") ?? version}, ${builtWith === undefined ? "of an unknown build" : build}, C++ ABI ${cxx11Abi} (${details.directory ?? "no one knows where"}).`,
+      `libtorch ${details.builtWith ?? version}, ${isCuda === undefined ? "of an unknown build" : build}, C++ ABI ${cxx11Abi} (${details.directory ?? "no one knows where"}).`,
       details,
     );
   },

@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { minorOf } from "../../binary/torch-directory.js";
 import { messageOf } from "../../errors.js";
 import { torchVersionBeside } from "../../neuron/find-libraries.js";
 import { aptInstall, sdkVersions } from "../../neuron/sdk-versions.js";
@@ -6,7 +7,7 @@ import type { Examination, Probe } from "../examination.js";
 import { type Finding, ok, skipped } from "../finding.js";
 import { askNative } from "../native-answer.js";
 import { readSharedLibrary, type SharedLibrary } from "../shared-library.js";
-import { compareVersions, minorOf } from "../versions.js";
+import { compareVersions } from "../versions.js";
 
 const ID = "neuron.libtorchneuron";
 

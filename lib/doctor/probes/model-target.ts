@@ -1,7 +1,8 @@
+import { minorOf } from "../../binary/torch-directory.js";
 import { isObject } from "../../json-file.js";
 import type { Probe } from "../examination.js";
 import { ok, problem, skipped, warning } from "../finding.js";
-import { compareVersions, minorOf } from "../versions.js";
+import { compareVersions } from "../versions.js";
 import { visibleSetting } from "./core-settings.js";
 
 /** What the model was compiled for, and whether this host has it. */

@@ -7,6 +7,16 @@ import { orientationOf } from "./orientation.js";
 /** AVIF: the primary picture. Only sharp decodes it, by libheif, which turns and mirrors it by its own properties. */
 export const avif: ImageCodec = { readHeader, sharp: decode };
 
+/** Bits of av1C's third byte. */
+const MORE_THAN_8_BITS = 0x40;
+const MONOCHROME = 0x10;
+const HALF_COLUMNS = 0x08;
+const HALF_ROWS = 0x04;
+
+/** What a picture may take; besides its pixels there are the file and the decoder itself, some 24 MB. */
+const MOST_BYTES_PER_PIXEL = 16;
+const MOST_BYTES_BESIDES = 40 * 2 ** 20;
+
 function readHeader(file: Buffer): ImageHeader {
   const items = readAvifItems(file);
   const { primary } = items;
@@ -24,15 +34,29 @@ function readHeader(file: Buffer): ImageHeader {
     width,
     height,
     orientation: turned ? 1 : orientationOfMetadata(items),
-    kind: kindOf(items),
+    kind: kindOf(items, width * height),
     cost: avifCost(items, width * height),
+    slowness: 4,
   };
 }
 
-function kindOf({ primary, premultiplied }: AvifItems): string {
+function kindOf(items: AvifItems, pixels: number): string {
+  const { primary, premultiplied } = items;
   if (premultiplied) return "associated alpha";
   if (primary.type !== "av01" && primary.type !== "grid") return primary.type === "hvc1" ? "HEVC" : "other coding";
-  return property(primary, "clap") === undefined ? "AV1" : "cropped";
+  if (property(primary, "clap") !== undefined) return "cropped";
+  return memoryOf(items, pixels) > MOST_BYTES_PER_PIXEL * pixels + MOST_BYTES_BESIDES ? "too much memory" : "AV1";
+}
+
+/**
+ * Bytes that decoding takes at most at a time: libaom keeps 12 a pixel for coefficients and the samples, libheif copies those. Of a grid
+ * one tile is decoded at a time.
+ */
+function memoryOf({ primary }: AvifItems, pixels: number): number {
+  const flags = property(primary, "av1C")?.readUInt8(2) ?? 0;
+  if (primary.type === "grid") return 0;
+  const colours = flags & MONOCHROME ? 0 : 2 / (flags & HALF_COLUMNS ? 2 : 1) / (flags & HALF_ROWS ? 2 : 1);
+  return pixels * (12 + 2 * (1 + colours) * (flags & MORE_THAN_8_BITS ? 2 : 1));
 }
 
 /** As Pillow has it: the picture's own properties overrule EXIF's orientation even where they are absent, but not XMP's. */
@@ -69,7 +93,7 @@ function isLimited({ primary }: AvifItems): boolean {
 
 function isGray({ primary, all }: AvifItems): boolean {
   const coded = primary.type === "grid" ? all.get(primary.parts[0] ?? 0) : primary;
-  return coded !== undefined && ((property(coded, "av1C")?.readUInt8(2) ?? 0) & 0x10) !== 0;
+  return coded !== undefined && ((property(coded, "av1C")?.readUInt8(2) ?? 0) & MONOCHROME) !== 0;
 }
 
 /** Mends, in place, what libheif makes of a limited range: nothing at all of gray, and of colours 256/255 of what they are. */

@@ -25,6 +25,8 @@ export interface ImageHeader {
   readonly kind: string;
   /** The decoder's work, as a multiple of what an ordinary picture of this size and format takes. Above MOST_COST it is refused. */
   readonly cost: number;
+  /** How long a pixel of an ordinary file takes sharp, as a multiple of a baseline JPEG's. Default 1. */
+  readonly slowness?: number;
 }
 
 /** Decoded pixels, rows from the top, not yet turned by the orientation: RGB or RGBA, of the size that the header declares. */

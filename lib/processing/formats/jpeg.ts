@@ -3,7 +3,7 @@ import { openWithSharp, rawFromSharp, rgbFromSharp, type Sharp } from "../sharp.
 import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
 import { cmykToRgb } from "./colours.js";
 import { jpegCost } from "./jpeg-cost.js";
-import { readScans, ScanLedger } from "./jpeg-scans.js";
+import { PROGRESSIVE, readScans, ScanLedger } from "./jpeg-scans.js";
 import { type JpegSegments, readJpegSegments } from "./jpeg-segments.js";
 import { orientationOf } from "./orientation.js";
 
@@ -25,6 +25,7 @@ function readHeader(file: Buffer): ImageHeader {
     orientation: orientationOf({ exif, xmp }),
     kind: kindOf(segments, ledger),
     cost,
+    slowness: PROGRESSIVE.has(frame.marker) ? 3 : 1,
   };
 }
 

@@ -15,7 +15,7 @@ function readHeader(file: Buffer): ImageHeader {
   const size = readSize(file);
   checkNotEmpty(size.width, size.height);
   const cost = costOf(chunks(file, FIRST_CHUNK, file.length), size);
-  return { ...size, orientation: readOrientation(file), kind: "any", cost };
+  return { ...size, orientation: readOrientation(file), kind: "any", cost, slowness: 3 };
 }
 
 /** libwebp's own encoder makes up to twice as many groups of Huffman codes, of any picture; each takes up to 12 KB and 0.1 ms. */

@@ -59,9 +59,9 @@ export async function loadCheckpoint(
   directory: string,
   config: BlipConfig,
   replicas: number,
-  options: CheckpointLoadOptions,
+  options: CheckpointLoadOptions & { signal?: AbortSignal },
 ): Promise<LoadedCheckpoint[]> {
-  const { dtype, threads, interpolatePosEncoding = false } = options;
+  const { dtype, threads, interpolatePosEncoding = false, signal } = options;
   checkDtype(dtype);
   checkGivenLengths(options, config);
   const shapes = shapesOf(config, options);
@@ -72,8 +72,11 @@ export async function loadCheckpoint(
       dtype,
       executor: executors[0] as Executor,
       imageTokens: shapes.imageTokens,
+      signal,
     });
     checkpoint = loaded;
+    // What laying the weights out has used and freed.
+    await (executors[0] as Executor).returnFreedMemory();
     let users = replicas;
     const release = async () => {
       if (--users === 0) await loaded.dispose();

@@ -20,6 +20,8 @@ export class LoadedCheckpoint {
   readonly config: BlipConfig;
   readonly shapes: CompiledShapes;
   readonly executor: Executor;
+  /** Whether pictures may be of any size. */
+  readonly interpolates: boolean;
   readonly visionModel: VisionModelWrapper;
   readonly #checkpoint: Checkpoint;
   readonly #release: () => Promise<void>;
@@ -40,6 +42,7 @@ export class LoadedCheckpoint {
     this.executor = executor;
     this.config = config;
     this.shapes = shapes;
+    this.interpolates = interpolates;
     this.#release = release;
     const { vision, text } = checkpoint.config;
     this.#textSizes = [text.layers, text.heads, text.layerNormEps];
@@ -55,7 +58,11 @@ export class LoadedCheckpoint {
 
   /** The text encoder of a model that has one, which reads texts about one picture. */
   textEncoder(): TextEncoderCached {
-    return new TextEncoderCached(this.#textFunctions, this.#checkpoint.keysValuesDtype, this.shapes);
+    const { imageTokens, visionHiddenSize } = this.shapes;
+    return new TextEncoderCached(this.#textFunctions, this.#checkpoint.keysValuesDtype, {
+      imageTokens: this.interpolates ? "any" : imageTokens,
+      visionHiddenSize,
+    });
   }
 
   /** The text decoder of a model that has one. */
