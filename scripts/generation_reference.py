@@ -110,7 +110,6 @@ class Generator:
         self.model = model
         self.double = copy.deepcopy(model).double()
         self.double.text_decoder.cls.register_forward_hook(self._add_noise)
-        self.eos: int = model.config.text_config.sep_token_id
         self._noise: torch.Generator | None = None
 
     @torch.no_grad()
@@ -142,29 +141,35 @@ class Generator:
             output = model.generate(
                 **inputs, do_sample=False, return_dict_in_generate=True, output_scores=True, **settings
             )
-        beams = getattr(output, "beam_indices", None)
-        transitions = model.text_decoder.compute_transition_scores(
-            output.sequences, output.scores, beams, normalize_logits=beams is None
-        )
-        rows = output.sequences.tolist()
-        prompt = output.sequences.shape[1] - transitions.shape[1]
-        if beams is None:
-            lengths = [self._until_end(row[prompt:]) for row in rows]
-        else:
-            lengths = (beams >= 0).sum(dim=1).tolist()
-        return {
-            "sequences": [row[: prompt + length] for row, length in zip(rows, lengths, strict=True)],
-            "sequences_scores": None if beams is None else output.sequences_scores.tolist(),
-            "transition_scores": [row[:length] for row, length in zip(transitions.tolist(), lengths, strict=True)],
-        }
+        return results_of(model, output)
 
     def _add_noise(self, _module: torch.nn.Module, _inputs: Any, logits: Tensor) -> Tensor:
         if self._noise is None:
             return logits
         return logits + NOISE * (2 * torch.rand(logits.shape, generator=self._noise, dtype=logits.dtype) - 1)
 
-    def _until_end(self, generated: list[int]) -> int:
-        return generated.index(self.eos) + 1 if self.eos in generated else len(generated)
+
+def results_of(model: Any, output: Any) -> dict[str, Any]:
+    """sequences, sequences_scores and transition_scores, as described at the top of this file, of what `generate` returned
+    with its scores.
+    """
+    beams = getattr(output, "beam_indices", None)
+    transitions = model.text_decoder.compute_transition_scores(
+        output.sequences, output.scores, beams, normalize_logits=beams is None
+    )
+    rows = output.sequences.tolist()
+    prompt = output.sequences.shape[1] - transitions.shape[1]
+    eos: int = model.config.text_config.sep_token_id
+    if beams is None:
+        generated = [row[prompt:] for row in rows]
+        lengths = [row.index(eos) + 1 if eos in row else len(row) for row in generated]
+    else:
+        lengths = (beams >= 0).sum(dim=1).tolist()
+    return {
+        "sequences": [row[: prompt + length] for row, length in zip(rows, lengths, strict=True)],
+        "sequences_scores": None if beams is None else output.sequences_scores.tolist(),
+        "transition_scores": [row[:length] for row, length in zip(transitions.tolist(), lengths, strict=True)],
+    }
 
 
 def to_double(tensor: Tensor) -> Tensor:

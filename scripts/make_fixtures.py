@@ -37,6 +37,7 @@ from transformers import (
 )
 
 CLS, SEP = 101, 102
+BERT_SIZE = 30522  # tokens of bert-base-uncased
 PADDING_BIAS = -100.0  # of the decoder's logit for [PAD]: an answer shall not hold padding
 WORDS: tuple[str, ...] = tuple(
     """
@@ -52,7 +53,12 @@ WORDS: tuple[str, ...] = tuple(
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a model, in pixels, features and counts. Without `vision_width` pictures are `width` wide as text is."""
+    """Sizes of a model, in pixels, features and counts. Without `vision_width` pictures are `width` wide as text is.
+
+    `vocabulary_size` without: as many tokens as there are words. The spreads are standard deviations of weights: narrower
+    for wider models, so that a linear magnifies as much. `score_spread`: of the text model's queries and keys, by default
+    `text_spread`.
+    """
 
     image_size: int
     patch_size: int
@@ -64,6 +70,11 @@ class Shape:
     text_heads: int
     max_positions: int
     vision_width: int | None = None
+    vocabulary_size: int | None = None
+    vision_spread: float = 0.15
+    text_spread: float = 0.3
+    score_spread: float | None = None
+    bias_spread: float = 0.1
 
 
 SHAPES: dict[str, Shape] = {
@@ -73,17 +84,25 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def vocabulary() -> list[str]:
-    """Tokens by id. [CLS] and [SEP] have BERT's ids, since BLIP's defaults name them."""
+def vocabulary(size: int | None = None) -> list[str]:
+    """Tokens by id, `size` of them if given. [CLS] and [SEP] have BERT's ids, since BLIP's defaults name them."""
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789"]
     special = ["[PAD]", *(f"[unused{index}]" for index in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokens = [*special, *"!\"#$%&'()*+,-./:;<=>?@[]_", *letters, *(f"##{letter}" for letter in letters), "##s", *WORDS]
-    return list(dict.fromkeys(tokens))
+    tokens = list(dict.fromkeys(tokens))
+    return tokens + [f"word{index}" for index in range(len(tokens), size or 0)]
 
 
-def make_tokenizer() -> Any:
-    """A BERT tokenizer with this vocabulary and BLIP's [DEC] and [ENC] behind it."""
-    tokens = vocabulary()
+ADDED_TOKENS = ("[DEC]", "[ENC]")
+
+
+def make_tokenizer(size: int | None = None) -> Any:
+    """A BERT tokenizer with this vocabulary and BLIP's [DEC] and [ENC] behind it: `size` tokens with them, if given.
+
+    As Salesforce's tokenizers for matching, one of 30522 tokens has none behind it.
+    """
+    added = [] if size == BERT_SIZE else ADDED_TOKENS
+    tokens = vocabulary(size and size - len(added))
     if int(transformers.__version__.split(".")[0]) >= 5:
         tokenizer = BertTokenizerFast(vocab={token: index for index, token in enumerate(tokens)})
     else:
@@ -92,7 +111,7 @@ def make_tokenizer() -> Any:
             path.write_text("\n".join(tokens) + "\n", encoding="utf-8")
             tokenizer = BertTokenizerFast(vocab_file=str(path))
     # Not as "additional special tokens": transformers 4 cannot read what transformers 5 saves of those.
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in ("[DEC]", "[ENC]")])
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in added])
     tokenizer.model_max_length = 512
     return tokenizer
 
@@ -106,15 +125,17 @@ def make_image_processor(image_size: int) -> Any:
     return Processor(size={"height": image_size, "width": image_size})
 
 
-def make_model(shape: Shape, seed: int, head: str = "question_answering") -> Any:
+def make_model(shape: Shape, seed: int, head: str = "question_answering", tied: bool = True) -> Any:
     """A model with random weights that follow from `seed` alone, whichever transformers makes it.
+
+    `tied`: the decoder's head has the word embeddings' weight.
 
     Raises ValueError for question answering with two widths.
     """
     vision_width = shape.vision_width or shape.width
     if head == "question_answering" and vision_width != shape.width:
         raise ValueError("BlipForQuestionAnswering cannot answer with pictures and text of two widths")
-    size = len(vocabulary()) + 2
+    size = shape.vocabulary_size or len(vocabulary()) + len(ADDED_TOKENS)
     config = BlipConfig(
         text_config={
             "vocab_size": size,
@@ -126,6 +147,7 @@ def make_model(shape: Shape, seed: int, head: str = "question_answering") -> Any
             "bos_token_id": size - 2,
             "sep_token_id": SEP,
             "pad_token_id": 0,
+            **({} if tied else {"tie_word_embeddings": False}),
         },
         vision_config={
             "hidden_size": vision_width,
@@ -138,6 +160,7 @@ def make_model(shape: Shape, seed: int, head: str = "question_answering") -> Any
             "initializer_range": 0.1,
         },
         **HEADS[head].config,
+        **({} if tied else {"tie_word_embeddings": False}),
     )
     model = HEADS[head].model(config).eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
@@ -145,12 +168,22 @@ def make_model(shape: Shape, seed: int, head: str = "question_answering") -> Any
         if "LayerNorm" in name or "layer_norm" in name or "layernorm" in name:
             weight.copy_(torch.ones_like(weight) if name.endswith("weight") else torch.zeros_like(weight))
             continue
-        std = 0.1 if name.endswith("bias") else 0.15 if name.startswith("vision_model") else 0.3
+        std = shape.vision_spread if name.startswith("vision_model") else shape.text_spread
+        if name.endswith("bias"):
+            std = shape.bias_spread
+        elif ".query." in name or ".key." in name:
+            std = shape.score_spread or std
         weight.copy_(std * torch.randn(weight.shape, generator=generator))
     if hasattr(model, "text_decoder"):
-        model.text_decoder.cls.predictions.bias[0] += PADDING_BIAS
+        output_bias(model)[0] += PADDING_BIAS
     model.tie_weights()
     return model
+
+
+def output_bias(model: Any) -> Tensor:
+    """The bias of a decoder's logits [V], which is also `cls.predictions.bias` where the head is tied."""
+    bias: Tensor = model.text_decoder.cls.predictions.decoder.bias
+    return bias
 
 
 def scale_logits(model: Any, factor: float) -> None:
@@ -162,16 +195,16 @@ def scale_logits(model: Any, factor: float) -> None:
     head.bias[0] = min(padding, padding * factor)
 
 
-def make_pictures(model: Any, generator: torch.Generator) -> tuple[Tensor, float]:
-    """Four pictures of coloured squares [4, 3, H, W], and how far apart the closest two of their embeddings are.
+def make_pictures(model: Any, generator: torch.Generator, count: int = 4) -> tuple[Tensor, float]:
+    """Pictures of coloured squares [count, 3, H, W], and how far apart the closest two of their embeddings are.
 
     Raises ValueError where they are too close.
     """
     size = model.config.vision_config.image_size
-    pixels = torch.randn(4, 3, 4, 4, generator=generator)
+    pixels = torch.randn(count, 3, 4, 4, generator=generator)
     pixels = torch.nn.functional.interpolate(pixels, size=(size, size), mode="nearest")
     embeds = model.vision_model(pixels).last_hidden_state
-    apart = min((embeds[i] - embeds[j]).abs().mean().item() for i in range(4) for j in range(i))
+    apart = min((embeds[i] - embeds[j]).abs().mean().item() for i in range(count) for j in range(i))
     if apart < 0.05:
         raise ValueError(f"two different pictures have image embeddings only {apart:.2g} apart")
     return pixels, apart
@@ -276,7 +309,7 @@ def end_answers(model: Any, check: Callable[[Any, int], str], seed: int) -> str:
 
     Returns what `check` says; raises ValueError where no bias helps.
     """
-    bias = model.text_decoder.cls.predictions.bias
+    bias = output_bias(model)
     for _ in range(48):
         try:
             return check(model, seed)
@@ -297,10 +330,15 @@ def write(directory: Path, shape: Shape, seed: int, head: str = "question_answer
             told = check(model, seed)
     else:
         told = check(model, seed)
-    model.save_pretrained(directory)
-    make_tokenizer().save_pretrained(directory)
-    make_image_processor(shape.image_size).save_pretrained(directory)
+    save(model, shape, directory)
     return told
+
+
+def save(model: Any, shape: Shape, directory: Path, max_shard_size: str = "50GB") -> None:
+    """Writes a model with its tokenizer and image processor, in files of at most `max_shard_size`."""
+    model.save_pretrained(directory, max_shard_size=max_shard_size)
+    make_tokenizer(shape.vocabulary_size).save_pretrained(directory)
+    make_image_processor(shape.image_size).save_pretrained(directory)
 
 
 def main() -> int:
@@ -319,7 +357,8 @@ def main() -> int:
     )
     for field in fields(Shape):
         name = field.name.replace("_", "-")
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"instead of the shape's {field.name}")
+        kind = float if name.endswith("spread") else int
+        parser.add_argument(f"--{name}", type=kind, metavar="N", help=f"instead of the shape's {field.name}")
     options = parser.parse_args()
     if options.logit_scale <= 0:
         parser.error("--logit-scale must be above 0")

@@ -3,6 +3,7 @@
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
 //   node scripts/test-parity.mjs                     the live comparison
 //   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
+//   node scripts/test-parity.mjs --full [MODEL…]     instead, compare checkpoints of full size and many small ones: scripts/parity
 //   node scripts/test-parity.mjs --write-fixtures checkpoint captions-checkpoint    write only these of test/fixtures/parity
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -264,9 +265,13 @@ async function makeCase(python, wanted, directory) {
   rmSync(scratch, { recursive: true, force: true });
 }
 
+/** Loaded late: it needs this package built. */
+const comparison = () => import("./parity/full.mjs");
+
 await runMain(async () => {
   const python = await findPython();
   const [option, ...only] = process.argv.slice(2);
+  if (option === "--full") return (await comparison()).compareWithTransformers(python, { names: only });
   const write = option === "--write-fixtures";
   const cases = write ? join(fixtures, "parity") : join(root, "build", "parity");
   const all = write ? COMMITTED : LIVE;
@@ -298,5 +303,6 @@ await runMain(async () => {
     : [comparisons, ["test/slow/compile.test.ts", "test/slow/hub-python.test.ts"]]) {
     codes.push(await run(process.execPath, [...args, ...tests], { cwd: root, env }));
   }
+  if (!write) codes.push(await (await comparison()).compareWithTransformers(python, { smoke: true }));
   return Math.max(...codes);
 });
