@@ -131,6 +131,8 @@ export interface Native {
   releaseValue(executor: ExecutorHandle, value: ValueHandle): Promise<void>;
   /** Whether this CPU calculates in bfloat16. */
   hasBfloat16(): boolean;
+  /** Whether libtorch has linears whose weights are kept in 16-bit floats: those of FBGEMM, which is for x86 alone. */
+  hasHalfWeights(): boolean;
 
   /**
    * Turns a picture by its EXIF orientation, resizes it as Pillow's bicubic filter does, and looks its samples up in a table

@@ -1,7 +1,10 @@
 #include "cpu_features.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
+
+#include <algorithm>
 
 #include "errors.h"
 
@@ -24,8 +27,18 @@ namespace {
 /// hasBfloat16(): boolean
 Napi::Value HasBfloat16Here(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), HasBfloat16()); }
 
+/// hasHalfWeights(): boolean
+Napi::Value HasHalfWeights(const Napi::CallbackInfo& info) {
+  const auto& engines = at::Context::supportedQEngines();
+  const bool has = std::find(engines.begin(), engines.end(), c10::QEngine::FBGEMM) != engines.end();
+  return Napi::Boolean::New(info.Env(), has);
+}
+
 }  // namespace
 
-void RegisterCpuFeatures(Napi::Env env, Napi::Object exports) { Export<HasBfloat16Here>(env, exports, "hasBfloat16"); }
+void RegisterCpuFeatures(Napi::Env env, Napi::Object exports) {
+  Export<HasBfloat16Here>(env, exports, "hasBfloat16");
+  Export<HasHalfWeights>(env, exports, "hasHalfWeights");
+}
 
 }  // namespace neuron_blip

@@ -148,11 +148,12 @@ async function openAll(
 /** How each model's weights are laid out on this CPU. */
 function formsOf(dtype: CheckpointDtype): { vision: Form; text: Form } {
   const has = native().hasBfloat16();
+  const half = native().hasHalfWeights() ? "half" : "float32";
   switch (dtype) {
     case "float32":
       return { vision: "float32", text: "float32" };
     case "bfloat16":
-      return { vision: has ? "bfloat16" : "float32", text: has ? "bfloat16" : "half" };
+      return { vision: has ? "bfloat16" : "float32", text: has ? "bfloat16" : half };
     case "int8":
       // A picture's many rows gain nothing from weights of 8 bits, but for the rounding.
       return { vision: has ? "bfloat16" : "float32", text: "int8" };
