@@ -25,7 +25,7 @@ async function load() {
   const executor = new Executor({ threads: 1 });
   const functions = await TorchFunctions.compile(SOURCE, { executor, name: "source" });
   // Of any bytes: this file's.
-  const entries = [{ name: "t", dtype: "float16", shape: [32, 32], offset: 0 }];
+  const entries = [{ name: "t", dtype: "float32", shape: [24, 24], offset: 0 }];
   const opened = await openTensors(fileURLToPath(import.meta.url), entries, { executor });
   const weights = await functions.keep("forward", [opened, 0]);
   await weights.dispose();
