@@ -143,7 +143,7 @@ describe("the Hugging Face cache, with Python's huggingface_hub", () => {
     assert(safe);
     test.hub.commit(NAME, { ...files, "pytorch_model.bin": "a program" }, { branch: "v1" });
     const out = join(test.home, "compiled");
-    const args = [NAME, out, "--target", "cpu", "--tutorial-parts-only", "--revision", "v1"];
+    const args = [NAME, out, "--target", "cpu", "--revision", "v1"];
     await run([main, "compile", ...args], {}, process.execPath);
     const manifest = JSON.parse(readFileSync(join(out, "neuron_blip.json"), "utf8"));
     assert.equal(manifest.source.model, NAME);
