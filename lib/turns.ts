@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers";
 import { throwIfAborted } from "./errors.js";
 
 /** How long, in ms, all such work together holds the event loop at a time. */
-const LONGEST_TURN_MS = 2;
+const LONGEST_TURN_MS = 1;
 
 /** When the work of this turn of the event loop began; undefined before any has. */
 let began: number | undefined;

@@ -1,11 +1,16 @@
 /**
- * How long texts hold the event loop, in ms: the longest pause between two turns of it during a call. On a busy machine a pause
- * is mostly other processes' time: `work` is the longest of which this process, with all its threads, was computing.
+ * How long texts hold the event loop, in ms: the longest pause between two turns of it during a call. A pause may be other
+ * threads' time, too, which share the cores, V8's own that mark the heap among them: `work` is the longest that the event loop's
+ * thread itself was computing, on Linux; elsewhere it is the whole process's.
  *
- * Only the call's own garbage is meant: with --expose-gc what lies about is collected before each.
+ * Only the call's own garbage is meant: with --expose-gc what lies about is collected before each. A list's call is measured
+ * by --lists in a process of its own, --rounds times: there no other call's results are in the heap that V8 marks meanwhile.
  *
  *   node --expose-gc scripts/bench-text.mjs [--megabytes 5] [--items 100000] [--only TEXT]
+ *   node --expose-gc scripts/bench-text.mjs --lists [--rounds 5] [--items 100000]
  */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -16,6 +21,8 @@ const { values } = parseArgs({
     megabytes: { type: "string", default: "5" },
     items: { type: "string", default: "100000" },
     only: { type: "string", default: "" },
+    lists: { type: "boolean", default: false },
+    rounds: { type: "string", default: "5" },
   },
 });
 const length = Number(values.megabytes) * 1e6;
@@ -41,6 +48,16 @@ const texts = {
   "spaces, then a word": `${repeated(" ")}cat`,
 };
 
+/** How long the event loop's thread has computed, in ms. */
+function computedMs() {
+  if (process.platform === "linux") {
+    const [nanoseconds] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ");
+    return Number(nanoseconds) / 1e6;
+  }
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /**
  * What a call gave, how long it took and the longest pause of the event loop meanwhile, in ms.
  * @param {() => Promise<unknown>} call
@@ -50,15 +67,15 @@ async function measure(call) {
   let longest = 0;
   let longestWork = 0;
   let last = performance.now();
-  let lastWork = process.cpuUsage();
+  let lastWork = computedMs();
   let goesOn = true;
   const look = () => {
     const now = performance.now();
-    const { user, system } = process.cpuUsage(lastWork);
+    const work = computedMs();
     longest = Math.max(longest, now - last);
-    longestWork = Math.max(longestWork, Math.min(now - last, (user + system) / 1000));
+    longestWork = Math.max(longestWork, Math.min(now - last, work - lastWork));
     last = now;
-    lastWork = process.cpuUsage();
+    lastWork = work;
     if (goesOn) setImmediate(look);
   };
   setImmediate(look);
@@ -82,6 +99,45 @@ async function report(name, call) {
   const { result, whole, longest, longestWork } = await measure(call);
   const figures = [longestWork.toFixed(1), longest.toFixed(1), whole.toFixed(0)].map((figure) => figure.padStart(8));
   console.log(`${name.padEnd(52)} ${figures.join(" ")}  ${result}`);
+}
+
+if (values.lists) {
+  const names = ["candidates", "without words", "aborted after 1 s", "settled", "match: ", "similarity: "];
+  console.log(`work and pause, the median (the longest) of ${values.rounds}, in ms`);
+  for (const name of names) measureAlone(name);
+  process.exit();
+}
+
+/**
+ * Measures a list's call in processes of its own.
+ * @param {string} name
+ */
+function measureAlone(name) {
+  const items = values.items ?? "";
+  /** @type {number[][]} */
+  const rounds = [];
+  let label = "";
+  for (let i = 0; i < Number(values.rounds); i++) {
+    const args = [
+      "--expose-gc",
+      fileURLToPath(import.meta.url),
+      "--items",
+      items,
+      "--only",
+      name,
+      "--megabytes",
+      "0.001",
+    ];
+    const { stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    const line = stdout.split("\n").find((line) => line.includes(`${items} `)) ?? "";
+    label = line.slice(0, 52);
+    rounds.push(line.slice(52).trim().split(/\s+/).slice(0, 2).map(Number));
+  }
+  const figures = [0, 1].map((column) => {
+    const sorted = rounds.map((round) => round[column] ?? Number.NaN).sort((one, other) => one - other);
+    return `${sorted[Math.floor(sorted.length / 2)]} (${sorted.at(-1)})`.padStart(14);
+  });
+  console.log(`${label} ${figures.join(" ")}`);
 }
 
 console.log(`${"".padEnd(52)} ${["work", "pause", "whole"].map((head) => head.padStart(8)).join(" ")}  (ms)`);
