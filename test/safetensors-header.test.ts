@@ -97,7 +97,14 @@ describe("the header of a safetensors file", () => {
     await assert.rejects(readSafetensorsHeader(file(invalid)), fails("ARTIFACT_CORRUPT", /header is no JSON/));
   });
 
-  it("of a length beyond 100 MB or the file is not read", async () => {
+  it("of a length beyond 4 MB, whose parsing would hold the event loop, or beyond the file is not read", async () => {
+    const parsed = bytesOf(`{${" ".repeat(3_999_998)}}`);
+    assert.equal((await readSafetensorsHeader(file(parsed))).tensors.size, 0);
+    const long = bytesOf(`{${" ".repeat(3_999_999)}}`);
+    await assert.rejects(
+      readSafetensorsHeader(file(long)),
+      fails("ARTIFACT_CORRUPT", /header of 4000001 bytes, and 4000000 is the most that is read/),
+    );
     for (const length of [100_000_001n, 2n ** 63n, 2n ** 64n - 1n]) {
       const bytes = bytesOf(whole, 19);
       bytes.writeBigUInt64LE(length);

@@ -29,7 +29,7 @@ export function notNumbers(): NeuronBlipError {
   return new NeuronBlipError(
     "EXECUTION_FAILED",
     "The decoder's logits are not numbers (NaN or infinite): its weights are damaged, or a cast to a small type overflowed. " +
-      "Compile again, for inf2 with --auto-cast=none.",
+      "Fetch or save a checkpoint again and load it in float32; compile parts again, for inf2 with --auto-cast=none.",
   );
 }
 
