@@ -2,14 +2,14 @@
 // First: the classes below have methods of these names.
 import "./symbol-dispose.js";
 
-export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./answers.js";
 export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
 export type { Architecture, PartName } from "./blip/heads.js";
-export type { KeysValuesDtype } from "./blip/keys-values.js";
+export type { KeysValuesDtype } from "./blip/key-values.js";
 export type { LoadedParts, ReplicaOptions } from "./blip/load-parts.js";
 export type { Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
+export type { ImageTensors, TextTensors } from "./blip/model-inputs.js";
 export {
   type CaptionGenerateOptions,
   type CaptionInputs,
@@ -30,9 +30,7 @@ export type { CheckpointLoadOptions } from "./blip/parts/checkpoint/load-checkpo
 export { type CachedDecoderInputs, type CachedDecoderOutput, TextDecoderCached } from "./blip/text-decoder-cached.js";
 export { type PaddedTexts, TextEncoderCached } from "./blip/text-encoder-cached.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
-export type { ImageTensors, TextTensors } from "./blip/text-rows.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
-export { EncodedImage, type Picture } from "./encoded-image.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 export type { TypedEmitter } from "./events.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";
@@ -43,19 +41,12 @@ export type { StoppingCriterion } from "./generation/stopping-criteria.js";
 export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
 export type { HubOptions } from "./hub/hub-options.js";
 export type { DownloadProgress, ProgressCallback } from "./hub/hub-progress.js";
+export { EncodedImage, type Picture } from "./images/encoded-image.js";
+export type { PictureCacheOptions } from "./images/feature-cache.js";
 export type { NeuronBlipOptions } from "./loading-options.js";
 export type { ModelDirectory } from "./model-directory.js";
 export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
-export {
-  type AnswerOptions,
-  type CaptionOptions,
-  type MatchOptions,
-  NeuronBlip,
-  type RankAnswerOptions,
-  type SettledOption,
-  type TextOptions,
-} from "./neuron-blip.js";
-export type { PictureCacheOptions } from "./picture-cache.js";
+export { NeuronBlip } from "./neuron-blip.js";
 export {
   type EitherCase,
   type GeneratedCaption,
@@ -104,7 +95,6 @@ export type { ShapePattern } from "./runtime/check.js";
 export { CompiledPart } from "./runtime/compiled-part.js";
 export { Executor, type ExecutorOptions } from "./runtime/executor.js";
 export type { Functions, Part } from "./runtime/part.js";
-export type { ReplicaEvents } from "./runtime/replicas.js";
 export {
   type ModuleSignature,
   type TorchInput,
@@ -112,5 +102,15 @@ export {
   type TorchModuleOptions,
   type TorchOutput,
 } from "./runtime/torch-module.js";
+export type { ReplicaEvents } from "./serving/replicas.js";
+export type { AnswerOptions } from "./tasks/answer.js";
+export type { CaptionOptions } from "./tasks/caption.js";
+export type { SettledOption, TextOptions } from "./tasks/encode-text.js";
+export type { ResultFor } from "./tasks/for-each-pair.js";
+export type { MatchOptions } from "./tasks/match.js";
+export type { RankAnswerOptions } from "./tasks/rank.js";
+export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./tasks/results.js";
+export type { SimilarityOptions } from "./tasks/similarity.js";
+export type { StreamOptions } from "./tasks/stream.js";
 export { type Dtype, Tensor, type TensorData, type TensorSource } from "./tensor.js";
 export type { UrlLike } from "./values.js";

@@ -1,14 +1,16 @@
 /** The face in the shape of Hugging Face's pipelines: `pipeline(task, directory)` gives a function to call. */
 import { inspect } from "node:util";
-import type { Answer, Caption } from "./answers.js";
 import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
-import type { Picture } from "./encoded-image.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
+import type { Picture } from "./images/encoded-image.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
 import { directoryOf, type ModelDirectory } from "./model-directory.js";
-import { type AnswerOptions, type CaptionOptions, NeuronBlip } from "./neuron-blip.js";
+import { NeuronBlip } from "./neuron-blip.js";
+import type { AnswerOptions } from "./tasks/answer.js";
+import type { CaptionOptions } from "./tasks/caption.js";
+import type { Answer, Caption } from "./tasks/results.js";
 import { inTurns, mapSteps } from "./turns.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";

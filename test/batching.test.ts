@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type EncodedImage, NeuronBlip, NeuronBlipError, NeuronBlipForQuestionAnswering } from "neuron-blip";
-import { BatchQueue, type Job } from "../dist/runtime/batch-queue.js";
-import { Replicas } from "../dist/runtime/replicas.js";
+import { Admission } from "../dist/serving/admission.js";
+import { BatchQueue, type Job, type RunOptions } from "../dist/serving/batch-queue.js";
+import { Replicas } from "../dist/serving/replicas.js";
 import { fails, fixture } from "./helpers.js";
 
 class CoreFailure extends Error {}
@@ -20,6 +21,7 @@ type FakeJob = Job<FakeModel, string, string>;
 
 /** A queue for replicas that work when they are told to. */
 class Bench {
+  readonly admission = new Admission(100);
   readonly replicas: Replicas<FakeModel>;
   readonly queue: BatchQueue<FakeModel>;
   /** Each batch that began, as "replica: rows". */
@@ -35,7 +37,7 @@ class Bench {
       failureOf: (error) => (error instanceof CoreFailure ? "reload" : undefined),
       emit: () => {},
     });
-    this.queue = new BatchQueue(this.replicas, { batchesInHand, maxDelayMs });
+    this.queue = new BatchQueue(this.replicas, { batchesInHand, maxDelayMs, admission: this.admission });
   }
 
   job(job: Partial<FakeJob> = {}): FakeJob {
@@ -53,7 +55,7 @@ class Bench {
     };
   }
 
-  run(rows: string, job = this.job(), options: { signal?: AbortSignal; settled?: boolean } = {}) {
+  run(rows: string, job = this.job(), options: RunOptions = {}) {
     return this.queue.run(rows.split(""), job, options);
   }
 
@@ -162,23 +164,37 @@ describe("the queue for replicas", () => {
     assert.equal(values(await waited), "Z");
   });
 
-  it("waits briefly for calls that are on their way, and for none that will be later", async () => {
+  it("waits briefly for calls that were admitted and have no rows yet, and for none that will be later", async () => {
     const bench = new Bench();
-    const arrive = bench.queue.expect();
-    const first = bench.run("a");
-    const alone = bench.run("x", bench.job({ key: undefined }));
-    assert.deepEqual(await bench.begun(), ["0: x"]);
-    const second = bench.run("b");
+    const { admission } = bench;
+    const never = new AbortController();
+    const waits = admission.admit(
+      () => new Promise<void>((resolve) => never.signal.addEventListener("abort", () => resolve())),
+    );
+    let arrive = () => {};
+    const arrival = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const first = admission.admit((ticket) => bench.run("a", bench.job(), { ticket }));
+    const alone = admission.admit((ticket) => bench.run("x", bench.job({ key: undefined }), { ticket }));
+    const second = admission.admit(async (ticket) => {
+      await arrival;
+      return bench.run("b", bench.job(), { ticket });
+    });
+    assert.deepEqual(await bench.begun(), ["0: x"], "what nobody can join waits for nobody");
     arrive();
-    arrive();
-    assert.deepEqual(await bench.end(), ["0: x", "0: a b"]);
     await bench.end();
-    const never = bench.queue.expect();
-    const third = bench.run("c");
-    while (bench.batches.length < 3) await nextTurn();
+    // One call never comes: it is waited for within some ms.
+    while (bench.batches.length < 2) await nextTurn();
+    assert.deepEqual(bench.batches, ["0: x", "0: a b"]);
     await bench.end();
-    never();
+    never.abort();
+    await waits;
+    const third = admission.admit((ticket) => bench.run("c", bench.job(), { ticket }));
+    assert.deepEqual((await bench.begun()).at(-1), "0: c", "where no other call is in hand there is no delay");
+    await bench.end();
     await Promise.all([first, second, third, alone]);
+    assert.equal(admission.waiting, 0);
   });
 
   it("fails only the row at fault: where a batch fails, each runs again alone", async () => {
@@ -326,9 +342,9 @@ describe("concurrent calls", () => {
   async function batchesOf(call: () => Promise<unknown>): Promise<number[]> {
     const { generateRows } = NeuronBlipForQuestionAnswering.prototype;
     const batches: number[] = [];
-    NeuronBlipForQuestionAnswering.prototype.generateRows = function (inputs, ...rest) {
-      batches.push(inputs.inputIds.shape[0] as number);
-      return generateRows.call(this, inputs, ...rest);
+    NeuronBlipForQuestionAnswering.prototype.generateRows = function (texts, ...rest) {
+      batches.push(texts.length);
+      return generateRows.call(this, texts, ...rest);
     };
     try {
       await call();
@@ -436,10 +452,10 @@ describe("concurrent calls", () => {
     const expected = await blip.answer(seen, "dog?", short);
     const stop = new AbortController();
     const { generateRows } = NeuronBlipForQuestionAnswering.prototype;
-    NeuronBlipForQuestionAnswering.prototype.generateRows = async function (inputs, ...rest) {
+    NeuronBlipForQuestionAnswering.prototype.generateRows = async function (texts, ...rest) {
       stop.abort();
-      if ((inputs.inputIds.shape[0] as number) > 1) throw new NeuronBlipError("EXECUTION_FAILED", "made up");
-      return generateRows.call(this, inputs, ...rest);
+      if (texts.length > 1) throw new NeuronBlipError("EXECUTION_FAILED", "made up");
+      return generateRows.call(this, texts, ...rest);
     };
     try {
       const one = own.answer(mine, "dog?", short);

@@ -14,9 +14,9 @@ import {
   NeuronBlipPreTrainedModel,
   Tensor,
 } from "neuron-blip";
-import { LookedAt } from "../dist/looked-at.js";
-import { PictureCache } from "../dist/picture-cache.js";
-import { Shared } from "../dist/runtime/shared.js";
+import { FeatureCache } from "../dist/images/feature-cache.js";
+import { ImageFeatures } from "../dist/images/image-features.js";
+import { RefCounted } from "../dist/util/ref-counted.js";
 import { fails, fixture } from "./helpers.js";
 
 const model = fixture("parity/small-batch-2/model");
@@ -207,7 +207,7 @@ describe("what the text encoder needs of a picture", () => {
   let blip: NeuronBlip;
   let computed = 0;
   /** The pictures' tensors, and their keys and values, of each batch. */
-  const given: { embeds: readonly Tensor[]; keysValues: readonly (Tensor | undefined)[] }[] = [];
+  const given: { embeds: readonly Tensor[]; keyValues: readonly (Tensor | undefined)[] }[] = [];
 
   before(async () => {
     blip = await NeuronBlip.fromPretrained(model, { threads: 1 });
@@ -220,9 +220,9 @@ describe("what the text encoder needs of a picture", () => {
       computed++;
       return Tensor.zeros("float32", [1, 2, 1, 1, 1]);
     };
-    NeuronBlipForQuestionAnswering.prototype.generateRows = function (inputs, ...rest) {
-      given.push({ embeds: inputs.imageEmbeds as Tensor[], keysValues: inputs.imageKeysValues ?? [] });
-      return generateRows.call(this, inputs, ...rest);
+    NeuronBlipForQuestionAnswering.prototype.generateRows = function (texts, ...rest) {
+      given.push({ embeds: texts.map(({ image }) => image), keyValues: texts.map(({ keyValues }) => keyValues) });
+      return generateRows.call(this, texts, ...rest);
     };
   });
   afterEach(() => {
@@ -237,18 +237,18 @@ describe("what the text encoder needs of a picture", () => {
     await blip.answer(cat, "dog?", short);
     await blip.answer(cat, "what is it?", short);
     assert.equal(computed, 1);
-    assert.equal(given[0]?.keysValues[0], undefined);
-    assert(given.at(-1)?.keysValues[0] instanceof Tensor);
+    assert.equal(given[0]?.keyValues[0], undefined);
+    assert(given.at(-1)?.keyValues[0] instanceof Tensor);
   });
 
   it("is computed by encodeImage and before many questions", async () => {
     using encoded = await blip.encodeImage(coffee);
     assert.equal(computed, 1);
     await blip.answer(encoded, "dog?", short);
-    assert(given[0]?.keysValues[0] instanceof Tensor);
-    await blip.answer(astronaut, Array(8).fill("dog?"), short);
+    assert(given[0]?.keyValues[0] instanceof Tensor);
+    await blip.answer(astronaut, Array(8).fill("is there a dog in the room?"), short);
     assert.equal(computed, 2);
-    for (const { keysValues } of given) assert(keysValues.every((tensor) => tensor instanceof Tensor));
+    for (const { keyValues } of given) assert(keyValues.every((tensor) => tensor instanceof Tensor));
   });
 
   it("is the same object, as the picture is, for all rows about one picture, of whichever call", async () => {
@@ -256,10 +256,10 @@ describe("what the text encoder needs of a picture", () => {
     await Promise.all([blip.answer(encoded, "dog?", short), blip.answer(encoded, "what is it?", short)]);
     await blip.answer([cat, readFileSync(cat)], ["dog?", "what is it?"], short);
     assert.equal(given.length, 2);
-    for (const { embeds, keysValues } of given) {
+    for (const { embeds, keyValues } of given) {
       assert.equal(embeds.length, 2);
       assert.equal(embeds[0], embeds[1]);
-      assert.equal(keysValues[0], keysValues[1]);
+      assert.equal(keyValues[0], keyValues[1]);
     }
   });
 
@@ -276,17 +276,17 @@ describe("what the text encoder needs of a picture", () => {
     await using small = await NeuronBlip.fromPretrained(model, { threads: 1, pictureCache: { maxBytes: 1_000_000 } });
     assert.equal(await looks(() => Promise.all([1, 2, 3].map(() => small.answer(cat, "dog?", short)))), 1);
     assert.equal(await looks(() => small.answer(cat, "dog?", short)), 0, "the picture itself stays");
-    assert.equal(given.at(-1)?.keysValues[0], undefined);
+    assert.equal(given.at(-1)?.keyValues[0], undefined);
   });
 });
 
 describe("the cache of pictures", () => {
   /** Pictures that say when they are let go of; 4 bytes for each number. */
-  function picture(numbers: number): LookedAt {
-    return new LookedAt(Tensor.zeros("float32", [1, 1, numbers]));
+  function picture(numbers: number): ImageFeatures {
+    return new ImageFeatures(Tensor.zeros("float32", [1, 1, numbers]));
   }
 
-  const isGone = ({ imageEmbeds }: LookedAt) => {
+  const isGone = ({ imageEmbeds }: ImageFeatures) => {
     try {
       return imageEmbeds.data === undefined;
     } catch {
@@ -295,54 +295,54 @@ describe("the cache of pictures", () => {
   };
 
   /** Asks for a picture and lets go of it. @returns whether it was there. */
-  async function ask(cache: PictureCache, content: string, make = () => picture(25)): Promise<boolean> {
-    const { lookedAt, wasThere } = await cache.get(content, undefined, async () => make());
-    lookedAt.release();
+  async function ask(cache: FeatureCache, content: string, make = () => picture(25)): Promise<boolean> {
+    const { features, wasThere } = await cache.get(content, undefined, async () => make());
+    features.release();
     return wasThere;
   }
 
   it("makes room by letting go of those used longest ago, when nobody uses them any more", async () => {
-    const cache = new PictureCache({ maxBytes: 300 });
-    const made = new Map<string, LookedAt>();
+    const cache = new FeatureCache({ maxBytes: 300 });
+    const made = new Map<string, ImageFeatures>();
     const make = (content: string) => () => {
       const one = picture(25);
       made.set(content, one);
       return one;
     };
-    const { lookedAt: a } = await cache.get("a", undefined, async () => make("a")());
+    const { features: a } = await cache.get("a", undefined, async () => make("a")());
     for (const content of ["b", "c"]) await ask(cache, content, make(content));
     assert.equal(cache.bytes, 300);
     assert.equal(await ask(cache, "b"), true);
     await ask(cache, "d", make("d"));
     assert.equal(cache.bytes, 300);
-    assert.equal(isGone(made.get("a") as LookedAt), false, "it is in use");
+    assert.equal(isGone(made.get("a") as ImageFeatures), false, "it is in use");
     a.release();
-    assert.equal(isGone(made.get("a") as LookedAt), true);
+    assert.equal(isGone(made.get("a") as ImageFeatures), true);
     assert.deepEqual([await ask(cache, "b"), await ask(cache, "d")], [true, true]);
     await ask(cache, "e");
-    assert.equal(isGone(made.get("c") as LookedAt), true);
+    assert.equal(isGone(made.get("c") as ImageFeatures), true);
     assert.deepEqual(await ask(cache, "huge", () => picture(1000)), false);
     assert(cache.bytes <= 300);
     cache.dispose();
     assert.equal(cache.bytes, 0);
-    assert.equal(isGone(made.get("b") as LookedAt), true);
+    assert.equal(isGone(made.get("b") as ImageFeatures), true);
   });
 
   it("keeps keys and values in half of its memory, those of pictures that are asked for most, and drives no picture out", async () => {
-    const cache = new PictureCache({ maxBytes: 2000 });
-    const pictures = new Map<string, Shared<LookedAt>>();
+    const cache = new FeatureCache({ maxBytes: 2000 });
+    const pictures = new Map<string, RefCounted<ImageFeatures>>();
     /** Asks for a picture, and gives it keys and values of 500 bytes where they are wanted. */
     const use = async (content: string) => {
-      const { lookedAt } = await cache.get(content, undefined, async () => picture(25));
-      pictures.set(content, lookedAt);
-      const wanted = cache.wants(lookedAt, 500);
-      if (wanted && !lookedAt.value.keysValues) {
-        lookedAt.value.keep(new Shared(Tensor.zeros("bfloat16", [250])));
-        cache.recount(lookedAt);
+      const { features } = await cache.get(content, undefined, async () => picture(25));
+      pictures.set(content, features);
+      const wanted = cache.wants(features, 500);
+      if (wanted && !features.value.keyValues) {
+        features.value.keep(new RefCounted(Tensor.zeros("bfloat16", [250])));
+        cache.recount(features);
       }
-      lookedAt.release();
+      features.release();
     };
-    const holders = () => [...pictures].flatMap(([content, { value }]) => (value.keysValues ? [content] : [])).join("");
+    const holders = () => [...pictures].flatMap(([content, { value }]) => (value.keyValues ? [content] : [])).join("");
     for (const content of "abcd") await use(content);
     assert.equal(holders(), "ab");
     assert.equal(cache.bytes, 4 * 100 + 2 * 500);
@@ -351,15 +351,15 @@ describe("the cache of pictures", () => {
     for (const content of "cc") await use(content);
     assert.equal(holders(), "bc");
     assert.equal(cache.bytes, 4 * 100 + 2 * 500);
-    const { lookedAt } = await cache.get("a", undefined, async () => picture(25));
-    assert.equal(cache.wants(lookedAt, 1001), false);
-    lookedAt.release();
+    const { features } = await cache.get("a", undefined, async () => picture(25));
+    assert.equal(cache.wants(features, 1001), false);
+    features.release();
     cache.dispose();
     assert.equal(cache.bytes, 0);
   });
 
   it("lets go of what nobody has asked for within the age, by itself", async () => {
-    const cache = new PictureCache({ maxAgeMs: 1 });
+    const cache = new FeatureCache({ maxAgeMs: 1 });
     const one = picture(25);
     await ask(cache, "a", () => one);
     // The cache's timer keeps no process alive: something else must turn the event loop.
@@ -368,14 +368,14 @@ describe("the cache of pictures", () => {
   });
 
   it("stops looking when nobody asks any more, and frees what is found all the same", async () => {
-    const cache = new PictureCache();
+    const cache = new FeatureCache();
     const [one, other] = [new AbortController(), new AbortController()];
     const found = picture(1);
     let finish = () => {};
     let lookSignal: AbortSignal | undefined;
     const look = (signal: AbortSignal) => {
       lookSignal = signal;
-      return new Promise<LookedAt>((resolve) => {
+      return new Promise<ImageFeatures>((resolve) => {
         finish = () => resolve(found);
       });
     };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setImmediate as delay } from "node:timers/promises";
 import { NeuronBlipError } from "neuron-blip";
-import { type Failure, Replicas } from "../dist/runtime/replicas.js";
+import { type Failure, Replicas } from "../dist/serving/replicas.js";
 
 /** Of a core: the replica that throws it must not be used again. */
 class CoreFailure extends Error {

@@ -2,12 +2,10 @@ import { throwIfAborted } from "../errors.js";
 import { rowsOf } from "../runtime/batch.js";
 import type { Tensor } from "../tensor.js";
 import type { EncoderRow } from "./encoder-row.js";
+import { keyValuesPay } from "./key-values.js";
 import type { Question, QuestionEncoder } from "./question-encoder.js";
 import type { TextEncoderCached } from "./text-encoder-cached.js";
-import { onesThenZeros, paddedTexts } from "./text-rows.js";
-
-/** From so many tokens about one picture on, it pays to compute its keys and values for them. */
-const TOKENS_THAT_PAY = 64;
+import { onesThenZeros, paddedRows } from "./token-ids.js";
 
 /** The most questions of one call. */
 const QUESTIONS_AT_ONCE = 64;
@@ -29,21 +27,21 @@ export class CachedQuestionEncoder implements QuestionEncoder {
     for (const [i, { image }] of questions.entries()) byPicture.set(image, [...(byPicture.get(image) ?? []), i]);
     const encoded: EncoderRow[] = [];
     for (const [image, all] of byPicture) {
-      const tokens = all.reduce((sum, i) => sum + (questions[i] as Question).attended, 0);
-      const given = all.map((i) => questions[i]?.keysValues).find((keysValues) => keysValues !== undefined);
+      const lengths = all.map((i) => (questions[i] as Question).attended);
+      const given = all.map((i) => questions[i]?.keyValues).find((keyValues) => keyValues !== undefined);
       throwIfAborted(signal);
-      const pays = given === undefined && tokens >= TOKENS_THAT_PAY;
+      const pays = given === undefined && keyValuesPay(lengths);
       using made = pays ? await this.#encoder.imageKeysValues(image) : undefined;
-      const keysValues = given ?? made;
+      const keyValues = given ?? made;
       for (let at = 0; at < all.length; at += QUESTIONS_AT_ONCE) {
         const places = all.slice(at, at + QUESTIONS_AT_ONCE);
         throwIfAborted(signal);
-        const texts = paddedTexts(
+        const texts = paddedRows(
           places.map((i) => questions[i] as Question),
           this.#padTokenId,
         );
-        const embeds = keysValues
-          ? await this.#encoder.forwardCached(texts, keysValues)
+        const embeds = keyValues
+          ? await this.#encoder.forwardCached(texts, keyValues)
           : await this.#encoder.forward(texts, image);
         for (const [row, hiddenStates] of rowsOf(embeds).entries()) {
           const place = places[row] as number;

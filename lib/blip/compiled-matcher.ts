@@ -4,7 +4,7 @@ import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { Part } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
 import type { Matcher } from "./matcher.js";
-import { paddedRow, type TextRow } from "./text-rows.js";
+import { paddedRow, type TokenIds } from "./token-ids.js";
 
 /** The compiled parts of a retrieval model. */
 export interface MatchingParts {
@@ -33,7 +33,7 @@ export class CompiledMatcher implements Matcher {
   }
 
   async matchLogits(
-    texts: readonly TextRow[],
+    texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
   ): Promise<Tensor<"float32">[]> {
@@ -53,7 +53,7 @@ export class CompiledMatcher implements Matcher {
     ]);
   }
 
-  textFeatures(texts: readonly TextRow[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     return this.#run(this.#parts.textProjection, "text_features", this.#padded(texts), signal, stackTexts);
   }
 
@@ -74,8 +74,8 @@ export class CompiledMatcher implements Matcher {
     return results;
   }
 
-  #padded(texts: readonly TextRow[]) {
-    return texts.map((row) => paddedRow(row, row.real, this.#shapes.questionLength, this.#padTokenId));
+  #padded(texts: readonly TokenIds[]) {
+    return texts.map((row) => paddedRow(row, row.length, this.#shapes.questionLength, this.#padTokenId));
   }
 }
 

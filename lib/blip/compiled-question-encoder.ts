@@ -5,7 +5,7 @@ import type { CompiledShapes } from "./compiled-shapes.js";
 import type { EncoderRow } from "./encoder-row.js";
 import type { Question, QuestionEncoder } from "./question-encoder.js";
 import type { TextEncoderWrapper } from "./text-encoder-wrapper.js";
-import { onesThenZeros, paddedRow } from "./text-rows.js";
+import { onesThenZeros, paddedRow } from "./token-ids.js";
 
 /** Reads questions by the tutorial's text encoder, in its compiled batch sizes and length. */
 export class CompiledQuestionEncoder implements QuestionEncoder {
@@ -26,10 +26,10 @@ export class CompiledQuestionEncoder implements QuestionEncoder {
   async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
     const { questionLength, padsQuestions, batchSizes } = this.#shapes;
     const rows = questions.map((question) => {
-      const { real, attended, image } = question;
+      const { length, attended, image } = question;
       const width = padsQuestions ? questionLength : attended;
       return {
-        ...paddedRow(question, real, width, this.#padTokenId),
+        ...paddedRow(question, length, width, this.#padTokenId),
         image,
         decoderMask: onesThenZeros(attended, width),
       };

@@ -11,7 +11,7 @@ export interface ImageShapes {
   /** The batch sizes, increasing: more rows are run in several batches, fewer are filled up. */
   readonly batchSizes: readonly number[];
   /** Whether any number of rows runs in one batch, whatever batchSizes says: a checkpoint's. */
-  readonly anyBatch: boolean;
+  readonly dynamicBatch: boolean;
   /** Whether lengths and sizes were fixed by compiling. A checkpoint takes texts of as many tokens as it has positions. */
   readonly isCompiled: boolean;
   /** A picture's height, in pixels, and its width where nothing else is said. */
@@ -47,7 +47,7 @@ export function imageShapes(config: BlipConfig, manifest: Manifest | undefined):
   }
   return {
     batchSizes: batchSizesOf(manifest),
-    anyBatch: false,
+    dynamicBatch: false,
     isCompiled: true,
     imageSize: config.imageSize,
     imageTokens: imageTokensOf(config),

@@ -17,8 +17,9 @@ import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
+import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
-import { type ImageTensors, imageRows, onesThenZeros, type TextTensors, textRows } from "./text-rows.js";
+import { onesThenZeros, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a captioning model were compiled for. */
 export interface CaptionShapes extends ImageShapes {
@@ -95,41 +96,57 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
    * possible.
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
-  async generate(inputs: CaptionInputs, options: CaptionGenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return (await this.generateRows(inputs, options)).flat();
+  generate(inputs: CaptionInputs, options: CaptionGenerateOptions = {}): Promise<GeneratedSequence[]> {
+    return this.whileAlive(async () => {
+      const read = readOptions(options, "generate");
+      throwIfAborted(read.signal);
+      const prompts = this.#prompts(inputs);
+      const count = prompts?.length ?? countOf(inputs);
+      const images = () => imageRows(inputs, count, (pixelValues) => this.encodeImages(pixelValues, read.signal));
+      return (await this.#generate(count, images, prompts, read)).flat();
+    });
   }
 
   /**
-   * As `generate`, the sequences of each row by themselves.
+   * @internal As `generate`, the sequences of each row by themselves.
+   * @param images each row's embeddings. @param prompts each row's token ids. Default: no prompt.
    * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
    * the whole list. Default: 0, 1, 2, …
    */
   generateRows(
-    inputs: CaptionInputs,
+    images: readonly Tensor<"float32">[],
+    prompts: readonly TokenIds[] | undefined,
     options: CaptionGenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.whileAlive(async () => {
-      const { signal, ...generation } = readOptions(options, "generate");
-      throwIfAborted(signal);
-      const prompts = this.#prompts(inputs);
-      const count = prompts?.length ?? countOf(inputs);
-      const configs = new Map<number, ResolvedGenerationConfig>();
-      const rows = Array.from({ length: count }, (_, i) => {
-        const prompt = [this.config.bosTokenId, ...(prompts?.[i] ?? [])];
-        // One for all prompts of a length, and so, without a seed, one random seed of which each row draws its own stream.
-        const config = configs.get(prompt.length) ?? this.#configOf(prompt.length, generation);
-        configs.set(prompt.length, config);
-        return { prompt, config, place: places?.[i] };
-      });
-      const images = await imageRows(inputs, count, (pixelValues) => this.encodeImages(pixelValues, signal));
-      const encoded = images.map((hiddenStates) => {
-        const tokens = hiddenStates.shape[1] as number;
-        return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
-      });
-      using decoding = this.#decoder.decode(encoded);
-      return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
+    return this.whileAlive(() => this.#generate(images.length, async () => images, prompts, options, places));
+  }
+
+  async #generate(
+    count: number,
+    images: () => Promise<readonly Tensor<"float32">[]>,
+    prompts: readonly TokenIds[] | undefined,
+    options: CaptionGenerateOptions,
+    places?: readonly number[],
+  ): Promise<GeneratedSequence[][]> {
+    const { signal, ...generation } = readOptions(options, "generate");
+    throwIfAborted(signal);
+    const configs = new Map<number, ResolvedGenerationConfig>();
+    const rows = Array.from({ length: count }, (_, i) => {
+      const { ids = [], length = 0 } = prompts?.[i] ?? {};
+      // The start token replaces the first, and [SEP] is dropped.
+      const prompt = [this.config.bosTokenId, ...ids.slice(1, Math.max(1, length - 1))];
+      // One for all prompts of a length, and so, without a seed, one random seed of which each row draws its own stream.
+      const config = configs.get(prompt.length) ?? this.#configOf(prompt.length, generation);
+      configs.set(prompt.length, config);
+      return { prompt, config, place: places?.[i] };
     });
+    const encoded = (await images()).map((hiddenStates) => {
+      const tokens = hiddenStates.shape[1] as number;
+      return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
+    });
+    using decoding = this.#decoder.decode(encoded);
+    return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
   }
 
   #configOf(promptLength: number, generation: GenerationConfig): ResolvedGenerationConfig {
@@ -139,11 +156,9 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     return resolveGenerationConfig(generation, this.#generationDefaults, tokens, promptLength, longest);
   }
 
-  /** Each prompt's tokens between the first, which the start token replaces, and [SEP]. */
-  #prompts({ inputIds, attentionMask }: CaptionInputs): number[][] | undefined {
+  #prompts({ inputIds, attentionMask }: CaptionInputs): TokenIds[] | undefined {
     if (inputIds === undefined) return undefined;
-    const rows = textRows({ inputIds, ...(attentionMask && { attentionMask }) }, this.config.padTokenId);
-    return rows.map(({ ids, real }) => ids.slice(1, real - 1).map(Number));
+    return tokenIdsOf({ inputIds, ...(attentionMask && { attentionMask }) }, this.config.padTokenId);
   }
 }
 

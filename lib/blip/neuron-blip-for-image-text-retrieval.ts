@@ -6,16 +6,10 @@ import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import type { Matcher } from "./matcher.js";
+import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { CheckpointMatcher } from "./parts/checkpoint/checkpoint-matcher.js";
-import {
-  checkTextLength,
-  type ImageTensors,
-  imageRows,
-  type TextRow,
-  type TextTensors,
-  textRows,
-} from "./text-rows.js";
+import { checkTextLength, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a retrieval model were compiled for. */
 export interface RetrievalShapes extends ImageShapes {
@@ -84,8 +78,21 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    */
   matchLogits(inputs: ImageTensors & TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     return this.whileAlive(async () => {
-      const texts = this.#texts(inputs);
+      const texts = tokenIdsOf(inputs, this.config.padTokenId);
       const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
+      this.#check(texts);
+      return this.#matcher.matchLogits(texts, images, signal);
+    });
+  }
+
+  /** @internal As `matchLogits`, of token ids, each with its picture's embeddings. */
+  matchRows(
+    texts: readonly TokenIds[],
+    images: readonly Tensor<"float32">[],
+    signal?: AbortSignal,
+  ): Promise<Tensor<"float32">[]> {
+    return this.whileAlive(async () => {
+      this.#check(texts);
       return this.#matcher.matchLogits(texts, images, signal);
     });
   }
@@ -109,12 +116,22 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   getTextFeatures(inputs: TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => this.#matcher.textFeatures(this.#texts(inputs), signal));
+    return this.whileAlive(async () => {
+      const texts = tokenIdsOf(inputs, this.config.padTokenId);
+      this.#check(texts);
+      return this.#matcher.textFeatures(texts, signal);
+    });
   }
 
-  #texts(inputs: TextTensors): TextRow[] {
-    const rows = textRows(inputs, this.config.padTokenId);
-    for (const [i, { real }] of rows.entries()) checkTextLength(i, real, this.shapes);
-    return rows;
+  /** @internal As `getTextFeatures`, of token ids. */
+  textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    return this.whileAlive(async () => {
+      this.#check(texts);
+      return this.#matcher.textFeatures(texts, signal);
+    });
+  }
+
+  #check(texts: readonly TokenIds[]): void {
+    for (const [i, { length }] of texts.entries()) checkTextLength(i, length, this.shapes);
   }
 }

@@ -23,18 +23,12 @@ import type { EncoderRow } from "./encoder-row.js";
 import { GreedyDecoder } from "./greedy-decoder.js";
 import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
+import { type ImageTensors, imageRows, keyValuesOf, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
-import type { Question, QuestionEncoder } from "./question-encoder.js";
+import type { QuestionEncoder, TextAboutImage } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
-import {
-  checkTextLength,
-  type ImageTensors,
-  imageRows,
-  keysValuesOf,
-  type TextTensors,
-  textRows,
-} from "./text-rows.js";
+import { checkTextLength } from "./token-ids.js";
 
 /** The inputs of `generate`, as Hugging Face names them. */
 export interface GenerateInputs extends ImageTensors, TextTensors {}
@@ -54,6 +48,9 @@ export interface GenerateOptions extends GenerationConfig, QuestionMaskOptions {
 export interface RankOptions extends RankingConfig, QuestionMaskOptions {}
 
 export type { RankingPart } from "./decoder.js";
+
+/** Gives texts and pictures, once the options are known to be right. */
+type Texts = (signal: AbortSignal | undefined) => Promise<readonly TextAboutImage[]>;
 
 /** How many logits of the stepwise decoder are kept at once. */
 const BEGINNINGS_AT_ONCE = 64;
@@ -125,37 +122,23 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * @throws NeuronBlipError `INVALID_INPUT`; `INPUT_TOO_LONG` for questions longer than compiled; `EXECUTION_FAILED`;
    * `DISPOSED`; `ABORTED`.
    */
-  async generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return (await this.generateRows(inputs, options)).flat();
+  generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
+    return this.whileAlive(async () =>
+      (await this.#generate((signal) => this.#textsOf(inputs, signal), options)).flat(),
+    );
   }
 
   /**
-   * As `generate`, the sequences of each row by themselves.
+   * @internal As `generate`, of token ids; the sequences of each row by themselves.
    * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
    * the whole list. Default: 0, 1, 2, …
    */
   generateRows(
-    inputs: GenerateInputs,
+    texts: readonly TextAboutImage[],
     options: GenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.whileAlive(async () => {
-      const { questionMask, signal, ...generation } = readOptions(options, "generate");
-      throwIfAborted(signal);
-      const { bosTokenId, sepTokenId, vocabSize } = this.config;
-      const config = resolveGenerationConfig(
-        generation,
-        this.#generationDefaults,
-        { eosTokenId: sepTokenId, vocabSize },
-        1,
-        this.shapes.answerLength + 1,
-      );
-      const questions = await this.#encodeQuestions(inputs, { questionMask, signal });
-      const begun = isPlainGreedy(config) ? await this.#decoder.begin?.(questions, signal) : undefined;
-      const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
-      using decoding = this.#decoder.decode(questions);
-      return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
-    });
+    return this.whileAlive(() => this.#generate(async () => texts, options, places));
   }
 
   /**
@@ -169,34 +152,24 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     candidates: readonly (readonly number[])[],
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
-    return this.rankAs(inputs, candidates, options, (ranked) => ranked);
+    return this.whileAlive(() =>
+      this.#rank(
+        (signal) => this.#textsOf(inputs, signal),
+        candidates,
+        options,
+        (ranked) => ranked,
+      ),
+    );
   }
 
-  /** @internal As `rank`; each result is what `toResult` makes of it. */
-  rankAs<T>(
-    inputs: GenerateInputs,
+  /** @internal As `rank`, of token ids; each result is what `toResult` makes of it. */
+  rankRow<T>(
+    texts: readonly TextAboutImage[],
     candidates: readonly (readonly number[])[],
     options: RankOptions,
     toResult: (ranked: RankedSequence) => T,
   ): Promise<T[]> {
-    return this.whileAlive(async () => {
-      const { questionMask, signal, ...ranking } = readOptions(options, "rank");
-      throwIfAborted(signal);
-      await inTurns(this.#checkCandidates(candidates), signal);
-      checkRanking(ranking);
-      const [question, second] = await this.#encodeQuestions(inputs, { questionMask, signal });
-      if (question === undefined || second !== undefined) {
-        throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
-      }
-      using decoding = this.#decoder.decode([question], { revisits: true });
-      const nextTokenLogits: NextTokenLogits = (sequences) => {
-        throwIfAborted(signal);
-        return decoding.nextTokenLogits(sequences);
-      };
-      const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
-      const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
-      return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
-    });
+    return this.whileAlive(() => this.#rank(async () => texts, candidates, options, toResult));
   }
 
   /**
@@ -207,7 +180,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * where it does not run a checkpoint.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
-  imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
+  override imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
     return this.whileAlive(async () => {
       throwIfAborted(signal);
       // A checkpoint checks the number of tokens itself, which with interpolatePosEncoding may be any.
@@ -231,23 +204,72 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     });
   }
 
-  /** The questions' embeddings, each with its mask for the decoder. */
+  async #generate(
+    textsOf: Texts,
+    options: GenerateOptions,
+    places?: readonly number[],
+  ): Promise<GeneratedSequence[][]> {
+    const { questionMask, signal, ...generation } = readOptions(options, "generate");
+    throwIfAborted(signal);
+    const { bosTokenId, sepTokenId, vocabSize } = this.config;
+    const config = resolveGenerationConfig(
+      generation,
+      this.#generationDefaults,
+      { eosTokenId: sepTokenId, vocabSize },
+      1,
+      this.shapes.answerLength + 1,
+    );
+    const questions = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
+    const begun = isPlainGreedy(config) ? await this.#decoder.begin?.(questions, signal) : undefined;
+    const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
+    using decoding = this.#decoder.decode(questions);
+    return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
+  }
+
+  async #rank<T>(
+    textsOf: Texts,
+    candidates: readonly (readonly number[])[],
+    options: RankOptions,
+    toResult: (ranked: RankedSequence) => T,
+  ): Promise<T[]> {
+    const { questionMask, signal, ...ranking } = readOptions(options, "rank");
+    throwIfAborted(signal);
+    await inTurns(this.#checkCandidates(candidates), signal);
+    checkRanking(ranking);
+    const [question, second] = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
+    if (question === undefined || second !== undefined) {
+      throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
+    }
+    using decoding = this.#decoder.decode([question], { revisits: true });
+    const nextTokenLogits: NextTokenLogits = (sequences) => {
+      throwIfAborted(signal);
+      return decoding.nextTokenLogits(sequences);
+    };
+    const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
+    const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
+    return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
+  }
+
+  /** Turns Hugging Face's tensors into token ids and pictures. */
+  async #textsOf(inputs: GenerateInputs, signal: AbortSignal | undefined): Promise<TextAboutImage[]> {
+    const texts = tokenIdsOf(inputs, this.config.padTokenId);
+    const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
+    const keyValues = keyValuesOf(inputs, texts.length);
+    return texts.map((text, i) => ({ ...text, image: images[i] as Tensor<"float32">, keyValues: keyValues[i] }));
+  }
+
+  /** Returns the questions' embeddings, each with its mask for the decoder. */
   async #encodeQuestions(
-    inputs: GenerateInputs,
+    texts: readonly TextAboutImage[],
     { questionMask = "real", signal }: { questionMask?: "real" | "ones" | undefined; signal?: AbortSignal | undefined },
   ): Promise<EncoderRow[]> {
     if (questionMask !== "real" && questionMask !== "ones") {
       throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${shown(questionMask)}.`);
     }
-    const texts = textRows(inputs, this.config.padTokenId).map((row, i) => {
-      const attended = questionMask === "ones" ? row.ids.length : row.real;
+    const questions = texts.map((text, i) => {
+      const attended = questionMask === "ones" ? text.paddedLength : text.length;
       checkTextLength(i, attended, this.shapes);
-      return { ...row, attended };
-    });
-    const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
-    const keysValues = keysValuesOf(inputs, texts.length);
-    const questions = texts.map((text, i): Question => {
-      return { ...text, image: images[i] as Tensor<"float32">, keysValues: keysValues[i] };
+      return { ...text, attended };
     });
     return this.#questionEncoder.encode(questions, signal);
   }

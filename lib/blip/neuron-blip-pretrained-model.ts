@@ -14,6 +14,8 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   readonly config: BlipConfig;
   readonly shapes: Shapes;
   readonly visionModel: VisionModelWrapper;
+  /** Computes what reading a text needs of a picture alone, where the model reads texts in the light of pictures and keeps that. */
+  imageKeysValues?(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined>;
   readonly #loaded: LoadedReplica;
   readonly #inFlight = new InFlight("model");
 

@@ -2,7 +2,7 @@ import { NeuronBlipError } from "../errors.js";
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { Functions } from "../runtime/part.js";
 import { Tensor } from "../tensor.js";
-import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
+import { type KeysValuesDtype, keyValuesFrom } from "./key-values.js";
 
 /** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */
 export interface CachedDecoderInputs {
@@ -63,7 +63,7 @@ export class TextDecoderCached {
   async encoderKeysValues(hiddenStates: Tensor): Promise<Tensor> {
     checkInput("hiddenStates", hiddenStates, "float32", ["any", "any", "any"]);
     const output = await this.#functions.call("encoder_keys_values", [hiddenStates]);
-    return keysValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#functions.path);
+    return keyValuesFrom(output, 0, "encoder_keys_values", this.#dtype, this.#functions.path);
   }
 
   /** One step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
@@ -89,7 +89,7 @@ export class TextDecoderCached {
           "config.json.",
       );
     }
-    const presentKeysValues = keysValuesFrom(output, 1, "present_keys_values", this.#dtype, path);
+    const presentKeysValues = keyValuesFrom(output, 1, "present_keys_values", this.#dtype, path);
     return { logits, presentKeysValues };
   }
 }

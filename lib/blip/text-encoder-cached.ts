@@ -1,7 +1,7 @@
 import { checkInput, tensorFrom } from "../runtime/check.js";
 import type { Functions } from "../runtime/part.js";
 import type { Tensor } from "../tensor.js";
-import { type KeysValuesDtype, keysValuesFrom } from "./keys-values.js";
+import { type KeysValuesDtype, keyValuesFrom } from "./key-values.js";
 
 /** Questions about one picture, padded to the longest. */
 export interface PaddedTexts {
@@ -55,7 +55,7 @@ export class TextEncoderCached {
   async imageKeysValues(imageEmbeds: Tensor): Promise<Tensor> {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
     const output = await this.#functions.call("image_keys_values", [imageEmbeds]);
-    return keysValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#functions.path);
+    return keyValuesFrom(output, 0, "image_keys_values", this.#dtype, this.#functions.path);
   }
 
   /** As `forward`, from what `imageKeysValues` made of the picture. */

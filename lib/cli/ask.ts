@@ -1,7 +1,8 @@
-import type { Answer } from "../answers.js";
-import type { Picture } from "../encoded-image.js";
+import type { Picture } from "../images/encoded-image.js";
 import type { NeuronBlipOptions } from "../loading-options.js";
-import { type AnswerOptions, NeuronBlip } from "../neuron-blip.js";
+import { NeuronBlip } from "../neuron-blip.js";
+import type { AnswerOptions } from "../tasks/answer.js";
+import type { Answer } from "../tasks/results.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";

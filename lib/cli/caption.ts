@@ -1,6 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
 import type { NeuronBlipOptions } from "../loading-options.js";
-import { type CaptionOptions, NeuronBlip } from "../neuron-blip.js";
+import { NeuronBlip } from "../neuron-blip.js";
+import type { CaptionOptions } from "../tasks/caption.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print, say } from "./output.js";
 import { pictureOf } from "./picture-argument.js";

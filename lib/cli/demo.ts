@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Answer } from "../answers.js";
 import { NeuronBlip } from "../neuron-blip.js";
+import type { Answer } from "../tasks/results.js";
 import { type DemoAnswer, demoPage } from "./demo-page.js";
 import { checkOutput, print, say, writeOutput } from "./output.js";
 import { parse, UsageError } from "./usage.js";

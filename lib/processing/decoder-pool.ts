@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { setTimeout } from "node:timers";
 import { messageOf, NeuronBlipError } from "../errors.js";
-import { Places } from "../runtime/places.js";
+import { Semaphore } from "../util/semaphore.js";
 import { DecodeThread } from "./decode-thread.js";
 import type { PixelTarget, WorkReply, WorkRequest } from "./decode-worker.js";
 import { checkPixelLimit } from "./image-size.js";
@@ -48,12 +48,12 @@ export class DecoderPool {
   readonly #timeLimit: (pixels: number) => number;
   /** Threads without work, those that have worked last at the end. */
   #idle: DecodeThread[] = [];
-  readonly #lane: Places;
+  readonly #lane: Semaphore;
   /**
    * Pictures that take long are decoded one at a time, beside the others, so that several of them do not take all the memory, nor all
    * places in sharp, which nothing gives back before it returns: quicker ones do not wait for them.
    */
-  readonly #slowLane = new Places(1);
+  readonly #slowLane = new Semaphore(1);
   #keepsReserve = false;
   /** What the latest call asked for. */
   #decoder: ImageDecoder = "sharp";
@@ -65,7 +65,7 @@ export class DecoderPool {
   constructor({ size = defaultSize(), timeLimit = defaultTimeLimit } = {}) {
     this.size = size;
     this.#timeLimit = timeLimit;
-    this.#lane = new Places(size);
+    this.#lane = new Semaphore(size);
   }
 
   /**
@@ -110,7 +110,7 @@ export class DecoderPool {
     target: PixelTarget | undefined,
     signal: AbortSignal | undefined,
   ): Promise<RawImage | Float32Array> {
-    const leaveLane = await this.#lane.take(signal);
+    const leaveLane = await this.#lane.acquire(1, signal);
     const held = { leaveLane, leaveSharp: () => {}, untilFree: false, pixels: image.width * image.height, signal };
     try {
       return resultOf(await this.#run({ source: image, target }, [image.data.buffer as ArrayBuffer], held));
@@ -134,7 +134,7 @@ export class DecoderPool {
       // A quick picture waits for sharp before its turn, so that what needs no sharp goes on meanwhile; a slow one in its turn, so that
       // those behind it hold no place.
       if (needsSharp && !isSlow) place = await sharpPlaces.take(signal);
-      const leaveLane = await (isSlow ? this.#slowLane : this.#lane).take(signal).catch((error) => {
+      const leaveLane = await (isSlow ? this.#slowLane : this.#lane).acquire(1, signal).catch((error) => {
         place?.();
         throw error;
       });

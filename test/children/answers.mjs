@@ -1,7 +1,7 @@
 // Answers questions about pictures, each about each: see test/checkpoint.test.ts.
 // Usage: node answers.mjs DIRECTORY JSON-LIST-OF-PICTURES JSON-LIST-OF-QUESTIONS [DTYPE]
 import { NeuronBlip } from "neuron-blip";
-import { lookedAtOf } from "../../dist/encoded-image.js";
+import { featuresOf } from "../../dist/images/encoded-image.js";
 
 const [directory, pictures, questions, given] = process.argv.slice(2);
 const blip = await NeuronBlip.fromPretrained(directory, { threads: 1, ...(given && { dtype: given }) });
@@ -9,7 +9,7 @@ const answers = [];
 let dtype;
 for (const picture of JSON.parse(pictures)) {
   const encoded = await blip.encodeImage(picture);
-  dtype = lookedAtOf(encoded).value.keysValues.value.dtype;
+  dtype = featuresOf(encoded).value.keyValues.value.dtype;
   answers.push(...(await blip.answer(encoded, JSON.parse(questions))).map(({ tokenIds }) => [...tokenIds]));
   encoded.dispose();
 }

@@ -4,7 +4,7 @@ import { checkInput, tensorFrom } from "../../../runtime/check.js";
 import { Tensor } from "../../../tensor.js";
 import type { CachedQuestionEncoder } from "../../cached-questions.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedTexts, type TextRow } from "../../text-rows.js";
+import { paddedRows, type TokenIds } from "../../token-ids.js";
 import type { LoadedCheckpoint } from "./loaded-checkpoint.js";
 
 /** The most texts or pictures of one call. */
@@ -21,12 +21,12 @@ export class CheckpointMatcher implements Matcher {
   }
 
   async matchLogits(
-    texts: readonly TextRow[],
+    texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
   ): Promise<Tensor<"float32">[]> {
     const questions = texts.map((text, i) => {
-      return { ...text, attended: text.real, image: images[i] as Tensor<"float32">, keysValues: undefined };
+      return { ...text, attended: text.length, image: images[i] as Tensor<"float32">, keyValues: undefined };
     });
     // Of each text the head looks at the first token alone.
     const firsts = (await this.#encoder.encode(questions, signal)).map(({ hiddenStates }) => {
@@ -44,11 +44,11 @@ export class CheckpointMatcher implements Matcher {
     });
   }
 
-  textFeatures(texts: readonly TextRow[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     const { padTokenId } = this.#checkpoint.config;
     return this.#run("text_projection", texts, signal, (slice) => {
-      const rows = slice.map((row) => ({ ...row, attended: row.real }));
-      const { inputIds, attentionMask } = paddedTexts(rows, padTokenId);
+      const rows = slice.map((row) => ({ ...row, attended: row.length }));
+      const { inputIds, attentionMask } = paddedRows(rows, padTokenId);
       return [inputIds, attentionMask];
     });
   }

@@ -132,7 +132,7 @@ function shapesOf(config: BlipConfig, options: CheckpointLoadOptions): CompiledS
   const { height, width } = pictureSizeOf(config, options);
   return {
     batchSizes: [1],
-    anyBatch: true,
+    dynamicBatch: true,
     isCompiled: false,
     imageSize: height,
     imageWidth: width,

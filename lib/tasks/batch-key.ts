@@ -2,12 +2,12 @@
 import { randomInt } from "node:crypto";
 import { inspect } from "node:util";
 import { deserialize, serialize } from "node:v8";
-import type { GenerationConfig } from "./generation/generation-config.js";
+import type { GenerationConfig } from "../generation/generation-config.js";
 
 const WHOLE = { depth: null, maxArrayLength: null, maxStringLength: null, customInspect: false, breakLength: Infinity };
 
 /** A call's options of generation, settled when it comes. */
-export interface Together<Options> {
+export interface BatchKey<Options> {
   /** As they were then: the caller may change his object while the call waits. */
   options: Options;
   /** Equal for calls whose rows may run in one batch; undefined where they must run by themselves. */
@@ -21,7 +21,7 @@ export interface Together<Options> {
  * row draws by the seed and its place in its own call, and a call without a seed gets one here, of its own.
  * @param samples whether the model samples by default.
  */
-export function together<Options extends GenerationConfig>(given: Options, samples: boolean): Together<Options> {
+export function batchKeyOf<Options extends GenerationConfig>(given: Options, samples: boolean): BatchKey<Options> {
   const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Options;
   if ((options.doSample ?? samples) && options.seed === undefined) options.seed = randomInt(2 ** 32);
   const { streamer, logitsProcessors = [], stoppingCriteria = [] } = options;

@@ -1,32 +1,32 @@
-import { NeuronBlipError } from "./errors.js";
-import type { LookedAt } from "./looked-at.js";
-import type { ImageSource } from "./processing/image-source.js";
-import type { Shared } from "./runtime/shared.js";
-import type { Tensor } from "./tensor.js";
+import { NeuronBlipError } from "../errors.js";
+import type { ImageSource } from "../processing/image-source.js";
+import type { Tensor } from "../tensor.js";
+import type { RefCounted } from "../util/ref-counted.js";
+import type { ImageFeatures } from "./image-features.js";
 
 /** What is inside an encoded image. @throws NeuronBlipError `DISPOSED`. For this package's own use. */
-let lookedAtOf: (image: EncodedImage) => Shared<LookedAt>;
+let featuresOf: (image: EncodedImage) => RefCounted<ImageFeatures>;
 
-/** A picture that has been looked at: ask about it as often as you like. */
+/** A picture that has been encoded: ask about it as often as you like. */
 export class EncodedImage implements Disposable {
   /** float32 [1, image tokens, vision hidden size]. */
   readonly imageEmbeds: Tensor<"float32">;
-  readonly #lookedAt: Shared<LookedAt>;
+  readonly #features: RefCounted<ImageFeatures>;
   #disposed = false;
 
   static {
-    lookedAtOf = (image) => {
+    featuresOf = (image) => {
       if (image.#disposed) {
-        throw new NeuronBlipError("DISPOSED", "This picture has been disposed. Look at it again with encodeImage.");
+        throw new NeuronBlipError("DISPOSED", "This picture has been disposed. Encode it again with encodeImage.");
       }
-      return image.#lookedAt;
+      return image.#features;
     };
   }
 
   /** @internal */
-  constructor(lookedAt: Shared<LookedAt>) {
-    this.#lookedAt = lookedAt;
-    this.imageEmbeds = lookedAt.value.imageEmbeds;
+  constructor(features: RefCounted<ImageFeatures>) {
+    this.#features = features;
+    this.imageEmbeds = features.value.imageEmbeds;
   }
 
   /**
@@ -34,7 +34,7 @@ export class EncodedImage implements Disposable {
    * under way that ask about it end as if it were there. May be called twice.
    */
   dispose(): void {
-    if (!this.#disposed) this.#lookedAt.release();
+    if (!this.#disposed) this.#features.release();
     this.#disposed = true;
   }
 
@@ -43,7 +43,7 @@ export class EncodedImage implements Disposable {
   }
 }
 
-export { lookedAtOf };
+export { featuresOf };
 
 /** A picture in any form: a path, a `file:` URL, a Buffer of a file, a Jimp instance, raw pixels, or `encodeImage`'s result. */
 export type Picture = ImageSource | EncodedImage;

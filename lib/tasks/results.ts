@@ -1,5 +1,5 @@
-import type { GeneratedSequence } from "./generation/generated-sequence.js";
-import type { RankedSequence } from "./generation/ranking.js";
+import type { GeneratedSequence } from "../generation/generated-sequence.js";
+import type { RankedSequence } from "../generation/ranking.js";
 
 /** What is known of a generated text. */
 export interface GeneratedText {

@@ -2,7 +2,8 @@
 import { performance } from "node:perf_hooks";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { abortedError, NeuronBlipError } from "../errors.js";
-import { onAbort } from "./abort.js";
+import { onAbort } from "../runtime/abort.js";
+import type { Admission, Ticket } from "./admission.js";
 import type { Replicas } from "./replicas.js";
 
 /** What is to be done with rows, and with which others they may be done together. */
@@ -30,8 +31,8 @@ export interface RunOptions {
   signal?: AbortSignal | undefined;
   /** Whether a row may fail alone. Otherwise the first error is that of all, and what still waits is not done. Default false. */
   settled?: boolean | undefined;
-  /** Called when the first of the rows begins to run. */
-  onBegin?: (() => void) | undefined;
+  /** The admitted call's that the rows are of: it begins when the first of them does. */
+  ticket?: Ticket | undefined;
 }
 
 export interface BatchQueueOptions {
@@ -39,10 +40,15 @@ export interface BatchQueueOptions {
   batchesInHand?: number;
   /** How long rows wait for others to fill their batch, in ms, where a replica is free. Default 0. */
   maxDelayMs?: number;
+  /**
+   * Who knows of calls that have come and have no rows here yet: those are waited for briefly, since calls that were answered together
+   * ask again together. Default: nobody.
+   */
+  admission?: Admission;
 }
 
-/** How long, in ms, rows wait at most for calls that have come already and will be there at once. */
-const LONGEST_ARRIVAL_MS = 5;
+/** How long, in ms, rows wait at most for calls that have been admitted: their pictures may be read by then, or not. */
+const LONGEST_ARRIVAL_MS = 3;
 
 type AnyJob<Model> = Job<Model, unknown, unknown>;
 
@@ -89,18 +95,18 @@ export class BatchQueue<Model extends AsyncDisposable> {
   readonly #replicas: Replicas<Model>;
   readonly #batchesInHand: number;
   readonly #maxDelayMs: number;
+  readonly #admission: Admission | undefined;
   readonly #groups = new Map<unknown, Group<Model>>();
-  /** Calls on their way here. */
-  #coming = 0;
   #order = 0;
   #closed = false;
   #next: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(replicas: Replicas<Model>, { batchesInHand = 1, maxDelayMs = 0 }: BatchQueueOptions = {}) {
+  constructor(replicas: Replicas<Model>, { batchesInHand = 1, maxDelayMs = 0, admission }: BatchQueueOptions = {}) {
     this.#replicas = replicas;
     this.#batchesInHand = batchesInHand;
     this.#maxDelayMs = maxDelayMs;
+    this.#admission = admission;
     replicas.onRoom(() => this.#beginSoon());
   }
 
@@ -134,20 +140,6 @@ export class BatchQueue<Model extends AsyncDisposable> {
   async runAll<Row, T>(rows: readonly Row[], job: Job<Model, Row, T>, options: RunOptions = {}): Promise<T[]> {
     const outcomes = await this.run(rows, job, { ...options, settled: false });
     return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<T>).value);
-  }
-
-  /**
-   * Says that a call has come whose rows will be here within some ms: it is waited for as briefly, since those that were answered
-   * together ask again together.
-   * @returns what says that they are here, or will be later after all; calling it again does nothing.
-   */
-  expect(): () => void {
-    this.#coming++;
-    let expected = true;
-    return () => {
-      if (expected && --this.#coming === 0) this.#beginSoon();
-      expected = false;
-    };
   }
 
   /** Refuses further rows and those that wait, with `DISPOSED`. Those under way go on. */
@@ -195,12 +187,13 @@ export class BatchQueue<Model extends AsyncDisposable> {
   /** Takes the batch of the row that waits longest; none where those that wait are waiting for others. */
   #oldestBatch(): WaitingRow<Model>[] {
     const now = performance.now();
+    const delayMs = Math.max(this.#maxDelayMs, this.#areOthersComing() ? LONGEST_ARRIVAL_MS : 0);
     let oldest: [key: unknown, group: Group<Model>] | undefined;
     let soonest = Number.POSITIVE_INFINITY;
     for (const [key, group] of this.#groups) {
       const first = group.rows[0] as WaitingRow<Model>;
       const isFull = group.job.key === undefined || group.rows.length >= group.job.limit;
-      const delay = isFull ? 0 : Math.max(this.#maxDelayMs, this.#coming > 0 ? LONGEST_ARRIVAL_MS : 0);
+      const delay = isFull ? 0 : delayMs;
       const left = first.since + delay - now;
       if (delay > 0 && left > 0) soonest = Math.min(soonest, left);
       else if (oldest === undefined || first.order < (oldest[1].rows[0] as WaitingRow<Model>).order) {
@@ -219,13 +212,26 @@ export class BatchQueue<Model extends AsyncDisposable> {
     return rows;
   }
 
+  /** Whether calls have been admitted that have no rows here yet. */
+  #areOthersComing(): boolean {
+    if (this.#admission === undefined) return false;
+    const here = new Set<Ticket>();
+    for (const { rows } of this.#groups.values()) {
+      for (const { call } of rows) {
+        const { ticket } = call.options;
+        if (ticket && !ticket.begun) here.add(ticket);
+      }
+    }
+    return this.#admission.waiting > here.size;
+  }
+
   async #runBatch(rows: readonly WaitingRow<Model>[]): Promise<void> {
     const batch = { rows, controller: new AbortController() };
     const { job } = (rows[0] as WaitingRow<Model>).call;
     const letGo = rows.map(({ row }) => job.hold?.(row));
     for (const { call } of rows) {
       call.batches.add(batch);
-      if (!call.begun) call.options.onBegin?.();
+      if (!call.begun) call.options.ticket?.begin();
       call.begun = true;
     }
     try {

@@ -1,5 +1,5 @@
 /** Something with several users, disposed when the last one has let go of it. Whoever makes it is its first user. */
-export class Shared<T extends { dispose(): void }> {
+export class RefCounted<T extends { dispose(): void }> {
   readonly value: T;
   #users = 1;
 
@@ -7,13 +7,13 @@ export class Shared<T extends { dispose(): void }> {
     this.value = value;
   }
 
-  /** One user more. */
+  /** Adds a user. */
   retain(): this {
     this.#users++;
     return this;
   }
 
-  /** One user less: once for each `retain`, and once for the first. */
+  /** Takes a user away: once for each `retain`, and once for the first. */
   release(): void {
     if (--this.#users === 0) this.value.dispose();
   }

@@ -1,9 +1,9 @@
 import { performance } from "node:perf_hooks";
 import { clearTimeout, setTimeout } from "node:timers";
-import { NeuronBlipError, throwIfAborted } from "./errors.js";
-import type { LookedAt } from "./looked-at.js";
-import { untilAborted } from "./runtime/abort.js";
-import { Shared } from "./runtime/shared.js";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import { untilAborted } from "../runtime/abort.js";
+import { RefCounted } from "../util/ref-counted.js";
+import type { ImageFeatures } from "./image-features.js";
 
 export interface PictureCacheOptions {
   /** The most native memory that pictures in the cache take, in bytes; their keys and values at most half of it. Default 256 MiB. */
@@ -13,17 +13,17 @@ export interface PictureCacheOptions {
 }
 
 interface Entry {
-  readonly lookedAt: Shared<LookedAt>;
+  readonly features: RefCounted<ImageFeatures>;
   /** What its embeddings, and its keys and values, were counted as. */
   bytes: number;
-  keysValuesBytes: number;
+  keyValuesBytes: number;
   usedAt: number;
   usedBefore: number;
 }
 
-/** A picture that is being looked at, for all that ask for it meanwhile. */
-interface Looking {
-  readonly done: Promise<Shared<LookedAt>>;
+/** A picture that is being encoded, for all that ask for it meanwhile. */
+interface Encoding {
+  readonly done: Promise<RefCounted<ImageFeatures>>;
   readonly controller: AbortController;
   askers: number;
 }
@@ -32,18 +32,18 @@ interface Looking {
 const OF_THE_PICTURE: readonly string[] = ["INVALID_IMAGE", "IMAGE_TOO_LARGE", "INVALID_INPUT"];
 
 /**
- * Pictures that were looked at, by their content. Those that are asked for at the same time are looked at once; those asked for
+ * Keeps pictures' features, by the pictures' content. Those that are asked for at the same time are encoded once; those asked for
  * longest ago make room for others. Keys and values, which are much larger and quicker to make, have half of the memory, so that
  * they do not drive pictures out. It keeps no process alive.
  */
-export class PictureCache {
+export class FeatureCache {
   readonly #maxBytes: number;
   readonly #maxAgeMs: number;
   /** The one used longest ago first. */
   readonly #entries = new Map<string, Entry>();
-  readonly #looking = new Map<string, Looking>();
+  readonly #encodings = new Map<string, Encoding>();
   #bytes = 0;
-  #keysValuesBytes = 0;
+  #keyValuesBytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ maxBytes = 256 * 2 ** 20, maxAgeMs = 60_000 }: PictureCacheOptions = {}) {
@@ -53,7 +53,7 @@ export class PictureCache {
 
   /** What the pictures in the cache take, in bytes. */
   get bytes(): number {
-    return this.#bytes + this.#keysValuesBytes;
+    return this.#bytes + this.#keyValuesBytes;
   }
 
   /** Whether a picture is there now. */
@@ -62,36 +62,36 @@ export class PictureCache {
   }
 
   /**
-   * The picture of that content; where it is not there, what `look` makes of it.
-   * @param look gets a signal that is aborted when nobody asks for the picture any more. A failure is not kept.
-   * @returns it, for the caller to release, and whether it was there, or being looked at, already.
-   * @throws NeuronBlipError `ABORTED`, as soon as the signal is; what `look` throws.
+   * The picture of that content; where it is not there, what `encode` makes of it.
+   * @param encode gets a signal that is aborted when nobody asks for the picture any more. A failure is not kept.
+   * @returns it, for the caller to release, and whether it was there, or being encoded, already.
+   * @throws NeuronBlipError `ABORTED`, as soon as the signal is; what `encode` throws.
    */
   async get(
     content: string,
     signal: AbortSignal | undefined,
-    look: (signal: AbortSignal) => Promise<LookedAt>,
-  ): Promise<{ lookedAt: Shared<LookedAt>; wasThere: boolean }> {
+    encode: (signal: AbortSignal) => Promise<ImageFeatures>,
+  ): Promise<{ features: RefCounted<ImageFeatures>; wasThere: boolean }> {
     for (;;) {
       throwIfAborted(signal);
       const entry = this.#entries.get(content);
       if (entry) {
         this.#touch(content, entry);
-        return { lookedAt: entry.lookedAt.retain(), wasThere: true };
+        return { features: entry.features.retain(), wasThere: true };
       }
-      const joined = this.#looking.get(content);
-      const looking = joined ?? this.#begin(content, look);
-      looking.askers++;
+      const joined = this.#encodings.get(content);
+      const encoding = joined ?? this.#begin(content, encode);
+      encoding.askers++;
       try {
-        const lookedAt = await untilAborted(looking.done, signal);
-        return { lookedAt: lookedAt.retain(), wasThere: joined !== undefined };
+        const features = await untilAborted(encoding.done, signal);
+        return { features: features.retain(), wasThere: joined !== undefined };
       } catch (error) {
         throwIfAborted(signal);
         const ofThePicture = error instanceof NeuronBlipError && OF_THE_PICTURE.includes(error.code);
         // Another call's bad luck is its own.
         if (joined === undefined || ofThePicture) throw error;
       } finally {
-        if (--looking.askers === 0) this.#end(content, looking);
+        if (--encoding.askers === 0) this.#end(content, encoding);
       }
     }
   }
@@ -101,22 +101,22 @@ export class PictureCache {
    * would have to go were asked for longer ago than this picture before its last use. Otherwise pictures that are asked for
    * in turns would only drive out each other's.
    */
-  wants(lookedAt: Shared<LookedAt>, bytes: number): boolean {
-    const entry = this.#entryOf(lookedAt);
+  wants(features: RefCounted<ImageFeatures>, bytes: number): boolean {
+    const entry = this.#entryOf(features);
     if (entry === undefined || bytes > this.#maxBytes / 2) return false;
-    if (this.#keysValuesBytes + bytes <= this.#maxBytes / 2) return true;
-    const [oldest] = this.#withKeysValues();
+    if (this.#keyValuesBytes + bytes <= this.#maxBytes / 2) return true;
+    const [oldest] = this.#withKeyValues();
     return oldest !== undefined && oldest.usedAt < entry.usedBefore;
   }
 
   /** Counts the keys and values that a picture has got, and lets go of others' where they are too many. */
-  recount(lookedAt: Shared<LookedAt>): void {
-    const entry = this.#entryOf(lookedAt);
+  recount(features: RefCounted<ImageFeatures>): void {
+    const entry = this.#entryOf(features);
     if (entry === undefined) return;
     this.#count(entry);
-    for (const other of this.#withKeysValues()) {
-      if (this.#keysValuesBytes <= this.#maxBytes / 2) break;
-      other.lookedAt.value.forgetKeysValues();
+    for (const other of this.#withKeyValues()) {
+      if (this.#keyValuesBytes <= this.#maxBytes / 2) break;
+      other.features.value.forgetKeyValues();
       this.#count(other);
     }
     this.#makeRoom();
@@ -128,35 +128,35 @@ export class PictureCache {
     for (const content of [...this.#entries.keys()]) this.#drop(content);
   }
 
-  #begin(content: string, look: (signal: AbortSignal) => Promise<LookedAt>): Looking {
+  #begin(content: string, encode: (signal: AbortSignal) => Promise<ImageFeatures>): Encoding {
     const controller = new AbortController();
-    const done = look(controller.signal).then((lookedAt) => new Shared(lookedAt));
-    const looking: Looking = { done, controller, askers: 0 };
-    this.#looking.set(content, looking);
+    const done = encode(controller.signal).then((features) => new RefCounted(features));
+    const encoding: Encoding = { done, controller, askers: 0 };
+    this.#encodings.set(content, encoding);
     done.then(
-      (lookedAt) => {
-        if (this.#looking.get(content) !== looking) return;
-        this.#looking.delete(content);
+      (features) => {
+        if (this.#encodings.get(content) !== encoding) return;
+        this.#encodings.delete(content);
         const never = Number.NEGATIVE_INFINITY;
-        const entry = { lookedAt: lookedAt.retain(), bytes: 0, keysValuesBytes: 0, usedAt: never, usedBefore: never };
+        const entry = { features: features.retain(), bytes: 0, keyValuesBytes: 0, usedAt: never, usedBefore: never };
         this.#count(entry);
         this.#touch(content, entry);
       },
       () => {
-        if (this.#looking.get(content) === looking) this.#looking.delete(content);
+        if (this.#encodings.get(content) === encoding) this.#encodings.delete(content);
       },
     );
-    return looking;
+    return encoding;
   }
 
   /** When nobody asks for it any more: what was found stays with the cache and those who have it. */
-  #end(content: string, looking: Looking): void {
-    if (this.#looking.get(content) === looking) {
-      this.#looking.delete(content);
-      looking.controller.abort();
+  #end(content: string, encoding: Encoding): void {
+    if (this.#encodings.get(content) === encoding) {
+      this.#encodings.delete(content);
+      encoding.controller.abort();
     }
-    looking.done.then(
-      (lookedAt) => lookedAt.release(),
+    encoding.done.then(
+      (features) => features.release(),
       () => {},
     );
   }
@@ -170,20 +170,20 @@ export class PictureCache {
   }
 
   #count(entry: Entry): void {
-    const { bytes, keysValuesBytes } = entry.lookedAt.value;
+    const { bytes, keyValuesBytes } = entry.features.value;
     this.#bytes += bytes - entry.bytes;
-    this.#keysValuesBytes += keysValuesBytes - entry.keysValuesBytes;
+    this.#keyValuesBytes += keyValuesBytes - entry.keyValuesBytes;
     entry.bytes = bytes;
-    entry.keysValuesBytes = keysValuesBytes;
+    entry.keyValuesBytes = keyValuesBytes;
   }
 
-  #entryOf(lookedAt: Shared<LookedAt>): Entry | undefined {
-    return [...this.#entries.values()].find((entry) => entry.lookedAt === lookedAt);
+  #entryOf(features: RefCounted<ImageFeatures>): Entry | undefined {
+    return [...this.#entries.values()].find((entry) => entry.features === features);
   }
 
   /** The one used longest ago first. */
-  #withKeysValues(): Entry[] {
-    return [...this.#entries.values()].filter(({ keysValuesBytes }) => keysValuesBytes > 0);
+  #withKeyValues(): Entry[] {
+    return [...this.#entries.values()].filter(({ keyValuesBytes }) => keyValuesBytes > 0);
   }
 
   #makeRoom(): void {
@@ -201,7 +201,7 @@ export class PictureCache {
     const entry = this.#entries.get(content) as Entry;
     this.#entries.delete(content);
     this.#bytes -= entry.bytes;
-    this.#keysValuesBytes -= entry.keysValuesBytes;
-    entry.lookedAt.release();
+    this.#keyValuesBytes -= entry.keyValuesBytes;
+    entry.features.release();
   }
 }

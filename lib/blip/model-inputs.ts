@@ -1,9 +1,9 @@
 import { NeuronBlipError } from "../errors.js";
 import { rowsOf } from "../runtime/batch.js";
 import { checkRank } from "../runtime/check.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 import { shown } from "../values.js";
-import { tooLong } from "./compiled-shapes.js";
+import type { TokenIds } from "./token-ids.js";
 
 /** Texts as tensors, as Hugging Face names them. */
 export interface TextTensors {
@@ -13,20 +13,12 @@ export interface TextTensors {
   attentionMask?: Tensor;
 }
 
-/** One text. */
-export interface TextRow {
-  /** Its tokens, and where more were asked for the padding that follows. */
-  ids: readonly bigint[];
-  /** How many of them are real. */
-  real: number;
-}
-
 /**
- * Takes texts apart into rows.
+ * Turns texts as Hugging Face's tensors into token ids.
  * @throws NeuronBlipError `INVALID_INPUT` for tensors that are none or do not fit each other, texts without tokens, and
  * padding on the left.
  */
-export function textRows(texts: TextTensors, padTokenId: number): TextRow[] {
+export function tokenIdsOf(texts: TextTensors, padTokenId: number): TokenIds[] {
   if (typeof texts !== "object" || texts === null) {
     throw new NeuronBlipError("INVALID_INPUT", `Give { pixelValues, inputIds, attentionMask }, not ${shown(texts)}.`);
   }
@@ -42,67 +34,18 @@ export function textRows(texts: TextTensors, padTokenId: number): TextRow[] {
       );
     }
   }
-  const pad = BigInt(padTokenId);
   return Array.from({ length: count }, (_, row) => {
-    const ids = [...(inputIds.data as BigInt64Array).subarray(row * length, (row + 1) * length)];
-    const mask = (attentionMask?.data as BigInt64Array | undefined)?.subarray(row * length, (row + 1) * length);
-    const isReal = ids.map((id, i) => (mask ? mask[i] !== 0n : id !== pad));
-    const real = isReal.filter(Boolean).length;
-    if (real === 0) throw new NeuronBlipError("INVALID_INPUT", `Question ${row} has no tokens.`);
-    if (!isReal.slice(0, real).every(Boolean)) {
+    const [start, end] = [row * length, (row + 1) * length];
+    const ids = Array.from(inputIds.data.subarray(start, end), Number);
+    const mask = attentionMask?.data.subarray(start, end);
+    const isToken = ids.map((id, i) => (mask ? mask[i] !== 0n : id !== padTokenId));
+    const tokens = isToken.filter(Boolean).length;
+    if (tokens === 0) throw new NeuronBlipError("INVALID_INPUT", `Question ${row} has no tokens.`);
+    if (!isToken.slice(0, tokens).every(Boolean)) {
       throw new NeuronBlipError("INVALID_INPUT", `Question ${row} must be padded on the right.`);
     }
-    return { ids, real };
+    return { ids, length: tokens, paddedLength: length };
   });
-}
-
-/**
- * A row as a part takes it.
- * @param width the compiled length, or the row's own for a part that takes any.
- * @returns int64 [1, width] each: tokens, and 1 over the first `attended`.
- */
-export function paddedRow(
-  { ids }: TextRow,
-  attended: number,
-  width: number,
-  padTokenId: number,
-): { inputIds: Tensor<"int64">; attentionMask: Tensor<"int64"> } {
-  const inputIds = Tensor.zeros("int64", [1, width]);
-  inputIds.data.fill(BigInt(padTokenId)).set(ids.slice(0, width));
-  return { inputIds, attentionMask: onesThenZeros(attended, width) };
-}
-
-/** Texts of one call, padded on the right to the longest. @param rows `attended`: how many of its ids each is to have. */
-export function paddedTexts(
-  rows: readonly (TextRow & { readonly attended: number })[],
-  padTokenId: number,
-): { inputIds: Tensor<"int64">; attentionMask: Tensor<"int64"> } {
-  const length = Math.max(...rows.map(({ attended }) => attended));
-  const inputIds = Tensor.zeros("int64", [rows.length, length]);
-  const attentionMask = Tensor.zeros("int64", [rows.length, length]);
-  inputIds.data.fill(BigInt(padTokenId));
-  for (const [i, { ids, real, attended }] of rows.entries()) {
-    inputIds.data.set(ids.slice(0, attended), i * length);
-    attentionMask.data.fill(1n, i * length, i * length + real);
-  }
-  return { inputIds, attentionMask };
-}
-
-/** An attention mask, int64 [1, width]. */
-export function onesThenZeros(ones: number, width: number): Tensor<"int64"> {
-  const mask = Tensor.zeros("int64", [1, width]);
-  mask.data.fill(1n, 0, ones);
-  return mask;
-}
-
-/** @throws NeuronBlipError `INPUT_TOO_LONG` for more tokens than the model takes. */
-export function checkTextLength(
-  row: number,
-  length: number,
-  shapes: { questionLength: number; isCompiled: boolean },
-): void {
-  if (length <= shapes.questionLength) return;
-  throw tooLong("INPUT_TOO_LONG", `Question ${row}`, length, shapes.questionLength, "question", shapes);
 }
 
 /** Pictures as tensors: give one of the two. */
@@ -147,7 +90,7 @@ export async function imageRows(
  * The keys and values of each text's picture, where they were given.
  * @throws NeuronBlipError `INVALID_INPUT` where they do not go with the embeddings.
  */
-export function keysValuesOf({ imageEmbeds, imageKeysValues }: ImageTensors, count: number): (Tensor | undefined)[] {
+export function keyValuesOf({ imageEmbeds, imageKeysValues }: ImageTensors, count: number): (Tensor | undefined)[] {
   if (imageKeysValues === undefined) return [];
   const isList = Array.isArray(imageEmbeds) && Array.isArray(imageKeysValues);
   if (!isList || imageEmbeds.length !== imageKeysValues.length || imageEmbeds.some(({ shape }) => shape[0] !== 1)) {

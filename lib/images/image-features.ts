@@ -1,37 +1,37 @@
-import type { Shared } from "./runtime/shared.js";
-import type { Tensor } from "./tensor.js";
+import type { Tensor } from "../tensor.js";
+import type { RefCounted } from "../util/ref-counted.js";
 
 /** What a model made of a picture, in native memory. */
-export class LookedAt {
+export class ImageFeatures {
   /** float32 [1, image tokens, vision hidden size]. */
   readonly imageEmbeds: Tensor<"float32">;
-  #keysValues: Shared<Tensor> | undefined;
+  #keyValues: RefCounted<Tensor> | undefined;
   #disposed = false;
 
-  /** @param keysValues is given over: disposing this lets go of it. */
-  constructor(imageEmbeds: Tensor<"float32">, keysValues?: Shared<Tensor>) {
+  /** @param keyValues is given over: disposing this lets go of it. */
+  constructor(imageEmbeds: Tensor<"float32">, keyValues?: RefCounted<Tensor>) {
     this.imageEmbeds = imageEmbeds;
-    this.#keysValues = keysValues;
+    this.#keyValues = keyValues;
   }
 
   /**
    * What the text encoder's attention to the picture computes of it, whatever the question, once it has been computed; bigger
    * than the embeddings: 42 MB in fp32 for BLIP's 577 image tokens.
    */
-  get keysValues(): Shared<Tensor> | undefined {
-    return this.#keysValues;
+  get keyValues(): RefCounted<Tensor> | undefined {
+    return this.#keyValues;
   }
 
   /** Keeps the keys and values, where there are none yet; they are given over. */
-  keep(keysValues: Shared<Tensor>): void {
-    if (this.#disposed || this.#keysValues) keysValues.release();
-    else this.#keysValues = keysValues;
+  keep(keyValues: RefCounted<Tensor>): void {
+    if (this.#disposed || this.#keyValues) keyValues.release();
+    else this.#keyValues = keyValues;
   }
 
   /** Lets go of the keys and values: the next questions do without. */
-  forgetKeysValues(): void {
-    this.#keysValues?.release();
-    this.#keysValues = undefined;
+  forgetKeyValues(): void {
+    this.#keyValues?.release();
+    this.#keyValues = undefined;
   }
 
   /** What the embeddings take. */
@@ -40,15 +40,15 @@ export class LookedAt {
   }
 
   /** What the keys and values take, besides. */
-  get keysValuesBytes(): number {
-    return this.#keysValues ? bytesOf(this.#keysValues.value) : 0;
+  get keyValuesBytes(): number {
+    return this.#keyValues ? bytesOf(this.#keyValues.value) : 0;
   }
 
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.imageEmbeds.dispose();
-    this.forgetKeysValues();
+    this.forgetKeyValues();
   }
 }
 

@@ -1,16 +1,17 @@
 /** A call's pictures and texts, paired, prepared and encoded, so that one that is bad can fail alone. */
-import type { Picture } from "./encoded-image.js";
-import { NeuronBlipError, throwIfAborted, withoutFrames } from "./errors.js";
-import type { LookedAt } from "./looked-at.js";
-import type { LookOptions, Pictures } from "./pictures.js";
+import type { TokenIds } from "../blip/token-ids.js";
+import { NeuronBlipError, throwIfAborted, withoutFrames } from "../errors.js";
+import type { Picture } from "../images/encoded-image.js";
+import type { EncodeOptions, ImageEncoder } from "../images/image-encoder.js";
+import type { ImageFeatures } from "../images/image-features.js";
+import { snapshotBytes } from "../processing/open-picture.js";
+import type { Tensor } from "../tensor.js";
+import { inTurns, isTurnOver, nextTurn } from "../turns.js";
+import type { RefCounted } from "../util/ref-counted.js";
 import { PlaceGroups } from "./place-groups.js";
-import { snapshotBytes } from "./processing/open-picture.js";
-import type { Shared } from "./runtime/shared.js";
-import type { Tensor } from "./tensor.js";
 import { TokenIdRows } from "./token-id-rows.js";
-import { inTurns, isTurnOver, nextTurn } from "./turns.js";
 
-/** What is kept in memory at a time: each prepared picture, and each looked at, takes up to 2 MB. */
+/** What is kept in memory at a time: each prepared picture, and each encoded, takes up to 2 MB. */
 const PICTURES_AT_ONCE = 32;
 
 /** Each pair that is generated for has its encoded question, and at every step a vocabulary of logits for each of its beams. */
@@ -23,27 +24,20 @@ export interface PairLists {
   texts: string | readonly string[] | undefined;
 }
 
-/** A text's token ids, [CLS] and [SEP] included. */
-export interface EncodedText {
-  readonly ids: readonly number[];
-  /** To how many tokens all texts of the call are padded. */
-  readonly width: number;
-}
-
 /** One picture with its text, ready for a replica. */
 export interface PreparedPair {
   /** Its index in the call's list. */
   place: number;
-  picture: Shared<LookedAt>;
+  features: RefCounted<ImageFeatures>;
   /** While it runs: the picture's keys and values, where they are there. */
-  keysValues?: Shared<Tensor> | undefined;
-  text: EncodedText | undefined;
+  keyValues?: RefCounted<Tensor> | undefined;
+  text: TokenIds | undefined;
 }
 
 /** Encodes a text, in steps of less than a millisecond. @throws NeuronBlipError where it cannot be. */
 export type Encode = (text: string) => Generator<void, number[]>;
 
-export interface PairOptions extends LookOptions {
+export interface PairOptions extends EncodeOptions {
   /** Whether a bad pair fails alone. */
   settled?: boolean | undefined;
   /** Gives a text's token ids, in steps; undefined where there are no texts. */
@@ -58,7 +52,7 @@ export interface PairOptions extends LookOptions {
  */
 export async function runPairs<T>(
   lists: PairLists,
-  pictures: Pictures,
+  images: ImageEncoder,
   options: PairOptions,
   run: (pairs: readonly PreparedPair[]) => Promise<readonly PromiseSettledResult<T>[]>,
 ): Promise<PromiseSettledResult<T>[]> {
@@ -86,14 +80,15 @@ export async function runPairs<T>(
     if (portion.length === 0) break;
     const firstOf = (i: number) => (portion[i] as (typeof portion)[number])[1];
     throwIfAborted(signal);
-    const outcomes = await pictures.lookAt(
+    const outcomes = await images.encode(
       portion.map(([image]) => image),
       options,
     );
     try {
       for (const [i, outcome] of outcomes.entries()) {
         if (outcome.status === "rejected") failed(outcome.reason);
-        else if (texts) await pictures.prepareFor(groups.countFrom(firstOf(i)), outcome.value, signal);
+        else if (texts)
+          await images.keyValues.prepareFor(lengthsOf(groups.placesFrom(firstOf(i)), texts), outcome.value, signal);
       }
       let ready: PreparedPair[] = [];
       const runReady = async () => {
@@ -105,7 +100,7 @@ export async function runPairs<T>(
         for (const place of groups.placesFrom(firstOf(i))) {
           if (isTurnOver()) await nextTurn(signal);
           if (outcome.status === "rejected") results[place] = failed(outcome.reason);
-          else ready.push({ place, picture: outcome.value, text: texts?.(place) });
+          else ready.push({ place, features: outcome.value, text: texts?.(place) });
           if (ready.length === PAIRS_AT_ONCE) await runReady();
         }
       }
@@ -117,12 +112,6 @@ export async function runPairs<T>(
   return results as PromiseSettledResult<T>[];
 }
 
-/** @throws the reason of a rejected result. */
-export function fulfilled<T>(outcome: PromiseSettledResult<T> | undefined): T {
-  if (outcome?.status === "fulfilled") return outcome.value;
-  throw outcome?.reason;
-}
-
 /**
  * Encodes texts in steps of less than a millisecond.
  * @param fail told of those that cannot be.
@@ -132,7 +121,7 @@ export function* encodeSteps(
   texts: { readonly count: number; text(place: number): string },
   encode: Encode | undefined,
   fail: (place: number, error: unknown) => void,
-): Generator<void, ((place: number) => EncodedText) | undefined> {
+): Generator<void, ((place: number) => TokenIds) | undefined> {
   if (encode === undefined) return undefined;
   const encoded = new TokenIdRows();
   let width = 0;
@@ -155,7 +144,14 @@ export function* encodeSteps(
     encoded.push(ids);
     width = Math.max(width, ids.length);
   }
-  return (place) => ({ ids: encoded.at(place), width });
+  return (place) => {
+    const ids = encoded.at(place);
+    return { ids, length: ids.length, paddedLength: width };
+  };
+}
+
+function* lengthsOf(places: Iterable<number>, texts: (place: number) => TokenIds): Generator<number> {
+  for (const place of places) yield texts(place).length;
 }
 
 /** The next items, at most so many: not by `for`, which would end the iterator. */
@@ -210,7 +206,7 @@ function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
 
 /**
  * Sorts pairs by their pictures, in steps: all of a picture's texts run together, so that a stream, which can be read once, may come
- * several times in a list, and others are looked at once.
+ * several times in a list, and others are encoded once.
  * @param isWanted false for pairs that have failed.
  */
 function* groupSteps(pairs: Pairs, isWanted: (place: number) => boolean): Generator<void, PlaceGroups<Picture>> {

@@ -1,0 +1,250 @@
+import { createHash } from "node:crypto";
+import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
+import { throwIfAborted } from "../errors.js";
+import type { BlipProcessor } from "../processing/blip-processor.js";
+import type { ImageSource, SourceOptions } from "../processing/image-source.js";
+import { isFile, openPicture } from "../processing/open-picture.js";
+import { asSource, sha256 } from "../processing/picture-file.js";
+import { stackRows } from "../runtime/batch.js";
+import { checkInput } from "../runtime/check.js";
+import type { Ticket } from "../serving/admission.js";
+import type { BatchQueue, Job } from "../serving/batch-queue.js";
+import { handleOf, Tensor } from "../tensor.js";
+import { RefCounted } from "../util/ref-counted.js";
+import { Semaphore } from "../util/semaphore.js";
+import { fulfilled } from "../util/settled.js";
+import { EncodedImage, featuresOf, type Picture } from "./encoded-image.js";
+import { FeatureCache, type PictureCacheOptions } from "./feature-cache.js";
+import { ImageFeatures } from "./image-features.js";
+import { ImageKeyValues } from "./image-key-values.js";
+
+/** How many pictures are decoded, or wait for the vision model, at a time: each takes up to 2 MB once it is decoded. */
+const PICTURES_IN_HAND = 64;
+
+type Pixels = RefCounted<Tensor<"float32">>;
+
+/** A picture that was read: what it is known by, and what becomes its pixels. */
+interface OpenedImage {
+  readonly digest: string;
+  decode(signal: AbortSignal | undefined): Promise<Pixels>;
+  /** Lets go of what was prepared, where it is not decoded. */
+  forget?(): void;
+}
+
+export interface EncodeOptions {
+  signal?: AbortSignal | undefined;
+  /** The call's, which begins when a replica does. */
+  ticket?: Ticket | undefined;
+}
+
+export interface ImageEncoderOptions {
+  /** The most pictures of one run of the vision model. */
+  batchSize: number;
+  /** What an encoded image must have: [1, image tokens, vision hidden size]. */
+  shape: readonly number[];
+  cache: PictureCacheOptions | false;
+  /** How pictures may come, and how large. */
+  sources: SourceOptions & { readonly maxPixels?: number | undefined };
+}
+
+/** Encodes pictures: reads and decodes them, runs the vision model, and keeps their features for a while. */
+export class ImageEncoder {
+  readonly keyValues: ImageKeyValues;
+  readonly #processor: BlipProcessor;
+  readonly #queue: BatchQueue<NeuronBlipPreTrainedModel>;
+  readonly #shape: readonly number[];
+  readonly #cache: FeatureCache | undefined;
+  readonly #sources: ImageEncoderOptions["sources"];
+  readonly #inHand = new Semaphore(PICTURES_IN_HAND);
+  readonly #vision: Job<NeuronBlipPreTrainedModel, Pixels, Tensor<"float32">>;
+
+  constructor(
+    processor: BlipProcessor,
+    queue: BatchQueue<NeuronBlipPreTrainedModel>,
+    { batchSize, shape, cache, sources }: ImageEncoderOptions,
+  ) {
+    this.#processor = processor;
+    this.#queue = queue;
+    this.#shape = shape;
+    this.#sources = sources;
+    this.#cache = cache ? new FeatureCache(cache) : undefined;
+    this.keyValues = new ImageKeyValues(queue, this.#cache);
+    this.#vision = {
+      key: "vision",
+      limit: batchSize,
+      work: (model, rows, signal) => {
+        const pixels = rows.map(({ value }) => value);
+        return model.encodeImages(stackRows(pixels, pixels.length), signal);
+      },
+      hold: (pixels) => {
+        pixels.retain();
+        return () => pixels.release();
+      },
+    };
+  }
+
+  /**
+   * Encodes pictures; those that were encoded before are taken as they are. Where the vision model takes several at a time, those of
+   * a call are decoded side by side and join the queue together; else each goes its way alone.
+   * @returns each picture's features, for the caller to release, or error, in order.
+   */
+  encode(
+    images: readonly Picture[],
+    options: EncodeOptions = {},
+  ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
+    const sources = images.filter((image): image is ImageSource => !(image instanceof EncodedImage));
+    const together = this.#vision.limit > 1 && sources.length > 1 ? this.#encodeTogether(sources, options) : undefined;
+    let next = 0;
+    return Promise.allSettled(
+      images.map(async (image) => {
+        if (image instanceof EncodedImage) return this.#check(image).retain();
+        if (together === undefined) return this.#featuresOf(await this.#open(image, options), options);
+        const place = next++;
+        return fulfilled((await together)[place]);
+      }),
+    );
+  }
+
+  /**
+   * Encodes a picture for its user to keep, with its keys and values.
+   * @throws NeuronBlipError as `NeuronBlip.encodeImage`.
+   */
+  async encodeToKeep(image: ImageSource, options: EncodeOptions): Promise<EncodedImage> {
+    const [outcome] = await this.encode([image], options);
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    const found = outcome.value;
+    try {
+      if (image instanceof EncodedImage || !this.#cache) {
+        await this.keyValues.compute(found, options.signal);
+        return new EncodedImage(found.retain());
+      }
+      // What the cache has is others' too: the user may write to his own.
+      const { imageEmbeds, keyValues } = found.value;
+      const copy = Tensor.zeros("float32", imageEmbeds.shape);
+      copy.data.set(imageEmbeds.data);
+      const own = new RefCounted(new ImageFeatures(copy, keyValues?.retain()));
+      try {
+        await this.keyValues.compute(own, options.signal);
+        return new EncodedImage(own.retain());
+      } finally {
+        own.release();
+      }
+    } finally {
+      found.release();
+    }
+  }
+
+  /** Lets go of what is kept. */
+  dispose(): void {
+    this.#cache?.dispose();
+  }
+
+  async #encodeTogether(
+    sources: readonly ImageSource[],
+    options: EncodeOptions,
+  ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
+    const opened = await Promise.allSettled(sources.map((source) => this.#open(source, options)));
+    const missing = opened.flatMap((one) =>
+      one.status === "fulfilled" && !this.#cache?.has(one.value.digest) ? [one.value] : [],
+    );
+    const giveBack = await this.#inHand.acquire(missing.length, options.signal);
+    const runs: Promise<ImageFeatures>[] = [];
+    const decoded = await Promise.allSettled(missing.map((one) => one.decode(options.signal)));
+    const found = opened.map(async (outcome) => {
+      const one = fulfilled(outcome);
+      const place = missing.indexOf(one);
+      if (place < 0) return this.#featuresOf(one, options);
+      const pixels = fulfilled(decoded[place]);
+      return this.#featuresOf(one, options, (signal) => {
+        const run = this.#run(pixels, { ...options, signal });
+        runs.push(run);
+        return run;
+      });
+    });
+    // Not for pictures that other calls encode: those may need the permits.
+    await Promise.allSettled(runs);
+    for (const outcome of decoded) if (outcome.status === "fulfilled") outcome.value.release();
+    giveBack();
+    return Promise.allSettled(found);
+  }
+
+  /** Reads a picture. Pixels are prepared at once, and known by what becomes of them: their owner may change them meanwhile. */
+  async #open(picture: ImageSource, options: EncodeOptions): Promise<OpenedImage> {
+    const { signal } = options;
+    const opened = await openPicture(picture, { ...this.#sources, signal });
+    throwIfAborted(signal);
+    if (isFile(opened)) {
+      const source = asSource(opened);
+      const digest = this.#cache ? await sha256(opened.bytes) : "";
+      return { digest, decode: (signal) => this.#prepare(source, signal) };
+    }
+    const giveBack = await this.#inHand.acquire(1, signal);
+    try {
+      const pixels = await this.#prepare(opened, signal);
+      const digest = this.#cache ? digestOf(pixels.value) : "";
+      return { digest, decode: async () => pixels, forget: () => pixels.release() };
+    } finally {
+      giveBack();
+    }
+  }
+
+  async #prepare(source: ImageSource, signal: AbortSignal | undefined): Promise<Pixels> {
+    return new RefCounted(await this.#processor.processImages(source, signal ? { signal } : {}));
+  }
+
+  /**
+   * A picture's features, from the cache if it was encoded before or is being encoded.
+   * @param run encodes it.
+   */
+  async #featuresOf(
+    opened: OpenedImage,
+    options: EncodeOptions,
+    run = (signal?: AbortSignal) => this.#decodeAndRun(opened, { ...options, signal }),
+  ): Promise<RefCounted<ImageFeatures>> {
+    if (this.#cache === undefined) return new RefCounted(await run(options.signal));
+    let runs = false;
+    try {
+      const { features, wasThere } = await this.#cache.get(opened.digest, options.signal, (signal) => {
+        runs = true;
+        return run(signal);
+      });
+      if (wasThere) this.keyValues.prepareForMore(features);
+      return features;
+    } finally {
+      if (!runs) opened.forget?.();
+    }
+  }
+
+  async #decodeAndRun(opened: OpenedImage, options: EncodeOptions): Promise<ImageFeatures> {
+    const giveBack = await this.#inHand.acquire(1, options.signal);
+    try {
+      const pixels = await opened.decode(options.signal);
+      try {
+        return await this.#run(pixels, options);
+      } finally {
+        pixels.release();
+      }
+    } finally {
+      giveBack();
+    }
+  }
+
+  async #run(pixels: Pixels, options: EncodeOptions): Promise<ImageFeatures> {
+    const [imageEmbeds] = await this.#queue.runAll([pixels], this.#vision, options);
+    return new ImageFeatures(imageEmbeds as Tensor<"float32">);
+  }
+
+  /** @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes encoded. */
+  #check(image: EncodedImage): RefCounted<ImageFeatures> {
+    const features = featuresOf(image);
+    const { imageEmbeds } = features.value;
+    handleOf(imageEmbeds);
+    checkInput("imageEmbeds", imageEmbeds, "float32", this.#shape);
+    return features;
+  }
+}
+
+/** The SHA-256 of a picture as the model takes it: 1.8 MB of 384 x 384 pixels, a millisecond. */
+function digestOf({ data }: Tensor<"float32">): string {
+  return createHash("sha256").update(data).digest("hex");
+}

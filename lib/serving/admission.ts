@@ -1,0 +1,50 @@
+import { NeuronBlipError } from "../errors.js";
+
+/** A call that was admitted. */
+export interface Ticket {
+  readonly begun: boolean;
+  /** Says that a replica has begun with the call: it waits no longer. */
+  begin(): void;
+}
+
+/** Counts the calls that wait to be begun, and refuses more than a number of them. */
+export class Admission {
+  readonly #most: number;
+  #waiting = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** How many calls were admitted that no replica has begun with. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /**
+   * Runs a call, which waits until its ticket begins or it ends.
+   * @throws NeuronBlipError `QUEUE_FULL`.
+   */
+  async admit<T>(call: (ticket: Ticket) => Promise<T>): Promise<T> {
+    if (this.#waiting >= this.#most) {
+      throw new NeuronBlipError(
+        "QUEUE_FULL",
+        `${this.#waiting} calls are waiting already, as many as maxQueueLength allows. Try again later, ask less at a time, or ` +
+          "load the model with a larger maxQueueLength or more replicas.",
+      );
+    }
+    this.#waiting++;
+    const ticket = {
+      begun: false,
+      begin: () => {
+        if (!ticket.begun) this.#waiting--;
+        ticket.begun = true;
+      },
+    };
+    try {
+      return await call(ticket);
+    } finally {
+      ticket.begin();
+    }
+  }
+}

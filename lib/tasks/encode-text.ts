@@ -1,0 +1,37 @@
+import { NeuronBlipError } from "../errors.js";
+import type { BlipProcessor, ProcessTextOptions } from "../processing/blip-processor.js";
+import { shown } from "../values.js";
+import type { Encode } from "./run-pairs.js";
+
+export interface TextOptions {
+  /** Cut a text that is longer than the compiled length, instead of throwing `INPUT_TOO_LONG`. Default false. */
+  truncation?: boolean;
+}
+
+export interface SettledOption {
+  /**
+   * For lists: give every item's own result or error, as Promise.allSettled does, instead of throwing where one fails. The errors'
+   * stacks have no frames.
+   * Default false.
+   */
+  settled?: boolean;
+}
+
+/** Gives what encodes the texts of a call. */
+export function textEncoding(processor: BlipProcessor, options: ProcessTextOptions): Encode {
+  return (text) => processor.encodeSteps(text, options);
+}
+
+/** Encodes a text. @param tooLong makes the error of one that is too long, as its user knows the limit. */
+export function* encodeWithin(
+  processor: BlipProcessor,
+  text: string,
+  options: ProcessTextOptions,
+  tooLong: (shown: string) => NeuronBlipError,
+): Generator<void, number[]> {
+  try {
+    return yield* processor.encodeSteps(text, options);
+  } catch (error) {
+    throw error instanceof NeuronBlipError && error.code === "INPUT_TOO_LONG" ? tooLong(shown(text)) : error;
+  }
+}

@@ -1,0 +1,74 @@
+import { tooLong } from "../blip/compiled-shapes.js";
+import { NeuronBlipForQuestionAnswering, type RankOptions } from "../blip/neuron-blip-for-question-answering.js";
+import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
+import type { RankedSequence } from "../generation/ranking.js";
+import type { Picture } from "../images/encoded-image.js";
+import type { BlipProcessor } from "../processing/blip-processor.js";
+import { snapshotBytes } from "../processing/open-picture.js";
+import { inTurns } from "../turns.js";
+import { fulfilled } from "../util/settled.js";
+import { encodeWithin, type TextOptions, textEncoding } from "./encode-text.js";
+import { holdPicture, jobOf, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
+import type { RankedAnswer } from "./results.js";
+import { type PreparedPair, runPairs } from "./run-pairs.js";
+
+export interface RankAnswerOptions extends RankOptions, TextOptions {}
+
+/** Ranks given answers to a question: see `NeuronBlip.rank`. */
+export async function rank(
+  model: LoadedModel,
+  image: Picture,
+  question: string,
+  candidates: readonly string[],
+  rankOptions: RankAnswerOptions,
+): Promise<RankedAnswer[]> {
+  const { truncation = false, signal, ...options } = readOptions(rankOptions, "rank");
+  const replica = replicaAs(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
+  if (!Array.isArray(candidates) || candidates.length === 0) {
+    throw new NeuronBlipError("INVALID_INPUT", "Give the candidates as an array of one or more strings.");
+  }
+  throwIfAborted(signal);
+  const given: string[] = candidates.slice();
+  const picture = snapshotBytes(image);
+  const tokenIds = await inTurns(candidateSteps(model.processor, replica, given), signal);
+  // Written out, V8 soon allocates what will live long where it is not moved; with `...ranked` it does not.
+  const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
+    return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
+  };
+  const job = jobOf(NeuronBlipForQuestionAnswering, {
+    key: undefined,
+    limit: 1,
+    work: async (replica, rows: readonly PreparedPair[], signal) => [
+      await replica.rankRow(rows.map(textAboutImage), tokenIds, { ...options, signal }, toAnswer),
+    ],
+    hold: holdPicture,
+  });
+  const encode = textEncoding(model.processor, { maxLength: replica.shapes.questionLength, truncation });
+  return model.call(async (ticket) => {
+    const run = { signal, ticket };
+    const lists = { images: picture, texts: question };
+    const [ranked] = await runPairs(lists, model.images, { ...run, encode }, (pairs) =>
+      model.queue.run(pairs, job, run),
+    );
+    return fulfilled(ranked);
+  });
+}
+
+/** Encodes each candidate, from the decoder's start token to [SEP]. */
+function* candidateSteps(
+  processor: BlipProcessor,
+  { config, shapes }: NeuronBlipForQuestionAnswering,
+  candidates: readonly string[],
+): Generator<void, number[][]> {
+  const { answerLength } = shapes;
+  const tokenIds: number[][] = [];
+  for (const candidate of candidates) {
+    yield;
+    const ids = yield* encodeWithin(processor, candidate, { maxLength: answerLength + 1 }, (shown) =>
+      tooLong("INPUT_TOO_LONG", `The candidate ${shown}`, undefined, answerLength, "answer", shapes),
+    );
+    ids[0] = config.bosTokenId;
+    tokenIds.push(ids.slice()); // without the room that it has to grow
+  }
+  return tokenIds;
+}
