@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // First: the classes below have methods of these names.
 import "./symbol-dispose.js";
+import "./wiring.js";
 
 export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
@@ -44,7 +45,6 @@ export type { DownloadProgress, ProgressCallback } from "./hub/hub-progress.js";
 export { EncodedImage, type Picture } from "./images/encoded-image.js";
 export type { PictureCacheOptions } from "./images/feature-cache.js";
 export type { NeuronBlipOptions } from "./loading-options.js";
-export type { ModelDirectory } from "./model-directory.js";
 export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
 export { NeuronBlip } from "./neuron-blip.js";
 export {
@@ -74,6 +74,7 @@ export {
   type ProcessTextOptions,
   type TextInputs,
 } from "./processing/blip-processor.js";
+export type { LoadImageOptions } from "./processing/image-loader.js";
 export type {
   BlobLike,
   FetchPicture,
@@ -89,7 +90,7 @@ export type {
   UploadLike,
   WebStreamLike,
 } from "./processing/image-source.js";
-export { type ImageDecoder, type LoadImageOptions, loadImage, type RawImage } from "./processing/load-image.js";
+export { type ImageDecoder, loadImage, type RawImage } from "./processing/load-image.js";
 export type { PictureSize, ResizeRule } from "./processing/picture-geometry.js";
 export type { ShapePattern } from "./runtime/check.js";
 export { CompiledPart } from "./runtime/compiled-part.js";
@@ -113,4 +114,5 @@ export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./task
 export type { SimilarityOptions } from "./tasks/similarity.js";
 export type { StreamOptions } from "./tasks/stream.js";
 export { type Dtype, Tensor, type TensorData, type TensorSource } from "./tensor.js";
+export type { ModelDirectory } from "./util/model-path.js";
 export type { UrlLike } from "./values.js";

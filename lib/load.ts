@@ -1,20 +1,22 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type BlipConfig, readBlipConfig } from "./blip/blip-config.js";
+import { readGenerationDefaults } from "./blip/generation-defaults.js";
 import type { Architecture } from "./blip/heads.js";
+import { loadModels, replicaCount } from "./blip/load-models.js";
+import { holdsCompiledParts, modelDirectoryOf } from "./blip/model-directory.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import { pictureSizeOf } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { weightFilesOf } from "./blip/parts/checkpoint/weight-files.js";
 import { NeuronBlipError } from "./errors.js";
-import { readGenerationDefaults } from "./generation/generation-defaults.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
-import { loadModels, replicaCount } from "./load-models.js";
+import { directoryOf } from "./hub/model-directory.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
-import { directoryOf, holdsCompiledParts, type ModelDirectory } from "./model-directory.js";
 import { BlipProcessor, type PictureOptions } from "./processing/blip-processor.js";
 import { warmUpDecoding } from "./processing/load-image.js";
 import { TorchModule } from "./runtime/torch-module.js";
 import type { Recovery } from "./serving/replicas.js";
+import type { ModelDirectory } from "./util/model-path.js";
 
 /** What fromPretrained has made. */
 export interface Loaded {
@@ -39,7 +41,7 @@ export async function load(given: ModelDirectory, loading: NeuronBlipOptions): P
   const [hub, replicaOptions] = splitHubOptions(rest);
   const { signal } = hub;
   const { size } = options;
-  const directory = await directoryOf(given, hub, "model");
+  const directory = await modelDirectoryOf(given, hub);
   // Before the models, because they are quick to fail.
   const config = await readBlipConfig(directory);
   const { architecture } = config;

@@ -3,11 +3,11 @@ import { checkDtype } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
 import type { PictureCacheOptions } from "./images/feature-cache.js";
-import { type ModelDirectory, pathOf } from "./model-directory.js";
 import { parseCores } from "./neuron/cores.js";
 import { checkMaxPixels } from "./processing/image-size.js";
 import type { SourceOptions } from "./processing/image-source.js";
 import { checkSourceOptions } from "./processing/open-picture.js";
+import { type ModelDirectory, pathOf } from "./util/model-path.js";
 import { shown } from "./values.js";
 
 /** How to load a model, and how it serves calls. */

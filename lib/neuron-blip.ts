@@ -1,3 +1,4 @@
+import "./wiring.js";
 import type { EventEmitter } from "node:events";
 import type { Architecture } from "./blip/heads.js";
 import { NeuronBlipForQuestionAnswering, type RankingPart } from "./blip/neuron-blip-for-question-answering.js";
@@ -8,7 +9,6 @@ import type { EncodedImage, Picture } from "./images/encoded-image.js";
 import { ImageEncoder } from "./images/image-encoder.js";
 import { type Loaded, load, picturesOf } from "./load.js";
 import type { NeuronBlipOptions } from "./loading-options.js";
-import type { ModelDirectory } from "./model-directory.js";
 import { replicaFailureOf } from "./neuron/neuron-error.js";
 import type { BlipProcessor } from "./processing/blip-processor.js";
 import type { ImageSource } from "./processing/image-source.js";
@@ -25,6 +25,7 @@ import { type RankAnswerOptions, rank } from "./tasks/rank.js";
 import type { Answer, Caption, Match, RankedAnswer } from "./tasks/results.js";
 import { type SimilarityOptions, similarity } from "./tasks/similarity.js";
 import { type StreamOptions, stream } from "./tasks/stream.js";
+import type { ModelDirectory } from "./util/model-path.js";
 
 /** Rows of a batch, where the parts take any number. */
 const DEFAULT_BATCH_SIZE = 16;

@@ -2,16 +2,17 @@
 import { inspect } from "node:util";
 import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
+import { modelDirectoryOf } from "./blip/model-directory.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import type { Picture } from "./images/encoded-image.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
-import { directoryOf, type ModelDirectory } from "./model-directory.js";
 import { NeuronBlip } from "./neuron-blip.js";
 import type { AnswerOptions } from "./tasks/answer.js";
 import type { CaptionOptions } from "./tasks/caption.js";
 import type { Answer, Caption } from "./tasks/results.js";
 import { inTurns, mapSteps } from "./turns.js";
+import type { ModelDirectory } from "./util/model-path.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";
 
@@ -125,7 +126,7 @@ export async function pipeline(
     throw invalid(`There is no pipeline ${inspect(task)}. The tasks are ${Object.keys(ARCHITECTURES).join(" and ")}.`);
   }
   const [hub, others] = splitHubOptions(readLoadingOptions(options));
-  const directory = await directoryOf(given, hub, "model");
+  const directory = await modelDirectoryOf(given, hub);
   // Before the model, which can take long to load.
   checkArchitecture(task, directory, (await readBlipConfig(directory)).architecture);
   const model = await NeuronBlip.fromPretrained(directory, { ...others, ...withoutRevision(hub) });

@@ -1,9 +1,10 @@
 import { NeuronBlipError } from "../errors.js";
 import { splitHubOptions } from "../hub/hub-options.js";
-import { directoryOf, holdsCompiledParts, type ModelDirectory } from "../model-directory.js";
+import type { ModelDirectory } from "../util/model-path.js";
 import { type BlipConfig, readBlipConfig } from "./blip-config.js";
 import type { Architecture } from "./heads.js";
 import { type LoadedParts, loadParts, type ReplicaOptions, releaseParts } from "./load-parts.js";
+import { holdsCompiledParts, modelDirectoryOf } from "./model-directory.js";
 import { checkDtype, loadCheckpoint } from "./parts/checkpoint/load-checkpoint.js";
 import type { LoadedCheckpoint } from "./parts/checkpoint/loaded-checkpoint.js";
 
@@ -24,7 +25,7 @@ export async function loadReplicas(
 ): Promise<LoadedReplica[]> {
   checkDtype(options.dtype);
   const [hub] = splitHubOptions(options);
-  const directory = await directoryOf(given, hub, "model");
+  const directory = await modelDirectoryOf(given, hub);
   const config = await readBlipConfig(directory);
   checkArchitecture(directory, config, architecture);
   return (await holdsCompiledParts(directory))

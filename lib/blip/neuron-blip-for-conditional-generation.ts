@@ -6,15 +6,15 @@ import {
   type ResolvedGenerationConfig,
   resolveGenerationConfig,
 } from "../generation/generation-config.js";
-import { readGenerationDefaults } from "../generation/generation-defaults.js";
 import { generate } from "../generation/search.js";
-import type { ModelDirectory } from "../model-directory.js";
 import type { Tensor } from "../tensor.js";
+import type { ModelDirectory } from "../util/model-path.js";
 import { CachedDecoder } from "./cached-decoding.js";
 import { CompiledDecoder } from "./compiled-decoder.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
+import { readGenerationDefaults } from "./generation-defaults.js";
 import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";

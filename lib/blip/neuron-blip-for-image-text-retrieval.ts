@@ -1,5 +1,5 @@
-import type { ModelDirectory } from "../model-directory.js";
 import type { Tensor } from "../tensor.js";
+import type { ModelDirectory } from "../util/model-path.js";
 import { CachedQuestionEncoder } from "./cached-questions.js";
 import { CompiledMatcher } from "./compiled-matcher.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";

@@ -1,6 +1,6 @@
 import { rmdir } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { directoryOf } from "../model-directory.js";
+import { modelDirectoryOf } from "../blip/model-directory.js";
 import { reportPage } from "../validate/html/page.js";
 import type { Report, Status } from "../validate/report.js";
 import { type ValidateOptions, validate } from "../validate/validate.js";
@@ -74,7 +74,7 @@ export async function run(args: string[]): Promise<number> {
   process.on("SIGTERM", stop);
   let report: Report;
   try {
-    const directory = await directoryOf(given, { ...hub, signal: stopped.signal }, "model");
+    const directory = await modelDirectoryOf(given, { ...hub, signal: stopped.signal });
     report = await validate(directory, {
       ...options,
       signal: stopped.signal,

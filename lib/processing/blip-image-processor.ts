@@ -1,12 +1,12 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
 import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
+import { directoryOf } from "../hub/model-directory.js";
 import { isObject } from "../json-file.js";
-import { directoryOf, type ModelDirectory } from "../model-directory.js";
 import { Tensor } from "../tensor.js";
+import type { ModelDirectory } from "../util/model-path.js";
 import { shown } from "../values.js";
-import type { PixelTarget } from "./decode-worker.js";
+import { imageLoader, type LoadImageOptions, type PixelTarget } from "./image-loader.js";
 import type { ImageSource } from "./image-source.js";
-import { DECODED_AT_A_TIME, type LoadImageOptions, loadPixelValues } from "./load-image.js";
 import { type PictureSize, type ResizeRule, resizedSize } from "./picture-geometry.js";
 import { readPreprocessor } from "./preprocessor-json.js";
 
@@ -123,8 +123,9 @@ export class BlipImageProcessor {
     const pixelValues = Tensor.zeros("float32", [list.length, 3, height, width]);
     const failures = new Map<number, unknown>();
     let next = 0;
+    const { decodedAtATime, loadPixelValues } = imageLoader();
     // One more than are decoded at a time is read meanwhile.
-    const lanes = Array.from({ length: Math.min(sources.length, DECODED_AT_A_TIME + 1) }, async () => {
+    const lanes = Array.from({ length: Math.min(sources.length, decodedAtATime + 1) }, async () => {
       while (next < sources.length && failures.size === 0) {
         const i = next++;
         const source = sources[i] as ImageSource;

@@ -1,13 +1,14 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
 import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
-import { directoryOf, type ModelDirectory } from "../model-directory.js";
+import { directoryOf } from "../hub/model-directory.js";
 import { Tensor } from "../tensor.js";
 import { atOnce } from "../turns.js";
+import type { ModelDirectory } from "../util/model-path.js";
 import { shown } from "../values.js";
 import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
 import { BlipImageProcessor } from "./blip-image-processor.js";
+import type { LoadImageOptions } from "./image-loader.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
-import type { LoadImageOptions } from "./load-image.js";
 import type { PictureSize } from "./picture-geometry.js";
 
 /** What holds for all pictures of a processor, where a call does not say otherwise. */

@@ -1,4 +1,5 @@
 /** The worker thread that decodes pictures and prepares them for the model; its other side is decode-thread.ts. */
+
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
 import { native } from "../native.js";
@@ -6,18 +7,13 @@ import type { OwnFloat32Array, OwnUint8Array } from "../values.js";
 import { decodeImage, takesLong } from "./decode-image.js";
 import type { DecoderName } from "./decoder-table.js";
 import { applyOrientation } from "./formats/orientation.js";
+import type { PixelTarget } from "./image-loader.js";
 import { readImageHeader } from "./image-size.js";
 import { jimpFormat } from "./jimp-formats.js";
-import { cropAndPad, type PictureGeometry, resizedSize } from "./picture-geometry.js";
+import { cropAndPad, resizedSize } from "./picture-geometry.js";
 import { expandGrey, type ImageDecoder, type PixelImage, type RawImage, type StoredImage } from "./raw-image.js";
 import { loadSharp } from "./sharp.js";
 import { ThreadState } from "./thread-state.js";
-
-/** What the model takes. */
-export interface PixelTarget extends PictureGeometry {
-  /** The pixel values of each byte: 256 of red, of green and of blue. */
-  readonly tables: OwnFloat32Array;
-}
 
 /** An encoded picture. */
 export interface DecodeRequest {

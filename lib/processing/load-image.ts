@@ -1,28 +1,16 @@
 import { messageOf, NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import { oneLine } from "../values.js";
-import type { PixelTarget } from "./decode-worker.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
 import { kindOf } from "./describe-source.js";
 import { copyPixels } from "./given-pixels.js";
+import type { LoadImageOptions, PixelTarget } from "./image-loader.js";
 import { checkMaxPixels, DEFAULT_MAX_PIXELS } from "./image-size.js";
-import type { ImageSource, SourceOptions } from "./image-source.js";
+import type { ImageSource } from "./image-source.js";
 import { isFile, openPicture } from "./open-picture.js";
 import type { PictureFile } from "./picture-file.js";
-import type { ImageDecoder, RawImage } from "./raw-image.js";
+import type { RawImage } from "./raw-image.js";
 
 export type { ImageDecoder, RawImage } from "./raw-image.js";
-
-export interface LoadImageOptions extends SourceOptions {
-  /** The most pixels that an encoded picture may declare; default 89,478,485, which is Pillow's limit. */
-  readonly maxPixels?: number;
-  /**
-   * "sharp" decodes by sharp, where it is installed, what it decodes to Pillow's pixels; "jimp" leaves it out.
-   * Default: what the environment variable NEURON_BLIP_DECODER says, else "sharp".
-   */
-  readonly decoder?: ImageDecoder;
-  /** Rejects the call with `ABORTED`, also while the picture comes, or waits for its turn to be decoded. */
-  readonly signal?: AbortSignal;
-}
 
 const pool = new DecoderPool();
 

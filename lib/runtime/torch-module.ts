@@ -1,11 +1,11 @@
 import { stat } from "node:fs/promises";
 import { adviceFor } from "../advice.js";
 import { NeuronBlipError, readOptions } from "../errors.js";
-import { type ModelDirectory, pathOf } from "../model-directory.js";
 import { fromNative, type ModuleHandle, type ModuleSignature, type Native, native } from "../native.js";
 import { isNeuronFailure, neuronError } from "../neuron/neuron-error.js";
 import { loadNeuronRuntime, type NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
 import { retryBusy } from "../neuron/retry-busy.js";
+import { type ModelDirectory, pathOf } from "../util/model-path.js";
 import { checkCount, Executor } from "./executor.js";
 import { callError, loadError } from "./module-error.js";
 import { checkedInputs, type TorchInput } from "./module-input.js";

@@ -1,9 +1,10 @@
 import { basename, join, resolve } from "node:path";
 import { readBlipConfig } from "../blip/blip-config.js";
 import type { TensorSpec } from "../blip/manifest.js";
+import { holdsCompiledParts } from "../blip/model-directory.js";
 import { NeuronBlipError } from "../errors.js";
+import { directoryOf } from "../hub/model-directory.js";
 import { isObject, readJsonIfThere } from "../json-file.js";
-import { directoryOf, holdsCompiledParts } from "../model-directory.js";
 import type { ModelFacts } from "./report.js";
 
 export type TensorFacts = Pick<TensorSpec, "name" | "shape">;

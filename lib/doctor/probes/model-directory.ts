@@ -1,9 +1,9 @@
 import { join } from "node:path";
+import { readGenerationDefaults } from "../../blip/generation-defaults.js";
 import { HEADS } from "../../blip/heads.js";
 import { type PartSpec, verifyPart } from "../../blip/manifest.js";
 import { readWeights } from "../../blip/parts/checkpoint/weight-files.js";
 import { messageOf } from "../../errors.js";
-import { readGenerationDefaults } from "../../generation/generation-defaults.js";
 import { isObject } from "../../json-file.js";
 import type { Probe } from "../examination.js";
 import { type Finding, ok, problem, skipped } from "../finding.js";

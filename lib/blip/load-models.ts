@@ -1,17 +1,17 @@
 import { join } from "node:path";
-import type { Architecture } from "./blip/heads.js";
-import type { ReplicaOptions } from "./blip/load-parts.js";
-import { type LoadedReplica, loadReplicas, releaseReplica } from "./blip/load-replicas.js";
-import { NeuronBlipForConditionalGeneration } from "./blip/neuron-blip-for-conditional-generation.js";
-import { NeuronBlipForImageTextRetrieval } from "./blip/neuron-blip-for-image-text-retrieval.js";
-import { NeuronBlipForQuestionAnswering } from "./blip/neuron-blip-for-question-answering.js";
-import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
-import { NeuronBlipError, throwIfAborted } from "./errors.js";
-import type { NeuronBlipOptions } from "./loading-options.js";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import type { NeuronBlipOptions } from "../loading-options.js";
+import { loadNeuronRuntime, visibleCores } from "../neuron/neuron-runtime.js";
+import { untilAborted } from "../runtime/abort.js";
+import { TorchModule } from "../runtime/torch-module.js";
+import type { Architecture } from "./heads.js";
+import type { ReplicaOptions } from "./load-parts.js";
+import { type LoadedReplica, loadReplicas, releaseReplica } from "./load-replicas.js";
 import { holdsCompiledParts } from "./model-directory.js";
-import { loadNeuronRuntime, visibleCores } from "./neuron/neuron-runtime.js";
-import { untilAborted } from "./runtime/abort.js";
-import { TorchModule } from "./runtime/torch-module.js";
+import { NeuronBlipForConditionalGeneration } from "./neuron-blip-for-conditional-generation.js";
+import { NeuronBlipForImageTextRetrieval } from "./neuron-blip-for-image-text-retrieval.js";
+import { NeuronBlipForQuestionAnswering } from "./neuron-blip-for-question-answering.js";
+import type { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 
 interface ModelClass {
   fromParts(loaded: LoadedReplica, options: ReplicaOptions): Promise<NeuronBlipPreTrainedModel>;
