@@ -8,7 +8,8 @@ export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
 export type { Architecture, PartName } from "./blip/heads.js";
 export type { KeysValuesDtype } from "./blip/key-values.js";
-export type { LoadedParts, ReplicaOptions } from "./blip/load-parts.js";
+export type { ReplicaOptions } from "./blip/load-parts.js";
+export type { LoadedParts } from "./blip/loaded-parts.js";
 export type { Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
 export type { ImageTensors, TextTensors } from "./blip/model-inputs.js";
 export {
@@ -36,7 +37,7 @@ export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 export type { TypedEmitter } from "./events.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";
 export type { GenerationConfig } from "./generation/generation-config.js";
-export type { LogitsProcessor } from "./generation/logits-processors.js";
+export type { LogitsProcessor } from "./generation/logits-processor.js";
 export type { RankedSequence, RankingConfig } from "./generation/ranking.js";
 export type { StoppingCriterion } from "./generation/stopping-criteria.js";
 export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
@@ -67,7 +68,7 @@ export {
   type EncodedText,
   type EncodeOptions,
 } from "./processing/bert-tokenizer.js";
-export { BlipImageProcessor, type BlipImageProcessorConfig } from "./processing/blip-image-processor.js";
+export { BlipImageProcessor } from "./processing/blip-image-processor.js";
 export {
   BlipProcessor,
   type BlipProcessorOptions,
@@ -75,6 +76,7 @@ export {
   type TextInputs,
 } from "./processing/blip-processor.js";
 export type { LoadImageOptions } from "./processing/image-loader.js";
+export type { BlipImageProcessorConfig } from "./processing/image-processor-config.js";
 export type {
   BlobLike,
   FetchPicture,

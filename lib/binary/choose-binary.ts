@@ -2,37 +2,19 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { NeuronBlipError } from "../errors.js";
 import { packageFile } from "../package-file.js";
+import type { BinaryHost, OwnPackage } from "./binary-host.js";
 import { type BuiltAddon, builtAddonsDirectory, readBuiltAddons } from "./built-addons.js";
 import { type HostLibtorch, namedLibtorch, pythonLibtorches } from "./host-libtorch.js";
 import { labelOf, noAddonFor, nothingFound, nothingNamed, reasonOf } from "./no-binary.js";
 import { isThere } from "./obstacle.js";
 import {
   type AddonPackage,
-  type FindPackage,
   packageNames,
   packagesSeenFrom,
   readAddonPackage,
   readLibtorchPackage,
 } from "./platform-packages.js";
 import { cxx11AbiOf, libraryName, minorOf, type TorchDirectory } from "./torch-directory.js";
-
-/** What is looked at to choose a binary; tests make it up. */
-export interface BinaryHost {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** The directory below which /opt and /dev are looked at. */
-  readonly root: string;
-  /** Such as "linux-x64". */
-  readonly platform: string;
-  /** @throws NeuronBlipError `BUNDLED` where this package is inside a bundle, so that there is nothing to look at. */
-  readonly own: () => OwnPackage;
-}
-
-/** This package, as it is installed. */
-export interface OwnPackage {
-  readonly directory: string;
-  readonly version: string;
-  readonly findPackage: FindPackage;
-}
 
 /** The addon to load, and how. */
 export interface ChosenBinary {

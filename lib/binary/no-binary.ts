@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { shorten } from "../values.js";
+import type { BinaryHost, OwnPackage } from "./binary-host.js";
 import { buildCommand, installCommand } from "./build-command.js";
 import { builtAddonsDirectory } from "./built-addons.js";
-import type { BinaryHost, OwnPackage } from "./choose-binary.js";
 import { runningGlibc } from "./glibc.js";
 import { ENVIRONMENT_VARIABLES, type HostLibtorch } from "./host-libtorch.js";
 import { isThere } from "./obstacle.js";

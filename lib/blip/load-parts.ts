@@ -9,7 +9,8 @@ import { TorchModule } from "../runtime/torch-module.js";
 import type { BlipConfig } from "./blip-config.js";
 import { tellOfEarlierCpuParts } from "./earlier-cpu-parts.js";
 import { HEADS, inputCountOf, type PartName } from "./heads.js";
-import { batchSizesOf, type Manifest, partKey, readManifest, verifyPart } from "./manifest.js";
+import type { LoadedParts } from "./loaded-parts.js";
+import { batchSizesOf, partKey, readManifest, verifyPart } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
 import type { CheckpointLoadOptions } from "./parts/checkpoint/load-checkpoint.js";
@@ -37,16 +38,6 @@ export interface ReplicaOptions extends NeuronRuntimeOptions, CheckpointLoadOpti
    * on the CPU always 1.
    */
   callsInFlight?: number;
-}
-
-/** A compiled model directory's parts, loaded on one thread. */
-export interface LoadedParts {
-  readonly kind: "compiled";
-  readonly directory: string;
-  readonly config: BlipConfig;
-  readonly manifest: Manifest | undefined;
-  readonly executor: Executor;
-  readonly parts: ReadonlyMap<PartName, CompiledPart>;
 }
 
 /**

@@ -15,8 +15,9 @@ import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "
 import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import { readGenerationDefaults } from "./generation-defaults.js";
-import { type LoadedParts, partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
+import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
+import type { LoadedParts } from "./loaded-parts.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { onesThenZeros, type TokenIds } from "./token-ids.js";

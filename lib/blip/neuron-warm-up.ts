@@ -4,7 +4,7 @@ import type { TorchOutput } from "../runtime/torch-module.js";
 import { Tensor } from "../tensor.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 import type { PartName } from "./heads.js";
-import type { LoadedParts } from "./load-parts.js";
+import type { LoadedParts } from "./loaded-parts.js";
 import { type Manifest, partKey, type TensorSpec } from "./manifest.js";
 
 /** First calls take over a second on some parts, and parts were seen that hang on their second. */

@@ -3,13 +3,7 @@
  * `generation/utils.py`), on one sequence at a time. Each rounds to float32 where transformers does, so that ties stay ties.
  */
 import type { ResolvedGenerationConfig } from "./generation-config.js";
-
-/**
- * Changes the scores of the next token in place.
- * @param sequence the tokens so far, prompt included.
- * @param scores one score per token of the vocabulary: logits, or, in beam search, their log-softmax.
- */
-export type LogitsProcessor = (sequence: readonly number[], scores: Float32Array) => void;
+import type { LogitsProcessor } from "./logits-processor.js";
 
 const FORBIDDEN = Number.NEGATIVE_INFINITY;
 

@@ -4,21 +4,12 @@ import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { BeamSearch } from "./beam-search.js";
 import type { GeneratedSequence } from "./generated-sequence.js";
 import type { ResolvedGenerationConfig } from "./generation-config.js";
+import type { Search } from "./row-search.js";
 import type { Streamer } from "./text-streamer.js";
 import { TokenSearch } from "./token-search.js";
 
 /** How long the event loop waits, in ms, while the tokens of many rows are chosen: some ms for each row of beams. */
 const LONGEST_TURN_MS = 10;
-
-/** The search for one row's sequences. */
-export interface Search {
-  /** The sequences whose next token's logits are wanted; none when the search has ended. */
-  readonly live: readonly (readonly number[])[];
-  /** Takes those logits, in order, and may overwrite them. */
-  advance(logits: readonly Float32Array[]): void;
-  /** What was found, the best first. Once the search has ended. */
-  results(): GeneratedSequence[];
-}
 
 /** A sequence of one row of the input. */
 export interface RowSequence {

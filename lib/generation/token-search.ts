@@ -5,9 +5,10 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { draw, logProbabilityOf, mostLikely } from "./distribution.js";
 import { type GeneratedSequence, generatedSequence } from "./generated-sequence.js";
 import type { ResolvedGenerationConfig } from "./generation-config.js";
-import { type LogitsProcessor, logitsProcessors } from "./logits-processors.js";
+import type { LogitsProcessor } from "./logits-processor.js";
+import { logitsProcessors } from "./logits-processors.js";
+import type { Search } from "./row-search.js";
 import { samplingProcessors } from "./sampling-processors.js";
-import type { Search } from "./search.js";
 import { hasEnded } from "./stopping-criteria.js";
 
 /**

@@ -6,6 +6,7 @@ import { Tensor } from "../tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { shown } from "../values.js";
 import { imageLoader, type LoadImageOptions, type PixelTarget } from "./image-loader.js";
+import type { BlipImageProcessorConfig } from "./image-processor-config.js";
 import type { ImageSource } from "./image-source.js";
 import { type PictureSize, type ResizeRule, resizedSize } from "./picture-geometry.js";
 import { readPreprocessor } from "./preprocessor-json.js";
@@ -15,32 +16,6 @@ const BICUBIC = 3;
 
 /** The longest edge of a model's input, in pixels: BLIP's have 384 or 480, and a picture of this size takes 200 MB. */
 const LONGEST_EDGE = 4096;
-
-/** What preprocessor_config.json says, in camelCase; every field has BLIP's default. */
-export interface BlipImageProcessorConfig {
-  /**
-   * How pictures are resized, in pixels. Default 384 x 384, whatever their shape. `shortestEdge`, with or without
-   * `longestEdge`, and `maxHeight` with `maxWidth` keep the shape, and so need a crop or a `padSize`, since the model takes
-   * pictures of one size.
-   */
-  readonly size?: ResizeRule;
-  readonly doResize?: boolean;
-  /** Only 3 (bicubic). */
-  readonly resample?: number;
-  /** Whether the middle of the resized picture, of `cropSize`, is cut out; what is missing there is black. Default false. */
-  readonly doCenterCrop?: boolean;
-  readonly cropSize?: PictureSize;
-  readonly doRescale?: boolean;
-  /** Default 1/255. */
-  readonly rescaleFactor?: number;
-  readonly doNormalize?: boolean;
-  /** Of red, green and blue; or one number for all. */
-  readonly imageMean?: number | readonly number[];
-  readonly imageStd?: number | readonly number[];
-  /** Whether zeros are put on the right and below, after all else, up to `padSize`; without one nothing is. Default false. */
-  readonly doPad?: boolean;
-  readonly padSize?: PictureSize;
-}
 
 type Config = Required<Omit<BlipImageProcessorConfig, "cropSize" | "padSize">> &
   Pick<BlipImageProcessorConfig, "cropSize" | "padSize">;

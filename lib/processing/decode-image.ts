@@ -9,7 +9,8 @@ import {
 } from "./formats/codec.js";
 import { codecs, explainTruncation, type readImageHeader } from "./image-size.js";
 import type { ImageDecoder, StoredImage } from "./raw-image.js";
-import { loadSharp, type Sharp } from "./sharp.js";
+import { loadSharp } from "./sharp.js";
+import type { Sharp } from "./sharp-types.js";
 
 export interface DecodeImageOptions extends DecodeContext {
   readonly decoder: ImageDecoder;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
 import { shown } from "../values.js";
-import type { BlipImageProcessorConfig } from "./blip-image-processor.js";
+import type { BlipImageProcessorConfig } from "./image-processor-config.js";
 
 /** The settings of transformers that are followed, by the name of ours. */
 const NAMES = {

@@ -1,4 +1,4 @@
-import type { Sharp } from "../sharp.js";
+import type { Sharp } from "../sharp-types.js";
 
 /** The formats that can be decoded. */
 export type ImageFormat = "jpeg" | "png" | "gif" | "bmp" | "tiff" | "webp" | "avif";

@@ -1,3 +1,4 @@
+import { checkMarker, damaged } from "./jpeg-marker.js";
 import type { JpegComponent, JpegFrame } from "./jpeg-segments.js";
 
 export interface JpegScan {
@@ -61,13 +62,6 @@ export function* readScans(file: Buffer, start: number, frame: JpegFrame, interv
     at = file.indexOf(0xff, at);
   }
   if (scan !== undefined) yield scan;
-}
-
-/** @throws Error for a marker that neither begins a scan nor may stand between scans */
-export function checkMarker(marker: number): void {
-  const known = marker === 0xc4 || marker === 0xcc || (marker >= 0xda && marker <= 0xdd);
-  if (known || (marker >= 0xe0 && marker <= 0xef) || marker === 0xfe) return;
-  throw damaged(`a marker 0xff${marker.toString(16).padStart(2, "0")} where there must be none`);
 }
 
 function readScan(header: Buffer, { components: all }: JpegFrame): Omit<JpegScan, "interval" | "restarts"> {
@@ -147,8 +141,4 @@ export class ScanLedger {
     const down = Math.max(...this.#frame.components.map((component) => component.down));
     return Math.ceil(width / (8 * across)) * Math.ceil(height / (8 * down));
   }
-}
-
-function damaged(what: string): Error {
-  return new Error(`its JPEG data is damaged (${what})`);
 }

@@ -1,4 +1,4 @@
-import { checkMarker } from "./jpeg-scans.js";
+import { checkMarker } from "./jpeg-marker.js";
 
 export interface JpegComponent {
   readonly id: number;

@@ -1,5 +1,6 @@
 import { jimpFormat } from "../jimp-formats.js";
-import { openWithSharp, rawFromSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import { openWithSharp, rawFromSharp, rgbFromSharp } from "../sharp.js";
+import type { Sharp } from "../sharp-types.js";
 import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
 import { cmykToRgb } from "./colours.js";
 import { jpegCost } from "./jpeg-cost.js";

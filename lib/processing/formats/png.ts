@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
-import { openWithSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import { openWithSharp, rgbFromSharp } from "../sharp.js";
+import type { Sharp } from "../sharp-types.js";
 import type { DecodeContext, DecodedPixels, ImageCodec, ImageHeader } from "./codec.js";
 import { warnOfCutGray } from "./colours.js";
 import { type PngFile, readPngChunks } from "./png-chunks.js";

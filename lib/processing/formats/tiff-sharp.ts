@@ -1,4 +1,5 @@
-import { openWithSharp, rawFromSharp, rgbFromSharp, type Sharp, type SharpPicture } from "../sharp.js";
+import { openWithSharp, rawFromSharp, rgbFromSharp } from "../sharp.js";
+import type { Sharp, SharpPicture } from "../sharp-types.js";
 import type { DecodeContext, DecodedPixels, ImageHeader } from "./codec.js";
 import { cmykToRgb } from "./colours.js";
 import {

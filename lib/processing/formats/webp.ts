@@ -1,4 +1,5 @@
-import { openWithSharp, rgbFromSharp, type Sharp } from "../sharp.js";
+import { openWithSharp, rgbFromSharp } from "../sharp.js";
+import type { Sharp } from "../sharp-types.js";
 import { checkNotEmpty, type DecodeContext, type DecodedPixels, type ImageCodec, type ImageHeader } from "./codec.js";
 import { orientationOf } from "./orientation.js";
 import { huffmanGroups } from "./webp-lossless.js";
