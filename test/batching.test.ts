@@ -190,10 +190,16 @@ describe("the queue for replicas", () => {
     await bench.end();
     never.abort();
     await waits;
+    const slow = admission.admit(async (ticket) => {
+      ticket.defer();
+      await nextTurn();
+      return bench.run("s", bench.job({ key: "other" }), { ticket });
+    });
     const third = admission.admit((ticket) => bench.run("c", bench.job(), { ticket }));
-    assert.deepEqual((await bench.begun()).at(-1), "0: c", "where no other call is in hand there is no delay");
+    assert.deepEqual((await bench.begun()).at(-1), "0: c", "where no other call is about to come there is no delay");
     await bench.end();
-    await Promise.all([first, second, third, alone]);
+    await bench.end();
+    await Promise.all([first, second, third, alone, slow]);
     assert.equal(admission.waiting, 0);
   });
 

@@ -147,6 +147,7 @@ export class ImageEncoder {
     const missing = opened.flatMap((one) =>
       one.status === "fulfilled" && !this.#cache?.has(one.value.digest) ? [one.value] : [],
     );
+    if (missing.length > 0) options.ticket?.defer();
     const giveBack = await this.#inHand.acquire(missing.length, options.signal);
     const runs: Promise<ImageFeatures>[] = [];
     const decoded = await Promise.allSettled(missing.map((one) => one.decode(options.signal)));
@@ -216,6 +217,7 @@ export class ImageEncoder {
   }
 
   async #decodeAndRun(opened: OpenedImage, options: EncodeOptions): Promise<ImageFeatures> {
+    options.ticket?.defer();
     const giveBack = await this.#inHand.acquire(1, options.signal);
     try {
       const pixels = await opened.decode(options.signal);

@@ -2,7 +2,10 @@ import { NeuronBlipError } from "../errors.js";
 
 /** A call that was admitted. */
 export interface Ticket {
-  readonly begun: boolean;
+  /** Whether its rows will be with the queue in a moment: neither begun nor deferred. */
+  readonly isComing: boolean;
+  /** Says that its rows will take longer: a picture is decoded before. Others need not wait for it. */
+  defer(): void;
   /** Says that a replica has begun with the call: it waits no longer. */
   begin(): void;
 }
@@ -11,6 +14,7 @@ export interface Ticket {
 export class Admission {
   readonly #most: number;
   #waiting = 0;
+  #coming = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -19,6 +23,11 @@ export class Admission {
   /** How many calls were admitted that no replica has begun with. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** How many of those will have rows for the queue in a moment. */
+  get coming(): number {
+    return this.#coming;
   }
 
   /**
@@ -33,18 +42,34 @@ export class Admission {
           "load the model with a larger maxQueueLength or more replicas.",
       );
     }
-    this.#waiting++;
-    const ticket = {
-      begun: false,
-      begin: () => {
-        if (!ticket.begun) this.#waiting--;
-        ticket.begun = true;
-      },
-    };
+    const ticket = this.#issue();
     try {
       return await call(ticket);
     } finally {
       ticket.begin();
     }
+  }
+
+  #issue(): Ticket {
+    this.#waiting++;
+    this.#coming++;
+    let begun = false;
+    let isComing = true;
+    const defer = () => {
+      if (isComing) this.#coming--;
+      isComing = false;
+    };
+    const begin = () => {
+      defer();
+      if (!begun) this.#waiting--;
+      begun = true;
+    };
+    return {
+      get isComing() {
+        return isComing;
+      },
+      defer,
+      begin,
+    };
   }
 }

@@ -47,7 +47,7 @@ export interface BatchQueueOptions {
   admission?: Admission;
 }
 
-/** How long, in ms, rows wait at most for calls that have been admitted: their pictures may be read by then, or not. */
+/** How long, in ms, rows wait at most for calls that have been admitted: theirs may be there by then, or not. */
 const LONGEST_ARRIVAL_MS = 3;
 
 type AnyJob<Model> = Job<Model, unknown, unknown>;
@@ -97,6 +97,8 @@ export class BatchQueue<Model extends AsyncDisposable> {
   readonly #maxDelayMs: number;
   readonly #admission: Admission | undefined;
   readonly #groups = new Map<unknown, Group<Model>>();
+  /** When a batch ended last: those whose calls it answered may ask again, together with those that waited meanwhile. */
+  #roomSince = 0;
   #order = 0;
   #closed = false;
   #next: NodeJS.Immediate | undefined;
@@ -107,7 +109,10 @@ export class BatchQueue<Model extends AsyncDisposable> {
     this.#batchesInHand = batchesInHand;
     this.#maxDelayMs = maxDelayMs;
     this.#admission = admission;
-    replicas.onRoom(() => this.#beginSoon());
+    replicas.onRoom(() => {
+      this.#roomSince = performance.now();
+      this.#beginSoon();
+    });
   }
 
   /**
@@ -187,15 +192,15 @@ export class BatchQueue<Model extends AsyncDisposable> {
   /** Takes the batch of the row that waits longest; none where those that wait are waiting for others. */
   #oldestBatch(): WaitingRow<Model>[] {
     const now = performance.now();
-    const delayMs = Math.max(this.#maxDelayMs, this.#areOthersComing() ? LONGEST_ARRIVAL_MS : 0);
+    const awaitsOthers = this.#areOthersComing();
     let oldest: [key: unknown, group: Group<Model>] | undefined;
     let soonest = Number.POSITIVE_INFINITY;
     for (const [key, group] of this.#groups) {
       const first = group.rows[0] as WaitingRow<Model>;
       const isFull = group.job.key === undefined || group.rows.length >= group.job.limit;
-      const delay = isFull ? 0 : delayMs;
-      const left = first.since + delay - now;
-      if (delay > 0 && left > 0) soonest = Math.min(soonest, left);
+      const others = awaitsOthers ? Math.max(first.since, this.#roomSince) + LONGEST_ARRIVAL_MS : 0;
+      const left = isFull ? 0 : Math.max(first.since + this.#maxDelayMs, others) - now;
+      if (left > 0) soonest = Math.min(soonest, left);
       else if (oldest === undefined || first.order < (oldest[1].rows[0] as WaitingRow<Model>).order) {
         oldest = [key, group];
       }
@@ -212,17 +217,17 @@ export class BatchQueue<Model extends AsyncDisposable> {
     return rows;
   }
 
-  /** Whether calls have been admitted that have no rows here yet. */
+  /** Whether calls have been admitted whose rows are not here yet and will be in a moment. */
   #areOthersComing(): boolean {
     if (this.#admission === undefined) return false;
     const here = new Set<Ticket>();
     for (const { rows } of this.#groups.values()) {
       for (const { call } of rows) {
         const { ticket } = call.options;
-        if (ticket && !ticket.begun) here.add(ticket);
+        if (ticket?.isComing) here.add(ticket);
       }
     }
-    return this.#admission.waiting > here.size;
+    return this.#admission.coming > here.size;
   }
 
   async #runBatch(rows: readonly WaitingRow<Model>[]): Promise<void> {
