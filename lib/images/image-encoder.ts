@@ -144,29 +144,38 @@ export class ImageEncoder {
     options: EncodeOptions,
   ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
     const opened = await Promise.allSettled(sources.map((source) => this.#open(source, options)));
-    const missing = opened.flatMap((one) =>
-      one.status === "fulfilled" && !this.#cache?.has(one.value.digest) ? [one.value] : [],
-    );
+    const missing = this.#missingOf(opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
     if (missing.length > 0) options.ticket?.defer();
     const giveBack = await this.#inHand.acquire(missing.length, options.signal);
     const runs: Promise<ImageFeatures>[] = [];
     const decoded = await Promise.allSettled(missing.map((one) => one.decode(options.signal)));
-    const found = opened.map(async (outcome) => {
-      const one = fulfilled(outcome);
-      const place = missing.indexOf(one);
-      if (place < 0) return this.#featuresOf(one, options);
-      const pixels = fulfilled(decoded[place]);
-      return this.#featuresOf(one, options, (signal) => {
-        const run = this.#run(pixels, { ...options, signal });
-        runs.push(run);
-        return run;
-      });
-    });
+    // Settled at once: one that is rejected meanwhile must not count as unhandled.
+    const found = Promise.allSettled(
+      opened.map(async (outcome) => {
+        const one = fulfilled(outcome);
+        const place = missing.indexOf(one);
+        if (place < 0) return this.#featuresOf(one, options);
+        const pixels = fulfilled(decoded[place]);
+        return this.#featuresOf(one, options, (signal) => {
+          const run = this.#run(pixels, { ...options, signal });
+          runs.push(run);
+          return run;
+        });
+      }),
+    );
     // Not for pictures that other calls encode: those may need the permits.
     await Promise.allSettled(runs);
     for (const outcome of decoded) if (outcome.status === "fulfilled") outcome.value.release();
     giveBack();
-    return Promise.allSettled(found);
+    return found;
+  }
+
+  /** Those that have to be decoded: each content once. */
+  #missingOf(opened: readonly OpenedImage[]): OpenedImage[] {
+    const cache = this.#cache;
+    if (cache === undefined) return [...opened];
+    const byDigest = new Map(opened.map((one) => [one.digest, one] as const));
+    return [...byDigest.values()].filter(({ digest }) => !cache.has(digest));
   }
 
   /** Reads a picture. Pixels are prepared at once, and known by what becomes of them: their owner may change them meanwhile. */

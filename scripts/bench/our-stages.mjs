@@ -4,7 +4,7 @@ import { partOf } from "../../dist/blip/load-parts.js";
 import { loadReplica, releaseReplica } from "../../dist/blip/load-replicas.js";
 
 /** @typedef {import("../../dist/blip/load-replicas.js").LoadedReplica} LoadedReplica */
-/** @typedef {import("../../dist/blip/load-parts.js").LoadedParts} LoadedParts */
+/** @typedef {import("../../dist/blip/loaded-parts.js").LoadedParts} LoadedParts */
 /** @typedef {import("../../dist/blip/parts/checkpoint/loaded-checkpoint.js").LoadedCheckpoint} LoadedCheckpoint */
 /** @typedef {Map<string, () => Promise<unknown>>} Work by the stage's name */
 
