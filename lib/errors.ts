@@ -1,6 +1,6 @@
 import { isAbortSignal, oneLine, shorten, shown } from "./values.js";
 
-/** What went wrong, for programs; see the README's table of errors for the cures. */
+/** What went wrong, for programs; docs/errors.md has the cures. */
 export type NeuronBlipErrorCode =
   /** neuron-blip was put into a bundle, where its addon and its threads are not. */
   | "BUNDLED"

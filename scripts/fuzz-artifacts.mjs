@@ -2,7 +2,7 @@
 // fail with an untyped error or one of more than 1,000 characters, take more than 10 s, or 2 GB.
 // Arguments: --seed N (default 1), --count N (3000), --from N (0): the first, --only N: that one alone, --sealed: change records of
 // TorchScript files and give them their new checksums, which is what no check of damage can tell from a stranger's program: some then
-// take all the memory or time that they ask for (with seed 1 those at 1281 and 1615), as the README warns.
+// take all the memory or time that they ask for (with seed 1 those at 1281 and 1615), as docs/security.md warns.
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

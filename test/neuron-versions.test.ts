@@ -13,6 +13,7 @@ const read = (file: string) => readFileSync(join(root, file), "utf8");
 /** Every file that tells people what to install. */
 const FILES = [
   "README.md",
+  "docs/inferentia.md",
   "examples/inf2/Dockerfile",
   "examples/inf2/neuron-blip.service",
   "scripts/trace.py",
@@ -23,10 +24,10 @@ const FILES = [
 ];
 
 describe("the versions of AWS Neuron", () => {
-  it("are all in the README's instructions", () => {
-    const readme = read("README.md").replaceAll(/\s+/g, " ");
-    for (const [name, version] of Object.entries(SDK.pip)) assert(readme.includes(`${name}==${version}`), name);
-    for (const [name, version] of Object.entries(SDK.apt)) assert(readme.includes(`${name}=${version}`), name);
+  it("are all in the instructions for Inf2", () => {
+    const instructions = read("docs/inferentia.md").replaceAll(/\s+/g, " ");
+    for (const [name, version] of Object.entries(SDK.pip)) assert(instructions.includes(`${name}==${version}`), name);
+    for (const [name, version] of Object.entries(SDK.apt)) assert(instructions.includes(`${name}=${version}`), name);
     for (const words of [
       `the Neuron SDK to use is ${SDK.sdk}`,
       `torch ${SDK.torch}, glibc ${SDK.glibc} or newer: Ubuntu ${SDK.systems.join(" and ")}`,
@@ -34,7 +35,7 @@ describe("the versions of AWS Neuron", () => {
       `"${SDK.image}" of ${SDK.image_dates.join(" or ")}`,
       `source ${SDK.environment}/bin/activate`,
     ]) {
-      assert(readme.includes(words), words);
+      assert(instructions.includes(words), words);
     }
   });
 

@@ -17,7 +17,7 @@ Usage: neuron-blip demo [options]
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments.
 
-The model is a small BLIP that knows scenes of coloured shapes and nothing else: see the README, "The demo model".`;
+The model is a small BLIP that knows scenes of coloured shapes and nothing else: see CONTRIBUTING.md, "The demo model".`;
 
 const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
 

@@ -66,7 +66,7 @@ export function loadCheck(id: string, what: string, result: LoadResult, unit: st
   return failedCheck(
     id,
     `${words}; errors: ${codes.join(", ") || "none"}; ${different}.`,
-    "Errors: see the README's table of errors. Results that change for one input are a fault: report it.",
+    "Errors: docs/errors.md has the cure of each code. Results that change for one input are a fault: report it.",
   );
 }
 

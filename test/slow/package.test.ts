@@ -117,12 +117,12 @@ describe("the packages", function () {
       for (const name of [
         ...["dist/index.js", "dist/index.d.ts", "dist/cli/main.js", "native/CMakeLists.txt", "native/loader.c"],
         ...["scripts/build.mjs", "scripts/build-tools.lock.json", "scripts/trace.py", "demo/model/config.json"],
-        ...["LICENSE", "README.md"],
+        ...["LICENSE", "README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guide.md", "docs/errors.md"],
       ]) {
         assert(names.includes(`package/${name}`), `${name} is missing`);
       }
       const unwanted = names.filter((name) =>
-        /package\/(test|build|packages|release|\.ci|docs|binding\.gyp)|__pycache__|\.pyc$|stamp|tsbuildinfo|\.node$/.test(
+        /package\/(test|build|packages|release|\.ci|docs\/api|binding\.gyp)|__pycache__|\.pyc$|stamp|tsbuildinfo|\.node$/.test(
           name,
         ),
       );
