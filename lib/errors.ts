@@ -1,4 +1,4 @@
-import { isAbortSignal, oneLine, shorten, shown } from "./values.js";
+import { isAbortSignal, oneLine, shorten, shown } from "./util/values.js";
 
 /** What went wrong, for programs; docs/errors.md has the cures. */
 export type NeuronBlipErrorCode =

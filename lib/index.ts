@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // First: the classes below have methods of these names.
-import "./symbol-dispose.js";
+import "./util/symbol-dispose.js";
 import "./wiring.js";
 
 export type { BlipConfig } from "./blip/blip-config.js";
@@ -34,7 +34,6 @@ export { type PaddedTexts, TextEncoderCached } from "./blip/text-encoder-cached.
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
-export type { TypedEmitter } from "./events.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";
 export type { GenerationConfig } from "./generation/generation-config.js";
 export type { LogitsProcessor } from "./generation/logits-processor.js";
@@ -45,9 +44,9 @@ export type { HubOptions } from "./hub/hub-options.js";
 export type { DownloadProgress, ProgressCallback } from "./hub/hub-progress.js";
 export { EncodedImage, type Picture } from "./images/encoded-image.js";
 export type { PictureCacheOptions } from "./images/feature-cache.js";
-export type { NeuronBlipOptions } from "./loading-options.js";
-export type { NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
+export { type ImageDecoder, loadImage, type RawImage } from "./images/load-image.js";
 export { NeuronBlip } from "./neuron-blip.js";
+export type { NeuronBlipOptions } from "./options.js";
 export {
   type EitherCase,
   type GeneratedCaption,
@@ -92,19 +91,7 @@ export type {
   UploadLike,
   WebStreamLike,
 } from "./processing/image-source.js";
-export { type ImageDecoder, loadImage, type RawImage } from "./processing/load-image.js";
 export type { PictureSize, ResizeRule } from "./processing/picture-geometry.js";
-export type { ShapePattern } from "./runtime/check.js";
-export { CompiledPart } from "./runtime/compiled-part.js";
-export { Executor, type ExecutorOptions } from "./runtime/executor.js";
-export type { Functions, Part } from "./runtime/part.js";
-export {
-  type ModuleSignature,
-  type TorchInput,
-  TorchModule,
-  type TorchModuleOptions,
-  type TorchOutput,
-} from "./runtime/torch-module.js";
 export type { ReplicaEvents } from "./serving/replicas.js";
 export type { AnswerOptions } from "./tasks/answer.js";
 export type { CaptionOptions } from "./tasks/caption.js";
@@ -115,6 +102,19 @@ export type { RankAnswerOptions } from "./tasks/rank.js";
 export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./tasks/results.js";
 export type { SimilarityOptions } from "./tasks/similarity.js";
 export type { StreamOptions } from "./tasks/stream.js";
-export { type Dtype, Tensor, type TensorData, type TensorSource } from "./tensor.js";
+export type { ShapePattern } from "./torch/check.js";
+export { CompiledPart } from "./torch/compiled-part.js";
+export { Executor, type ExecutorOptions } from "./torch/executor.js";
+export type { NeuronRuntimeOptions } from "./torch/neuron/neuron-runtime.js";
+export type { Functions, Part } from "./torch/part.js";
+export { type Dtype, Tensor, type TensorData, type TensorSource } from "./torch/tensor.js";
+export {
+  type ModuleSignature,
+  type TorchInput,
+  TorchModule,
+  type TorchModuleOptions,
+  type TorchOutput,
+} from "./torch/torch-module.js";
+export type { TypedEmitter } from "./util/events.js";
 export type { ModelDirectory } from "./util/model-path.js";
-export type { UrlLike } from "./values.js";
+export type { UrlLike } from "./util/values.js";

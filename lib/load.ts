@@ -11,11 +11,11 @@ import { weightFilesOf } from "./blip/parts/checkpoint/weight-files.js";
 import { NeuronBlipError } from "./errors.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import { directoryOf } from "./hub/model-directory.js";
-import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
+import { warmUpDecoding } from "./images/load-image.js";
+import { type NeuronBlipOptions, readLoadingOptions } from "./options.js";
 import { BlipProcessor, type PictureOptions } from "./processing/blip-processor.js";
-import { warmUpDecoding } from "./processing/load-image.js";
-import { TorchModule } from "./runtime/torch-module.js";
 import type { Recovery } from "./serving/replicas.js";
+import { TorchModule } from "./torch/torch-module.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
 /** What fromPretrained has made. */

@@ -4,15 +4,12 @@ import type { Architecture } from "./blip/heads.js";
 import { NeuronBlipForQuestionAnswering, type RankingPart } from "./blip/neuron-blip-for-question-answering.js";
 import type { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 import { readOptions, throwIfAborted } from "./errors.js";
-import { emitterOf } from "./events.js";
 import type { EncodedImage, Picture } from "./images/encoded-image.js";
 import { ImageEncoder } from "./images/image-encoder.js";
 import { type Loaded, load, picturesOf } from "./load.js";
-import type { NeuronBlipOptions } from "./loading-options.js";
-import { replicaFailureOf } from "./neuron/neuron-error.js";
+import type { NeuronBlipOptions } from "./options.js";
 import type { BlipProcessor } from "./processing/blip-processor.js";
 import type { ImageSource } from "./processing/image-source.js";
-import { InFlight } from "./runtime/in-flight.js";
 import { Admission } from "./serving/admission.js";
 import { BatchQueue } from "./serving/batch-queue.js";
 import { type Recovery, type ReplicaEvents, Replicas } from "./serving/replicas.js";
@@ -25,6 +22,9 @@ import { type RankAnswerOptions, rank } from "./tasks/rank.js";
 import type { Answer, Caption, Match, RankedAnswer } from "./tasks/results.js";
 import { type SimilarityOptions, similarity } from "./tasks/similarity.js";
 import { type StreamOptions, stream } from "./tasks/stream.js";
+import { replicaFailureOf } from "./torch/neuron/neuron-error.js";
+import { emitterOf } from "./util/events.js";
+import { InFlight } from "./util/in-flight.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
 /** Rows of a batch, where the parts take any number. */

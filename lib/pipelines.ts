@@ -6,13 +6,13 @@ import { modelDirectoryOf } from "./blip/model-directory.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import type { Picture } from "./images/encoded-image.js";
-import { type NeuronBlipOptions, readLoadingOptions } from "./loading-options.js";
 import { NeuronBlip } from "./neuron-blip.js";
+import { type NeuronBlipOptions, readLoadingOptions } from "./options.js";
 import type { AnswerOptions } from "./tasks/answer.js";
 import type { CaptionOptions } from "./tasks/caption.js";
 import type { Answer, Caption } from "./tasks/results.js";
-import { inTurns, mapSteps } from "./turns.js";
 import type { ModelDirectory } from "./util/model-path.js";
+import { inTurns, mapSteps } from "./util/turns.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";
 

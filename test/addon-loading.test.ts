@@ -5,7 +5,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeF
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chosenBinary } from "../dist/native.js";
+import { chosenBinary } from "../dist/torch/native.js";
 
 const child = fileURLToPath(new URL("children/load-addon.mjs", import.meta.url));
 const otherArch = process.arch === "x64" ? { name: "arm64", machine: 183 } : { name: "x64", machine: 62 };
@@ -123,7 +123,7 @@ describeOnLinux("an addon that does not load", () => {
   });
 
   it("is for glibc, on musl, as musl's loader words it", async () => {
-    const { explainLoadError } = await import("../dist/load-error.js");
+    const { explainLoadError } = await import("../dist/torch/load-error.js");
     for (const reason of [
       "Error loading shared library ld-linux-x86-64.so.2: No such file or directory (needed by /app/neuron_blip.node)",
       "Error relocating /app/neuron_blip.node: __memcpy_chk: symbol not found",

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BuildOptions, build } from "esbuild";
-import { chosenBinary } from "../dist/native.js";
+import { chosenBinary } from "../dist/torch/native.js";
 import { demo, demoModel, demoQuestions } from "./helpers.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -16,7 +16,7 @@ import {
 } from "neuron-blip";
 import { Checkpoint } from "../dist/blip/parts/checkpoint/checkpoint.js";
 import { featuresOf } from "../dist/images/encoded-image.js";
-import { TorchFunctions } from "../dist/runtime/torch-functions.js";
+import { TorchFunctions } from "../dist/torch/torch-functions.js";
 import { fails, fixture } from "./helpers.js";
 import { optionsOf } from "./parity-cases.js";
 import { readSafetensors } from "./safetensors.js";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { BinaryHost } from "../dist/binary/binary-host.js";
-import { binaryHost, chooseBinary } from "../dist/binary/choose-binary.js";
+import type { BinaryHost } from "../dist/torch/binary/binary-host.js";
+import { binaryHost, chooseBinary } from "../dist/torch/binary/choose-binary.js";
 import { fails } from "./helpers.ts";
 
 const PLATFORM = "linux-x64";

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { BlipImageProcessor, type ImageSource, loadImage, NeuronBlip } from "neuron-blip";
-import { DecoderPool } from "../dist/processing/decoder-pool.js";
-import { SHARP_AT_A_TIME } from "../dist/processing/sharp-limits.js";
-import { sharpPlaces } from "../dist/processing/sharp-places.js";
+import { DecoderPool } from "../dist/images/decoder-pool.js";
+import { SHARP_AT_A_TIME } from "../dist/images/sharp-limits.js";
+import { sharpPlaces } from "../dist/images/sharp-places.js";
 import { fails, fixture } from "./helpers.ts";
 import { endlessGif, endlessTiff, manyScansJpeg, slowJpeg } from "./hostile-pictures.ts";
 
@@ -101,7 +101,7 @@ describe("sharp", () => {
     assert.equal(sharpPlaces.tryTake(), undefined);
     const worker = new Worker(
       `const { parentPort } = require("node:worker_threads");
-       import(${JSON.stringify(new URL("../dist/processing/sharp-places.js", import.meta.url).href)}).then(async ({ sharpPlaces }) => {
+       import(${JSON.stringify(new URL("../dist/images/sharp-places.js", import.meta.url).href)}).then(async ({ sharpPlaces }) => {
          parentPort.postMessage(sharpPlaces.tryTake() === undefined);
          const leave = await sharpPlaces.take();
          leave();
@@ -127,7 +127,7 @@ describe("sharp", () => {
   });
 
   it("shares them between Workers whose parent never loaded the package; one that is terminated gives back what it has", async () => {
-    const url = JSON.stringify(new URL("../dist/processing/sharp-places.js", import.meta.url).href);
+    const url = JSON.stringify(new URL("../dist/images/sharp-places.js", import.meta.url).href);
     const work = `const { parentPort } = require("node:worker_threads");
       import(${url}).then(async ({ sharpPlaces }) => {
         parentPort.postMessage([1, 2, 3].filter(() => sharpPlaces.tryTake()).length);
@@ -153,7 +153,7 @@ describe("sharp", () => {
   });
 
   it("has fewer or more of them, as UV_THREADPOOL_SIZE says, however that is written", async () => {
-    const url = new URL("../dist/processing/sharp-limits.js", import.meta.url).href;
+    const url = new URL("../dist/images/sharp-limits.js", import.meta.url).href;
     const code = `import(${JSON.stringify(url)}).then((limits) => console.log(limits.SHARP_AT_A_TIME))`;
     for (const [size, places] of Object.entries({ 1: 1, 5: 2, 8: 4, 0: 1, many: 1, 5000: 512 })) {
       const env = { ...process.env, UV_THREADPOOL_SIZE: size };

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { getEventListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DecoderPool } from "../dist/processing/decoder-pool.js";
+import { DecoderPool } from "../dist/images/decoder-pool.js";
 import { fails, fixture } from "./helpers.ts";
 import { manyScansJpeg } from "./hostile-pictures.ts";
 
@@ -54,7 +54,7 @@ describe("DecoderPool", () => {
   });
 
   it("does not count against a picture what its thread takes to start", () => {
-    const pool = new URL("../dist/processing/decoder-pool.js", import.meta.url).href;
+    const pool = new URL("../dist/images/decoder-pool.js", import.meta.url).href;
     const file = JSON.stringify(join(fixture("pictures"), "lzw.tiff"));
     const program = `
       import { readFileSync } from "node:fs";

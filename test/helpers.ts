@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NeuronBlipError, type NeuronBlipErrorCode, Tensor, type TorchOutput } from "neuron-blip";
-import { native } from "../dist/native.js";
+import { native } from "../dist/torch/native.js";
 
 /** A file or folder of test/fixtures. */
 export function fixture(name: string): string {

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { isHubName } from "../dist/hub/hub-name.js";
 import { readHubSettings } from "../dist/hub/hub-settings.js";
+import { isHubName } from "../dist/util/hub-name.js";
 import { fails } from "./helpers.js";
 
 describe("the Hugging Face Hub's environment variables", () => {

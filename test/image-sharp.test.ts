@@ -123,8 +123,8 @@ describe("loadImage with sharp", () => {
       const code = `
         import { register } from "node:module";
         register(${JSON.stringify(pathToFileURL(hook).href)});
-        const { decodeImage } = await import(${JSON.stringify(pathToFileURL(join(root, "dist/processing/decode-image.js")).href)});
-        const { readImageHeader } = await import(${JSON.stringify(pathToFileURL(join(root, "dist/processing/image-size.js")).href)});
+        const { decodeImage } = await import(${JSON.stringify(pathToFileURL(join(root, "dist/images/decode-image.js")).href)});
+        const { readImageHeader } = await import(${JSON.stringify(pathToFileURL(join(root, "dist/images/image-size.js")).href)});
         import { readFileSync } from "node:fs";
         const file = readFileSync(${JSON.stringify(picture("rocket.jpg"))});
         for (let i = 0; i < 2; i++) {

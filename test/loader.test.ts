@@ -4,8 +4,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { checkLibtorchFile, explainLibtorchError } from "../dist/load-error.js";
-import { chosenBinary } from "../dist/native.js";
+import { checkLibtorchFile, explainLibtorchError } from "../dist/torch/load-error.js";
+import { chosenBinary } from "../dist/torch/native.js";
 import { fails } from "./helpers.ts";
 
 const loader = join(dirname(chosenBinary().addon), "loader.node");

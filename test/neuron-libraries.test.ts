@@ -3,11 +3,11 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { NeuronBlipError } from "neuron-blip";
-import { formatCores, parseCores } from "../dist/neuron/cores.js";
-import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "../dist/neuron/find-libraries.js";
-import { isBusy, isNeuronFailure, neuronError, replicaFailureOf } from "../dist/neuron/neuron-error.js";
-import { cureOfRefusal } from "../dist/neuron/neuron-runtime.js";
-import { NRT_STATUSES } from "../dist/neuron/nrt-status.js";
+import { formatCores, parseCores } from "../dist/torch/neuron/cores.js";
+import { findLibnrt, findLibtorchneuron, torchVersionBeside } from "../dist/torch/neuron/find-libraries.js";
+import { isBusy, isNeuronFailure, neuronError, replicaFailureOf } from "../dist/torch/neuron/neuron-error.js";
+import { cureOfRefusal } from "../dist/torch/neuron/neuron-runtime.js";
+import { NRT_STATUSES } from "../dist/torch/neuron/nrt-status.js";
 import { fails } from "./helpers.js";
 
 describe("Neuron's libraries", () => {

@@ -5,7 +5,7 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NeuronBlip } from "neuron-blip";
-import { native } from "../dist/native.js";
+import { native } from "../dist/torch/native.js";
 import { type NeuronEvent, NeuronHardware } from "./children/neuron-hardware.ts";
 import { NeuronProcess, neuronEnvironment, prepareStandIns, removeCache, tokensOf } from "./children/neuron-process.ts";
 import { ask, DIFFERENT } from "./children/neuron-work.mjs";

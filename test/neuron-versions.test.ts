@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { aptInstall, sdkVersions } from "../dist/neuron/sdk-versions.js";
+import { aptInstall, sdkVersions } from "../dist/torch/neuron/sdk-versions.js";
 
 const SDK = sdkVersions();
 

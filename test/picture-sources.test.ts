@@ -12,7 +12,7 @@ import { runInNewContext } from "node:vm";
 import { Jimp } from "jimp";
 import { BlipProcessor, type ImageSource, type LoadImageOptions, loadImage, NeuronBlip, pipeline } from "neuron-blip";
 import sharp from "sharp";
-import { readStream } from "../dist/processing/read-stream.js";
+import { readStream } from "../dist/images/read-stream.js";
 import { fails, fixture } from "./helpers.ts";
 import { rgbOf } from "./pixels.ts";
 

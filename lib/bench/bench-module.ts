@@ -1,10 +1,10 @@
 import { access } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { readJsonIfThere } from "../json-file.js";
-import { Executor } from "../runtime/executor.js";
-import { TorchModule } from "../runtime/torch-module.js";
-import type { Tensor } from "../tensor.js";
+import { Executor } from "../torch/executor.js";
+import type { Tensor } from "../torch/tensor.js";
+import { TorchModule } from "../torch/torch-module.js";
+import { readJsonIfThere } from "../util/json-file.js";
 import { hostFacts } from "../validate/host-facts.js";
 import { ranOnOf, ranOnWords, runtimeFacts } from "../validate/runtime-facts.js";
 import { summarize } from "../validate/statistics.js";

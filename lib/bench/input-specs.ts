@@ -1,7 +1,7 @@
 import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject } from "../json-file.js";
-import { type Dtype, Tensor } from "../tensor.js";
+import { type Dtype, Tensor } from "../torch/tensor.js";
+import { isObject, type JsonObject } from "../util/json-file.js";
 
 /** What one input of a module is. */
 export interface InputSpec {

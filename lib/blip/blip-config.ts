@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
-import { shown } from "../values.js";
+import { isObject, type JsonObject, readJsonIfThere } from "../util/json-file.js";
+import { shown } from "../util/values.js";
 import { type Architecture, HEADS, isArchitecture } from "./heads.js";
 
 /** What running BLIP needs of its `config.json`, with transformers' defaults, which it leaves out of the file. */

@@ -1,6 +1,6 @@
 import type { NextTokenLogits, RowSequence } from "../generation/search.js";
-import { slicesOf } from "../runtime/batch.js";
-import { Tensor } from "../tensor.js";
+import { slicesOf } from "../torch/batch.js";
+import { Tensor } from "../torch/tensor.js";
 import type { Decoder, Decoding, DecodingOptions, RankingPart } from "./decoder.js";
 import type { EncoderRow } from "./encoder-row.js";
 import type { TextDecoderCached } from "./text-decoder-cached.js";

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../errors.js";
-import { rowsOf } from "../runtime/batch.js";
-import type { Tensor } from "../tensor.js";
+import { rowsOf } from "../torch/batch.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { EncoderRow } from "./encoder-row.js";
 import { keyValuesPay } from "./key-values.js";
 import type { Question, QuestionEncoder } from "./question-encoder.js";

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../errors.js";
-import { batchesOf, rowsOf, stackRows } from "../runtime/batch.js";
-import type { Tensor } from "../tensor.js";
+import { batchesOf, rowsOf, stackRows } from "../torch/batch.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 import type { EncoderRow } from "./encoder-row.js";
 import type { Question, QuestionEncoder } from "./question-encoder.js";

@@ -1,8 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
-import { tensorFrom } from "../runtime/check.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
-import { Tensor } from "../tensor.js";
-import { shown } from "../values.js";
+import { tensorFrom } from "../torch/check.js";
+import type { CompiledPart } from "../torch/compiled-part.js";
+import { Tensor } from "../torch/tensor.js";
+import { shown } from "../util/values.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
 import { batchSizesOf, type Manifest } from "./manifest.js";
 

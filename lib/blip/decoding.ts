@@ -1,6 +1,6 @@
 import type { NextTokenLogits, RowSequence } from "../generation/search.js";
-import { rowsOf, slicesOf, stackRows } from "../runtime/batch.js";
-import type { Tensor } from "../tensor.js";
+import { rowsOf, slicesOf, stackRows } from "../torch/batch.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { DecoderInputs, DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import type { EncoderRow } from "./encoder-row.js";
 

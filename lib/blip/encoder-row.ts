@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 
 /** What the decoder attends to for one row: a question's embeddings, or a picture's. */
 export interface EncoderRow {

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
 import { checkGenerationConfig, checkTokens, type GenerationConfig } from "../generation/generation-config.js";
-import { readJsonIfThere } from "../json-file.js";
-import { shown } from "../values.js";
+import { readJsonIfThere } from "../util/json-file.js";
+import { shown } from "../util/values.js";
 
 /** The settings of generation_config.json that are read, by the name of the option that each is. */
 const NAMES = {

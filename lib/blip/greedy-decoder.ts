@@ -1,10 +1,10 @@
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { notNumbers } from "../generation/distribution.js";
 import type { BegunSequence } from "../generation/search.js";
-import { batchesOf } from "../runtime/batch.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
-import type { TorchOutput } from "../runtime/torch-module.js";
-import { Tensor } from "../tensor.js";
+import { batchesOf } from "../torch/batch.js";
+import type { CompiledPart } from "../torch/compiled-part.js";
+import { Tensor } from "../torch/tensor.js";
+import type { TorchOutput } from "../torch/torch-module.js";
 import type { BlipConfig } from "./blip-config.js";
 import { StackedRows } from "./decoding.js";
 import type { EncoderRow } from "./encoder-row.js";

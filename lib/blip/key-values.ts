@@ -1,6 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
-import type { TorchOutput } from "../runtime/torch-module.js";
-import { Tensor } from "../tensor.js";
+import { Tensor } from "../torch/tensor.js";
+import type { TorchOutput } from "../torch/torch-module.js";
 
 /** The dtypes that keys and values have: bfloat16 where the text models calculate in it. */
 export type KeysValuesDtype = "float32" | "bfloat16";

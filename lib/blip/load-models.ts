@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import type { NeuronBlipOptions } from "../loading-options.js";
-import { loadNeuronRuntime, visibleCores } from "../neuron/neuron-runtime.js";
-import { untilAborted } from "../runtime/abort.js";
-import { TorchModule } from "../runtime/torch-module.js";
+
+import { loadNeuronRuntime, type NeuronRuntimeOptions, visibleCores } from "../torch/neuron/neuron-runtime.js";
+import { TorchModule } from "../torch/torch-module.js";
+import { untilAborted } from "../util/abort.js";
 import type { Architecture } from "./heads.js";
 import type { ReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplicas, releaseReplica } from "./load-replicas.js";
@@ -69,7 +69,7 @@ async function loadAll(
 export async function replicaCount(
   directory: string,
   numModels: number | "all",
-  { cores, libtorchneuron }: NeuronBlipOptions,
+  { cores, libtorchneuron }: NeuronRuntimeOptions,
 ): Promise<number> {
   const path = join(directory, "vision_model.pt");
   const isCheckpoint = !(await holdsCompiledParts(directory));

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
-import type { NeuronRuntimeOptions } from "../neuron/neuron-runtime.js";
-import { CompiledPart } from "../runtime/compiled-part.js";
-import { checkCount, Executor } from "../runtime/executor.js";
-import { SharedFile } from "../runtime/shared-file.js";
-import { TorchModule } from "../runtime/torch-module.js";
+import { CompiledPart } from "../torch/compiled-part.js";
+import { checkCount, Executor } from "../torch/executor.js";
+import type { NeuronRuntimeOptions } from "../torch/neuron/neuron-runtime.js";
+import { SharedFile } from "../torch/shared-file.js";
+import { TorchModule } from "../torch/torch-module.js";
 import type { BlipConfig } from "./blip-config.js";
 import { tellOfEarlierCpuParts } from "./earlier-cpu-parts.js";
 import { HEADS, inputCountOf, type PartName } from "./heads.js";

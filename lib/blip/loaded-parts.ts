@@ -1,5 +1,5 @@
-import type { CompiledPart } from "../runtime/compiled-part.js";
-import type { Executor } from "../runtime/executor.js";
+import type { CompiledPart } from "../torch/compiled-part.js";
+import type { Executor } from "../torch/executor.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { PartName } from "./heads.js";
 import type { Manifest } from "./manifest.js";

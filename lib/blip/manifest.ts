@@ -4,9 +4,9 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { NeuronBlipError } from "../errors.js";
-import { isObject, readJsonIfThere } from "../json-file.js";
-import type { Dtype } from "../tensor.js";
-import { shown } from "../values.js";
+import type { Dtype } from "../torch/tensor.js";
+import { isObject, readJsonIfThere } from "../util/json-file.js";
+import { shown } from "../util/values.js";
 import { type Architecture, HEADS, isArchitecture, type PartName } from "./heads.js";
 
 /** The version of `neuron_blip.json` that this package reads. */

@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { TokenIds } from "./token-ids.js";
 
 /** Matches pictures and texts: what a model's way of doing so is, is chosen when it is loaded. */

@@ -1,8 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
-import { rowsOf } from "../runtime/batch.js";
-import { checkRank } from "../runtime/check.js";
-import type { Tensor } from "../tensor.js";
-import { shown } from "../values.js";
+import { rowsOf } from "../torch/batch.js";
+import { checkRank } from "../torch/check.js";
+import type { Tensor } from "../torch/tensor.js";
+import { shown } from "../util/values.js";
 import type { TokenIds } from "./token-ids.js";
 
 /** Texts as tensors, as Hugging Face names them. */

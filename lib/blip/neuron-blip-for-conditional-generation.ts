@@ -7,7 +7,7 @@ import {
   resolveGenerationConfig,
 } from "../generation/generation-config.js";
 import { generate } from "../generation/search.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { CachedDecoder } from "./cached-decoding.js";
 import { CompiledDecoder } from "./compiled-decoder.js";

@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { CachedQuestionEncoder } from "./cached-questions.js";
 import { CompiledMatcher } from "./compiled-matcher.js";

@@ -5,11 +5,11 @@ import { type GenerationConfig, resolveGenerationConfig } from "../generation/ge
 import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
 import { generate, type NextTokenLogits } from "../generation/search.js";
 import { isPlainGreedy } from "../generation/token-search.js";
-import { checkInput } from "../runtime/check.js";
-import type { Tensor } from "../tensor.js";
-import { inTurns } from "../turns.js";
+import { checkInput } from "../torch/check.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { shown } from "../values.js";
+import { inTurns } from "../util/turns.js";
+import { shown } from "../util/values.js";
 import { CachedDecoder } from "./cached-decoding.js";
 import { CachedQuestionEncoder } from "./cached-questions.js";
 import { CompiledDecoder } from "./compiled-decoder.js";

@@ -1,8 +1,8 @@
 import { throwIfAborted } from "../errors.js";
-import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../runtime/batch.js";
-import { checkRank } from "../runtime/check.js";
-import { InFlight } from "../runtime/in-flight.js";
-import type { Tensor } from "../tensor.js";
+import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../torch/batch.js";
+import { checkRank } from "../torch/check.js";
+import type { Tensor } from "../torch/tensor.js";
+import { InFlight } from "../util/in-flight.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { ImageShapes } from "./compiled-shapes.js";
 import { partOf } from "./load-parts.js";

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
-import type { CompiledPart } from "../runtime/compiled-part.js";
-import type { TorchOutput } from "../runtime/torch-module.js";
-import { Tensor } from "../tensor.js";
+import type { CompiledPart } from "../torch/compiled-part.js";
+import { Tensor } from "../torch/tensor.js";
+import type { TorchOutput } from "../torch/torch-module.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 import type { PartName } from "./heads.js";
 import type { LoadedParts } from "./loaded-parts.js";

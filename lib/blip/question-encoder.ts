@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { EncoderRow } from "./encoder-row.js";
 import type { TokenIds } from "./token-ids.js";
 

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
-import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { Functions } from "../runtime/part.js";
-import { Tensor } from "../tensor.js";
+import { checkInput, tensorFrom } from "../torch/check.js";
+import type { Functions } from "../torch/part.js";
+import { Tensor } from "../torch/tensor.js";
 import { type KeysValuesDtype, keyValuesFrom } from "./key-values.js";
 
 /** The inputs of one step of `TextDecoderCached`: N texts of T new tokens, each after T0 that were read before. */

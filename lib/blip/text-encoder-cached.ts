@@ -1,6 +1,6 @@
-import { checkInput, tensorFrom } from "../runtime/check.js";
-import type { Functions } from "../runtime/part.js";
-import type { Tensor } from "../tensor.js";
+import { checkInput, tensorFrom } from "../torch/check.js";
+import type { Functions } from "../torch/part.js";
+import type { Tensor } from "../torch/tensor.js";
 import { type KeysValuesDtype, keyValuesFrom } from "./key-values.js";
 
 /** Questions about one picture, padded to the longest. */

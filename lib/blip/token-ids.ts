@@ -1,4 +1,4 @@
-import { Tensor } from "../tensor.js";
+import { Tensor } from "../torch/tensor.js";
 import { tooLong } from "./compiled-shapes.js";
 
 /** A text as token ids, from [CLS] to [SEP]. */

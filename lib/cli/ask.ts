@@ -1,6 +1,6 @@
 import type { Picture } from "../images/encoded-image.js";
-import type { NeuronBlipOptions } from "../loading-options.js";
 import { NeuronBlip } from "../neuron-blip.js";
+import type { NeuronBlipOptions } from "../options.js";
 import type { AnswerOptions } from "../tasks/answer.js";
 import type { Answer } from "../tasks/results.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";

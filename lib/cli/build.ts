@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { builtAddonsDirectory } from "../binary/built-addons.js";
-import { binaryHost } from "../binary/choose-binary.js";
-import { packageFile } from "../package-file.js";
+import { builtAddonsDirectory } from "../torch/binary/built-addons.js";
+import { binaryHost } from "../torch/binary/choose-binary.js";
+import { packageFile } from "../util/package-file.js";
 import { parse, UsageError } from "./usage.js";
 
 /**

@@ -1,6 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
-import type { NeuronBlipOptions } from "../loading-options.js";
 import { NeuronBlip } from "../neuron-blip.js";
+import type { NeuronBlipOptions } from "../options.js";
 import type { CaptionOptions } from "../tasks/caption.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print, say } from "./output.js";

@@ -4,8 +4,8 @@ import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
 import { messageOf } from "../errors.js";
 import { downloadModel } from "../hub/download-model.js";
-import { isHubName } from "../hub/hub-name.js";
-import { isObject } from "../json-file.js";
+import { isHubName } from "../util/hub-name.js";
+import { isObject } from "../util/json-file.js";
 import { isLocal, lineOfProgress } from "./hub-arguments.js";
 
 /**

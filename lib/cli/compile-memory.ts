@@ -3,7 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { freemem, totalmem } from "node:os";
 import { join } from "node:path";
 import { findCached } from "../hub/download-model.js";
-import { isHubName } from "../hub/hub-name.js";
+import { isHubName } from "../util/hub-name.js";
 
 /**
  * How often the weights are in memory at once while parts are traced and checked for the CPU, and Python with torch by itself: with

@@ -1,7 +1,7 @@
 import { examine } from "../doctor/doctor.js";
 import { render } from "../doctor/render.js";
 import { findCached } from "../hub/download-model.js";
-import { isHubName } from "../hub/hub-name.js";
+import { isHubName } from "../util/hub-name.js";
 import { HUB_ARGUMENTS, hubOptions, isLocal } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { count, parse, UsageError } from "./usage.js";

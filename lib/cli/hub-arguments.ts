@@ -1,11 +1,11 @@
 /** What the commands that take a MODEL say of the Hugging Face Hub. */
 import { stat } from "node:fs/promises";
 import { messageOf } from "../errors.js";
-import { revisionOf } from "../hub/hub-name.js";
 import type { HubOptions } from "../hub/hub-options.js";
 import type { DownloadProgress } from "../hub/hub-progress.js";
 import { showsProgress } from "../hub/hub-settings.js";
 import { inBytes } from "../hub/progress-bar.js";
+import { revisionOf } from "../util/hub-name.js";
 import { say } from "./output.js";
 import { defined, UsageError } from "./usage.js";
 

@@ -1,5 +1,5 @@
-import type { NeuronBlipOptions } from "../loading-options.js";
 import { NeuronBlip } from "../neuron-blip.js";
+import type { NeuronBlipOptions } from "../options.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";

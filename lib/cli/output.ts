@@ -2,7 +2,7 @@
 import { access, constants, open, stat, unlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { codeOf, messageOf } from "../errors.js";
-import { isThere, makeDirectory } from "../files.js";
+import { isThere, makeDirectory } from "../util/files.js";
 
 /** What cannot be written, in one line: exit code 1. */
 export class OutputError extends Error {}

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
-import { binaryHost, chooseBinary, type Decision } from "../binary/choose-binary.js";
-import { isObject, type JsonObject } from "../json-file.js";
+import { binaryHost, chooseBinary, type Decision } from "../torch/binary/choose-binary.js";
+import { isObject, type JsonObject } from "../util/json-file.js";
 import type { Host } from "./host.js";
 import { askNative, type NativeAnswer } from "./native-answer.js";
 

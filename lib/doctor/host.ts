@@ -3,8 +3,8 @@ import { constants } from "node:fs";
 import { access, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { availableParallelism, freemem, totalmem } from "node:os";
 import { join } from "node:path";
-import { runningGlibc } from "../binary/glibc.js";
 import { codeOf } from "../errors.js";
+import { runningGlibc } from "../torch/binary/glibc.js";
 
 export interface HostOptions {
   /** The directory below which the system's own files (/dev, /sys, /opt, …) are looked at. Default "/". */

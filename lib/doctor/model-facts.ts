@@ -6,7 +6,7 @@ import { holdsCompiledParts } from "../blip/model-directory.js";
 import { weightFilesOf } from "../blip/parts/checkpoint/weight-files.js";
 import { messageOf } from "../errors.js";
 import { directoryOf } from "../hub/model-directory.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
+import { isObject, type JsonObject, readJsonIfThere } from "../util/json-file.js";
 import type { AddonFacts } from "./addon-facts.js";
 import type { Host } from "./host.js";
 import { askNative } from "./native-answer.js";

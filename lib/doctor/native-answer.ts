@@ -1,4 +1,4 @@
-import { packageFile } from "../package-file.js";
+import { packageFile } from "../util/package-file.js";
 import type { Host } from "./host.js";
 
 /** Begins the line that has the child's answer. */

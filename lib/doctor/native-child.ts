@@ -4,7 +4,7 @@
  */
 import { realpathSync } from "node:fs";
 import { messageOf, NeuronBlipError } from "../errors.js";
-import { native } from "../native.js";
+import { native } from "../torch/native.js";
 import { ANSWER_MARK } from "./native-answer.js";
 
 /** What the other tasks ask the addon for. */

@@ -4,7 +4,7 @@ import {
   findLibnrt,
   findLibtorchneuron,
   torchNeuronxVersionBeside,
-} from "../neuron/find-libraries.js";
+} from "../torch/neuron/find-libraries.js";
 import type { Host } from "./host.js";
 
 /** What there is of AWS Neuron on a host, by its files. */

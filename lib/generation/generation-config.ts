@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
 import { NeuronBlipError } from "../errors.js";
-import { shown } from "../values.js";
+import { shown } from "../util/values.js";
 import type { LogitsProcessor } from "./logits-processor.js";
 import type { StoppingCriterion } from "./stopping-criteria.js";
 import type { Streamer } from "./text-streamer.js";

@@ -1,6 +1,6 @@
 /** Ranking given answers by likelihood: `rank_answer` of salesforce/BLIP (`models/blip_vqa.py`), on token sequences. */
 
-import { inTurns, isTurnOver, mapSteps, nextTurn, sortSteps } from "../turns.js";
+import { inTurns, isTurnOver, mapSteps, nextTurn, sortSteps } from "../util/turns.js";
 import { logSumExp } from "./distribution.js";
 import type { NextTokenLogits } from "./search.js";
 

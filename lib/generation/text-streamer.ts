@@ -1,5 +1,5 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
-import { shown } from "../values.js";
+import { shown } from "../util/values.js";
 
 /** Told the tokens of a sequence as they are generated, as transformers' streamers are. */
 export interface Streamer {

@@ -1,7 +1,7 @@
 /** The transfer of one file's content into the cache. */
 import { createHash, type Hash } from "node:crypto";
 import { codeOf, NeuronBlipError } from "../errors.js";
-import { shown } from "../values.js";
+import { shown } from "../util/values.js";
 import { BusyError, errorOf, type HubAnswer, type HubClient, mayPass } from "./hub-client.js";
 import { unreached } from "./hub-errors.js";
 import type { HubFile } from "./hub-repository.js";

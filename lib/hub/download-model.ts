@@ -2,13 +2,13 @@
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import { LARGEST_FILE } from "../json-file.js";
-import { either } from "../runtime/abort.js";
+import { either } from "../util/abort.js";
+import { isCommit, revisionOf } from "../util/hub-name.js";
+import { LARGEST_FILE } from "../util/json-file.js";
 import { downloadFile, FileChangedError } from "./download-file.js";
 import { ModelFolder, type Presence } from "./hub-cache.js";
 import { HubClient } from "./hub-client.js";
 import { cacheError, diskFull, offlineError } from "./hub-errors.js";
-import { isCommit, revisionOf } from "./hub-name.js";
 import { checkHubOptions, type HubOptions } from "./hub-options.js";
 import { DownloadMeter } from "./hub-progress.js";
 import { type HubFile, lookUpCommit, lookUpFiles } from "./hub-repository.js";

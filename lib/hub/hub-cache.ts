@@ -7,10 +7,10 @@ import { randomBytes } from "node:crypto";
 import { copyFile, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { codeOf, NeuronBlipError } from "../errors.js";
-import { makeDirectory } from "../files.js";
-import { isObject, readJsonIfThere } from "../json-file.js";
-import { shown } from "../values.js";
-import { isCommit } from "./hub-name.js";
+import { makeDirectory } from "../util/files.js";
+import { isCommit } from "../util/hub-name.js";
+import { isObject, readJsonIfThere } from "../util/json-file.js";
+import { shown } from "../util/values.js";
 import type { HubFile } from "./hub-repository.js";
 import { INDEX, type Purpose, shardsOf, WEIGHTS, wantedOf } from "./wanted-files.js";
 

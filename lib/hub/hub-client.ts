@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { abortedError, NeuronBlipError } from "../errors.js";
-import { isObject } from "../json-file.js";
-import { packageFile } from "../package-file.js";
-import { either } from "../runtime/abort.js";
+import { either } from "../util/abort.js";
+import { isObject } from "../util/json-file.js";
+import { packageFile } from "../util/package-file.js";
 import { type Asked, connectionError, type Peer, refusal, unreached } from "./hub-errors.js";
 import type { HubSettings } from "./hub-settings.js";
 

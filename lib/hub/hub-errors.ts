@@ -1,6 +1,6 @@
 /** What the Hub's refusals, and the lack of its answer, mean for who asked: one sentence each, and what to do. */
 import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
-import { oneLine, shown } from "../values.js";
+import { oneLine, shown } from "../util/values.js";
 import type { HubSettings } from "./hub-settings.js";
 
 /** What was asked for, for the messages. */

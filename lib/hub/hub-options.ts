@@ -1,6 +1,6 @@
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import { shown } from "../values.js";
-import { revisionOf } from "./hub-name.js";
+import { revisionOf } from "../util/hub-name.js";
+import { shown } from "../util/values.js";
 import type { ProgressCallback } from "./hub-progress.js";
 
 /** How a model of the Hugging Face Hub is fetched. A directory needs none of it. */

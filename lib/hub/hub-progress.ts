@@ -1,6 +1,6 @@
 /** How far the fetching of a model's files is. */
 import { messageOf, NeuronBlipError } from "../errors.js";
-import { oneLine } from "../values.js";
+import { oneLine } from "../util/values.js";
 
 export interface DownloadProgress {
   /** The model's name on the Hub, such as "Salesforce/blip-vqa-base". */

@@ -1,5 +1,5 @@
 /** What the Hub says of a model: its commit, and its files. */
-import { isObject, type JsonObject } from "../json-file.js";
+import { isObject, type JsonObject } from "../util/json-file.js";
 import type { HubClient } from "./hub-client.js";
 import { type Asked, unreached } from "./hub-errors.js";
 

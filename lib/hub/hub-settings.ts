@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
-import { oneLine, shown } from "../values.js";
+import { oneLine, shown } from "../util/values.js";
 
 export interface HubSettings {
   /** The Hub's address, without a slash at its end. */

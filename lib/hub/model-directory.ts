@@ -1,10 +1,10 @@
 import { stat } from "node:fs/promises";
-import { adviceFor } from "../advice.js";
 import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
+import { adviceFor } from "../util/advice.js";
+import { isHubName } from "../util/hub-name.js";
 import { pathOf } from "../util/model-path.js";
-import { shown } from "../values.js";
+import { shown } from "../util/values.js";
 import { downloadModel } from "./download-model.js";
-import { isHubName } from "./hub-name.js";
 import { checkHubOptions, type HubOptions } from "./hub-options.js";
 import type { Purpose } from "./wanted-files.js";
 

@@ -2,8 +2,8 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { TextDecoder } from "node:util";
 import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject } from "../json-file.js";
-import { shorten, shown } from "../values.js";
+import { isObject, type JsonObject } from "../util/json-file.js";
+import { shorten, shown } from "../util/values.js";
 
 /** The format's names of dtypes, with torch's and the bytes of an element. */
 const DTYPES = {

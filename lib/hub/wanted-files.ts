@@ -1,7 +1,7 @@
 /** Which files of a model are needed: text and safetensors alone, as a .pt or .bin file is a program of whoever wrote it. */
 import { NeuronBlipError } from "../errors.js";
-import { isObject, readJsonIfThere } from "../json-file.js";
-import { oneLine, shown } from "../values.js";
+import { isObject, readJsonIfThere } from "../util/json-file.js";
+import { oneLine, shown } from "../util/values.js";
 
 /** What the model's files are for: a whole model, or the reading of pictures and texts alone. */
 export type Purpose = "model" | "processor";

@@ -1,6 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
 import type { ImageSource } from "../processing/image-source.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { RefCounted } from "../util/ref-counted.js";
 import type { ImageFeatures } from "./image-features.js";
 

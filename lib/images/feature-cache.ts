@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import { clearTimeout, setTimeout } from "node:timers";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import { untilAborted } from "../runtime/abort.js";
+import { untilAborted } from "../util/abort.js";
 import { RefCounted } from "../util/ref-counted.js";
 import type { ImageFeatures } from "./image-features.js";
 

@@ -3,13 +3,11 @@ import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-m
 import { throwIfAborted } from "../errors.js";
 import type { BlipProcessor } from "../processing/blip-processor.js";
 import type { ImageSource, SourceOptions } from "../processing/image-source.js";
-import { isFile, openPicture } from "../processing/open-picture.js";
-import { asSource, sha256 } from "../processing/picture-file.js";
-import { stackRows } from "../runtime/batch.js";
-import { checkInput } from "../runtime/check.js";
 import type { Ticket } from "../serving/admission.js";
 import type { BatchQueue, Job } from "../serving/batch-queue.js";
-import { handleOf, Tensor } from "../tensor.js";
+import { stackRows } from "../torch/batch.js";
+import { checkInput } from "../torch/check.js";
+import { handleOf, Tensor } from "../torch/tensor.js";
 import { RefCounted } from "../util/ref-counted.js";
 import { Semaphore } from "../util/semaphore.js";
 import { fulfilled } from "../util/settled.js";
@@ -17,6 +15,8 @@ import { EncodedImage, featuresOf, type Picture } from "./encoded-image.js";
 import { FeatureCache, type PictureCacheOptions } from "./feature-cache.js";
 import { ImageFeatures } from "./image-features.js";
 import { ImageKeyValues } from "./image-key-values.js";
+import { isFile, openPicture } from "./open-picture.js";
+import { asSource, sha256 } from "./picture-file.js";
 
 /** How many pictures are decoded, or wait for the vision model, at a time: each takes up to 2 MB once it is decoded. */
 const PICTURES_IN_HAND = 64;

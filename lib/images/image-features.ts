@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { RefCounted } from "../util/ref-counted.js";
 
 /** What a model made of a picture, in native memory. */

@@ -1,9 +1,9 @@
 import { keyValuesPay } from "../blip/key-values.js";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
 import { throwIfAborted } from "../errors.js";
-import { untilAborted } from "../runtime/abort.js";
 import type { BatchQueue, Job } from "../serving/batch-queue.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
+import { untilAborted } from "../util/abort.js";
 import { RefCounted } from "../util/ref-counted.js";
 import type { FeatureCache } from "./feature-cache.js";
 import { bytesOf, type ImageFeatures } from "./image-features.js";

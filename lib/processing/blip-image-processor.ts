@@ -1,10 +1,10 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
 import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import { directoryOf } from "../hub/model-directory.js";
-import { isObject } from "../json-file.js";
-import { Tensor } from "../tensor.js";
+import { Tensor } from "../torch/tensor.js";
+import { isObject } from "../util/json-file.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { shown } from "../values.js";
+import { shown } from "../util/values.js";
 import { imageLoader, type LoadImageOptions, type PixelTarget } from "./image-loader.js";
 import type { BlipImageProcessorConfig } from "./image-processor-config.js";
 import type { ImageSource } from "./image-source.js";

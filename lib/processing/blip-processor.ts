@@ -1,10 +1,10 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
 import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
 import { directoryOf } from "../hub/model-directory.js";
-import { Tensor } from "../tensor.js";
-import { atOnce } from "../turns.js";
+import { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { shown } from "../values.js";
+import { atOnce } from "../util/turns.js";
+import { shown } from "../util/values.js";
 import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
 import { BlipImageProcessor } from "./blip-image-processor.js";
 import type { LoadImageOptions } from "./image-loader.js";

@@ -2,7 +2,7 @@
  * What a picture may be given as. Classes are described by what is used of them, so that reading these types needs neither the
  * DOM's nor Node's.
  */
-import type { UrlLike } from "../values.js";
+import type { UrlLike } from "../util/values.js";
 
 /** Pixels in memory, 8 bits a sample, rows from the top. */
 export interface PixelSource {

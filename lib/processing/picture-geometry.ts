@@ -1,6 +1,6 @@
 /** What becomes of a picture's size: resized, then cropped, then padded, as transformers' image processor does on Pillow. */
 import { NeuronBlipError } from "../errors.js";
-import type { OwnFloat32Array } from "../values.js";
+import type { OwnFloat32Array } from "../util/values.js";
 
 export interface PictureSize {
   readonly width: number;

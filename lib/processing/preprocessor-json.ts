@@ -1,8 +1,8 @@
 /** What a model directory's files say of how pictures are prepared. */
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject, readJsonIfThere } from "../json-file.js";
-import { shown } from "../values.js";
+import { isObject, type JsonObject, readJsonIfThere } from "../util/json-file.js";
+import { shown } from "../util/values.js";
 import type { BlipImageProcessorConfig } from "./image-processor-config.js";
 
 /** The settings of transformers that are followed, by the name of ours. */

@@ -1,8 +1,8 @@
 /** What tokenizer.json, tokenizer_config.json and vocab.txt say, checked. */
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { isObject, type JsonObject, readTextIfThere } from "../json-file.js";
-import { shown } from "../values.js";
+import { isObject, type JsonObject, readTextIfThere } from "../util/json-file.js";
+import { shown } from "../util/values.js";
 import type { AddedToken } from "./added-tokens.js";
 import type { BertNormalizerConfig } from "./bert-normalizer.js";
 import type { WordPieceConfig } from "./word-piece.js";

@@ -1,5 +1,5 @@
 /** How alike features are. */
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 
 /** Rows of features of one size, one after another. */
 export function packed(rows: readonly Tensor<"float32">[]): Float32Array {

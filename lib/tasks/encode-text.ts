@@ -1,6 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
 import type { BlipProcessor, ProcessTextOptions } from "../processing/blip-processor.js";
-import { shown } from "../values.js";
+import { shown } from "../util/values.js";
 import type { Encode } from "./run-pairs.js";
 
 export interface TextOptions {

@@ -6,7 +6,7 @@ import type { ImageEncoder } from "../images/image-encoder.js";
 import type { BlipProcessor } from "../processing/blip-processor.js";
 import type { Ticket } from "../serving/admission.js";
 import type { BatchQueue, Job } from "../serving/batch-queue.js";
-import type { Tensor } from "../tensor.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { PreparedPair } from "./run-pairs.js";
 
 type AnyModel = NeuronBlipPreTrainedModel;

@@ -3,10 +3,10 @@ import { NeuronBlipForQuestionAnswering, type RankOptions } from "../blip/neuron
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { RankedSequence } from "../generation/ranking.js";
 import type { Picture } from "../images/encoded-image.js";
+import { snapshotBytes } from "../images/open-picture.js";
 import type { BlipProcessor } from "../processing/blip-processor.js";
-import { snapshotBytes } from "../processing/open-picture.js";
-import { inTurns } from "../turns.js";
 import { fulfilled } from "../util/settled.js";
+import { inTurns } from "../util/turns.js";
 import { encodeWithin, type TextOptions, textEncoding } from "./encode-text.js";
 import { holdPicture, jobOf, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
 import type { RankedAnswer } from "./results.js";

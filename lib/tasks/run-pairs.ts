@@ -4,10 +4,10 @@ import { NeuronBlipError, throwIfAborted, withoutFrames } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import type { EncodeOptions, ImageEncoder } from "../images/image-encoder.js";
 import type { ImageFeatures } from "../images/image-features.js";
-import { snapshotBytes } from "../processing/open-picture.js";
-import type { Tensor } from "../tensor.js";
-import { inTurns, isTurnOver, nextTurn } from "../turns.js";
+import { snapshotBytes } from "../images/open-picture.js";
+import type { Tensor } from "../torch/tensor.js";
 import type { RefCounted } from "../util/ref-counted.js";
+import { inTurns, isTurnOver, nextTurn } from "../util/turns.js";
 import { PlaceGroups } from "./place-groups.js";
 import { TokenIdRows } from "./token-id-rows.js";
 

@@ -2,8 +2,8 @@ import { NeuronBlipForImageTextRetrieval } from "../blip/neuron-blip-for-image-t
 import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import { inTurns } from "../turns.js";
 import { fulfilled } from "../util/settled.js";
+import { inTurns } from "../util/turns.js";
 import { cosineSteps, packed } from "./cosines.js";
 import { textEncoding } from "./encode-text.js";
 import { embedsOf, holdPicture, jobOf, type LoadedModel, replicaAs } from "./loaded-model.js";

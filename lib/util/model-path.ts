@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { messageOf, NeuronBlipError } from "../errors.js";
-import { isUrl, shown, type UrlLike } from "../values.js";
+import { isUrl, shown, type UrlLike } from "./values.js";
 
 /**
  * Where a model is: a directory's path or `file:` URL; or, where there is no such directory, its name on the Hugging Face Hub,

@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../errors.js";
-import { untilAborted } from "../runtime/abort.js";
+import { untilAborted } from "./abort.js";
 
 interface Waiting {
   readonly count: number;

@@ -1,5 +1,5 @@
-import type { TorchOutput } from "../runtime/torch-module.js";
-import { Tensor } from "../tensor.js";
+import { Tensor } from "../torch/tensor.js";
+import type { TorchOutput } from "../torch/torch-module.js";
 import type { Difference } from "./report.js";
 
 /**

@@ -4,7 +4,7 @@ import type { TensorSpec } from "../blip/manifest.js";
 import { holdsCompiledParts } from "../blip/model-directory.js";
 import { NeuronBlipError } from "../errors.js";
 import { directoryOf } from "../hub/model-directory.js";
-import { isObject, readJsonIfThere } from "../json-file.js";
+import { isObject, readJsonIfThere } from "../util/json-file.js";
 import type { ModelFacts } from "./report.js";
 
 export type TensorFacts = Pick<TensorSpec, "name" | "shape">;

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
-import { rowsOf } from "../runtime/batch.js";
-import { Tensor } from "../tensor.js";
+import { rowsOf } from "../torch/batch.js";
+import { Tensor } from "../torch/tensor.js";
 import type { Model, TensorFacts } from "./model-facts.js";
 import { readSafetensors } from "./safetensors.js";
 

@@ -1,5 +1,5 @@
-import { native } from "../native.js";
-import { findLibnrt } from "../neuron/find-libraries.js";
+import { native } from "../torch/native.js";
+import { findLibnrt } from "../torch/neuron/find-libraries.js";
 import type { RanOn, RuntimeFacts } from "./report.js";
 
 /**

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { readSafetensorsHeader } from "../hub/safetensors.js";
-import { Tensor } from "../tensor.js";
+import { Tensor } from "../torch/tensor.js";
 
 /** What a .safetensors file holds. */
 export interface Safetensors {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { visibleCores } from "../neuron/neuron-runtime.js";
+import { visibleCores } from "../torch/neuron/neuron-runtime.js";
 import { exitCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
 import { runExit } from "./exits.js";
 import { hostFacts } from "./host-facts.js";

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# The one place of these versions; lib/neuron/sdk-versions.ts reads it too.
+# The one place of these versions; lib/torch/neuron/sdk-versions.ts reads it too.
 SDK: dict[str, Any] = json.loads((Path(__file__).resolve().parent.parent / "neuron-versions.json").read_text("utf-8"))
 
 LIBNRT = "/opt/aws/neuron/lib/libnrt.so.1"

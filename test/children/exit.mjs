@@ -3,8 +3,8 @@
 import { fileURLToPath } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { Executor, Tensor, TorchModule } from "neuron-blip";
-import { openTensors } from "../../dist/runtime/tensor-file.js";
-import { TorchFunctions } from "../../dist/runtime/torch-functions.js";
+import { openTensors } from "../../dist/torch/tensor-file.js";
+import { TorchFunctions } from "../../dist/torch/torch-functions.js";
 
 const [path, how, when] = isMainThread ? process.argv.slice(2) : workerData;
 

@@ -1,5 +1,5 @@
 /** Loads the addon that NEURON_BLIP_ADDON names, as a user who owns nothing where this one is root, and prints what became of it. */
-import { native } from "../../dist/native.js";
+import { native } from "../../dist/torch/native.js";
 
 if (process.getuid?.() === 0) {
   process.setgroups([]);

@@ -3,8 +3,8 @@
 // Usage: node tensor-file-cycles.mjs FILE TENSORS CYCLES
 import { readFileSync } from "node:fs";
 import { Executor } from "neuron-blip";
-import { openTensors } from "../../dist/runtime/tensor-file.js";
-import { TorchFunctions } from "../../dist/runtime/torch-functions.js";
+import { openTensors } from "../../dist/torch/tensor-file.js";
+import { TorchFunctions } from "../../dist/torch/torch-functions.js";
 
 const SOURCE = `
 def laid_out_anew(w: Dict[str, Tensor]) -> Dict[str, Tensor]:

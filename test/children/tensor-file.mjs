@@ -2,8 +2,8 @@
 // Usage: node tensor-file.mjs FILE COUNT
 import { once } from "node:events";
 import { Executor } from "neuron-blip";
-import { openTensors } from "../../dist/runtime/tensor-file.js";
-import { TorchFunctions } from "../../dist/runtime/torch-functions.js";
+import { openTensors } from "../../dist/torch/tensor-file.js";
+import { TorchFunctions } from "../../dist/torch/torch-functions.js";
 
 const [path, count] = process.argv.slice(2);
 const executor = new Executor({ threads: 1 });

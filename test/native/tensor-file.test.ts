@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Executor, type Tensor, type TorchOutput } from "neuron-blip";
-import { openTensors, type TensorEntry } from "../../dist/runtime/tensor-file.js";
-import { TorchFunctions, type TorchValue } from "../../dist/runtime/torch-functions.js";
+import { openTensors, type TensorEntry } from "../../dist/torch/tensor-file.js";
+import { TorchFunctions, type TorchValue } from "../../dist/torch/torch-functions.js";
 import { fails } from "../helpers.js";
 import { mappingsOf } from "./mappings.js";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Executor, NeuronBlipError, Tensor } from "neuron-blip";
-import { type FunctionInput, TorchFunctions } from "../../dist/runtime/torch-functions.js";
+import { type FunctionInput, TorchFunctions } from "../../dist/torch/torch-functions.js";
 import { asTensor, fails, hasLibtorch } from "../helpers.js";
 
 const SOURCE = `

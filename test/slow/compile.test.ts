@@ -18,7 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sdkVersions } from "../../dist/neuron/sdk-versions.js";
+import { sdkVersions } from "../../dist/torch/neuron/sdk-versions.js";
 import { buildStandIns } from "../../scripts/build-stand-ins.mjs";
 import { readSafetensors } from "../safetensors.js";
 

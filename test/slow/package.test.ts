@@ -18,7 +18,7 @@ import { createRequire } from "node:module";
 import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readBinary } from "../../dist/elf.js";
+import { readBinary } from "../../dist/torch/binary/elf.js";
 import { cachedLibtorch } from "../../scripts/fetch-libtorch.mjs";
 import { demo, demoModel, demoQuestions } from "../helpers.ts";
 import { compare, newestNeeds } from "../version-needs.ts";

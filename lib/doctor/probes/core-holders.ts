@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { isObject } from "../../json-file.js";
-import { formatCores } from "../../neuron/cores.js";
+import { formatCores } from "../../torch/neuron/cores.js";
+import { isObject } from "../../util/json-file.js";
 import type { Examination, Probe } from "../examination.js";
 import { type Finding, ok, skipped, warning } from "../finding.js";
 import { visibleSetting } from "./core-settings.js";

@@ -1,4 +1,4 @@
-import { formatCores, parseCores } from "../../neuron/cores.js";
+import { formatCores, parseCores } from "../../torch/neuron/cores.js";
 import type { Examination, Probe } from "../examination.js";
 import { type Finding, ok, skipped } from "../finding.js";
 

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { minorOf } from "../../binary/torch-directory.js";
+import { minorOf } from "../../torch/binary/torch-directory.js";
 import type { Probe } from "../examination.js";
 import { ok, problem, skipped } from "../finding.js";
 

@@ -1,8 +1,8 @@
 import { dirname, join } from "node:path";
-import { minorOf } from "../../binary/torch-directory.js";
 import { messageOf } from "../../errors.js";
-import { torchVersionBeside } from "../../neuron/find-libraries.js";
-import { aptInstall, sdkVersions } from "../../neuron/sdk-versions.js";
+import { minorOf } from "../../torch/binary/torch-directory.js";
+import { torchVersionBeside } from "../../torch/neuron/find-libraries.js";
+import { aptInstall, sdkVersions } from "../../torch/neuron/sdk-versions.js";
 import type { Examination, Probe } from "../examination.js";
 import { type Finding, ok, skipped } from "../finding.js";
 import { askNative } from "../native-answer.js";

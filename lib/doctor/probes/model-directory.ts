@@ -4,7 +4,7 @@ import { HEADS } from "../../blip/heads.js";
 import { type PartSpec, verifyPart } from "../../blip/manifest.js";
 import { readWeights } from "../../blip/parts/checkpoint/weight-files.js";
 import { messageOf } from "../../errors.js";
-import { isObject } from "../../json-file.js";
+import { isObject } from "../../util/json-file.js";
 import type { Probe } from "../examination.js";
 import { type Finding, ok, problem, skipped } from "../finding.js";
 import { inWords } from "../sizes.js";

@@ -1,5 +1,5 @@
-import { isObject } from "../../json-file.js";
-import { sdkVersions } from "../../neuron/sdk-versions.js";
+import { sdkVersions } from "../../torch/neuron/sdk-versions.js";
+import { isObject } from "../../util/json-file.js";
 import type { Probe } from "../examination.js";
 import { type Finding, ok, skipped, warning } from "../finding.js";
 import { compareVersions } from "../versions.js";

@@ -1,5 +1,5 @@
-import { minorOf } from "../../binary/torch-directory.js";
-import { isObject } from "../../json-file.js";
+import { minorOf } from "../../torch/binary/torch-directory.js";
+import { isObject } from "../../util/json-file.js";
 import type { Probe } from "../examination.js";
 import { ok, problem, skipped, warning } from "../finding.js";
 import { compareVersions } from "../versions.js";

@@ -1,4 +1,4 @@
-import { aptInstall } from "../../neuron/sdk-versions.js";
+import { aptInstall } from "../../torch/neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { ok, skipped } from "../finding.js";
 

@@ -1,4 +1,4 @@
-import { aptInstall, sdkVersions } from "../../neuron/sdk-versions.js";
+import { aptInstall, sdkVersions } from "../../torch/neuron/sdk-versions.js";
 import type { Probe } from "../examination.js";
 import { ok, skipped } from "../finding.js";
 import { compareVersions } from "../versions.js";

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { type Architecture, HEADS } from "../../blip/heads.js";
 import { messageOf, NeuronBlipError } from "../../errors.js";
-import { Executor } from "../../runtime/executor.js";
-import { TorchModule } from "../../runtime/torch-module.js";
-import type { Tensor } from "../../tensor.js";
+import { Executor } from "../../torch/executor.js";
+import type { Tensor } from "../../torch/tensor.js";
+import { TorchModule } from "../../torch/torch-module.js";
 import { differenceOf, isWithin, outputOf } from "../differences.js";
 import { type Model, type PartFacts, partNamed, readModel } from "../model-facts.js";
 import { Reference } from "../reference.js";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../../../errors.js";
-import { type JsonObject, readJsonIfThere } from "../../../json-file.js";
-import { shown } from "../../../values.js";
+import { type JsonObject, readJsonIfThere } from "../../../util/json-file.js";
+import { shown } from "../../../util/values.js";
 import { sectionOf, sizeIn } from "../../blip-config.js";
 
 /** One of BLIP's two transformers, as its section of config.json describes it. */

@@ -1,7 +1,7 @@
 import { throwIfAborted } from "../../../errors.js";
-import { ownRowsOf, slicesOf, stackRows } from "../../../runtime/batch.js";
-import { checkInput, tensorFrom } from "../../../runtime/check.js";
-import { Tensor } from "../../../tensor.js";
+import { ownRowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
+import { checkInput, tensorFrom } from "../../../torch/check.js";
+import { Tensor } from "../../../torch/tensor.js";
 import type { CachedQuestionEncoder } from "../../cached-questions.js";
 import type { Matcher } from "../../matcher.js";
 import { paddedRows, type TokenIds } from "../../token-ids.js";

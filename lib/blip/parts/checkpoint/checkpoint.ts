@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { throwIfAborted } from "../../../errors.js";
-import { native } from "../../../native.js";
-import { packageFile } from "../../../package-file.js";
-import type { Executor } from "../../../runtime/executor.js";
-import { openTensors, type TensorEntry } from "../../../runtime/tensor-file.js";
-import { type FunctionInput, TorchFunctions, type TorchValue } from "../../../runtime/torch-functions.js";
-import type { TorchOutput } from "../../../runtime/torch-module.js";
+import type { Executor } from "../../../torch/executor.js";
+import { native } from "../../../torch/native.js";
+import { openTensors, type TensorEntry } from "../../../torch/tensor-file.js";
+import { type FunctionInput, TorchFunctions, type TorchValue } from "../../../torch/torch-functions.js";
+import type { TorchOutput } from "../../../torch/torch-module.js";
+import { packageFile } from "../../../util/package-file.js";
 import type { Architecture } from "../../heads.js";
 import type { CheckpointConfig } from "./checkpoint-config.js";
 import { readWeights } from "./weight-files.js";

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../../../errors.js";
 import type { PictureSize } from "../../../processing/picture-geometry.js";
-import { Executor } from "../../../runtime/executor.js";
-import { shown } from "../../../values.js";
+import { Executor } from "../../../torch/executor.js";
+import { shown } from "../../../util/values.js";
 import type { BlipConfig } from "../../blip-config.js";
 import { type CompiledShapes, checkGivenLengths } from "../../compiled-shapes.js";
 import { Checkpoint, type CheckpointDtype } from "./checkpoint.js";

@@ -1,7 +1,7 @@
-import type { Executor } from "../../../runtime/executor.js";
-import type { Functions, Part } from "../../../runtime/part.js";
-import type { FunctionInput } from "../../../runtime/torch-functions.js";
-import { Tensor } from "../../../tensor.js";
+import type { Executor } from "../../../torch/executor.js";
+import type { Functions, Part } from "../../../torch/part.js";
+import { Tensor } from "../../../torch/tensor.js";
+import type { FunctionInput } from "../../../torch/torch-functions.js";
 import type { BlipConfig } from "../../blip-config.js";
 import type { CompiledShapes } from "../../compiled-shapes.js";
 import { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";

@@ -1,7 +1,7 @@
 /** A checkpoint's weights: which there must be, by config.json, and whether the files hold them. */
 import { NeuronBlipError } from "../../../errors.js";
-import type { Dtype } from "../../../tensor.js";
-import { shorten } from "../../../values.js";
+import type { Dtype } from "../../../torch/tensor.js";
+import { shorten } from "../../../util/values.js";
 import type { Architecture } from "../../heads.js";
 import type { CheckpointConfig, TransformerConfig } from "./checkpoint-config.js";
 

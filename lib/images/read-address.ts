@@ -1,0 +1,197 @@
+/** Pictures that are named: by a path, a URL or a FileHandle. */
+import { Buffer } from "node:buffer";
+import { type Stats, stat } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fileURLToPath, URL } from "node:url";
+import { promisify, types } from "node:util";
+import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
+import type { FetchPicture, FileHandleLike } from "../processing/image-source.js";
+import { oneLine } from "../util/values.js";
+import { type ArrivalLimits, ArrivingBytes, withinTime } from "./arriving-bytes.js";
+import { kindOf } from "./describe-source.js";
+import type { PictureFile } from "./picture-file.js";
+import { isResponse, readBody } from "./read-stream.js";
+
+export interface AddressOptions extends ArrivalLimits {
+  readonly fetch: FetchPicture | false | undefined;
+  readonly files: boolean;
+}
+
+/** Characters of a data: URL that are decoded in one turn of the event loop. */
+const SLICE = 2 ** 20;
+const MOST_FILE_BYTES = 2 ** 31 - 1;
+
+/** Not that of node:fs/promises, whose errors keep the frames of all that waits for them. */
+const statOf = promisify<string, Stats>(stat);
+
+/**
+ * Reads what a string names.
+ * @throws NeuronBlipError `INVALID_IMAGE` where it cannot be read, `IMAGE_TOO_LARGE`, `ABORTED`, `INVALID_INPUT` for what is not
+ * read here
+ */
+export async function readAddress(address: string, options: AddressOptions): Promise<PictureFile> {
+  if (address === "") throw invalid("The picture is an empty string, not a path or a URL.");
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address.slice(0, 40))?.[1]?.toLowerCase();
+  if (scheme === "data") return readDataUrl(address, options);
+  const isUrl = scheme === "file" || /^[^:]*:\/\//.test(address.slice(0, 40));
+  if (scheme === undefined || !isUrl) return readPath(address, options);
+  if (scheme === "file") return readPath(toPath(address), options);
+  if (scheme === "http" || scheme === "https") return fetchFile(address, options);
+  throw invalid(
+    `"${oneLine(address)}" is an address of ${scheme}:, which is not read here. Get it yourself, and pass its bytes or a stream.`,
+  );
+}
+
+/** A file that is open. It is read from its beginning, and stays open. */
+export async function readFileHandle(handle: FileHandleLike, options: AddressOptions): Promise<PictureFile> {
+  const name = "The picture in the FileHandle";
+  checkFiles(name, options);
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new Error("it is not a file");
+    if (stats.size > MOST_FILE_BYTES) throw new Error("it is larger than 2 GB");
+    const bytes = new Uint8Array(stats.size);
+    let at = 0;
+    while (at < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, at, bytes.length - at, at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+    }
+    return { bytes: at === bytes.length ? bytes : bytes.slice(0, at), name };
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+async function readPath(path: string, options: AddressOptions): Promise<PictureFile> {
+  const name = `The picture "${oneLine(path)}"`;
+  checkFiles(name, options);
+  try {
+    // Reading a device or a pipe might never end.
+    if (!(await statOf(path)).isFile()) throw new Error("it is not a file");
+    const file = await readFile(path);
+    // Only memory of its own can change threads: a small Buffer may share Node's pool.
+    const whole = file.byteLength === file.buffer.byteLength && types.isArrayBuffer(file.buffer);
+    const bytes = whole ? new Uint8Array(file.buffer as ArrayBuffer) : new Uint8Array(file);
+    return { bytes, name };
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+function checkFiles(name: string, { files }: AddressOptions): void {
+  if (!files) throw invalid(`${name} is a file, and the option files: false says that none are read.`);
+}
+
+function unreadable(name: string, error: unknown): NeuronBlipError {
+  const known: Record<string, string> = {
+    ENOENT: "there is no such file",
+    ENAMETOOLONG: 'it is too long for a path (pass base64 as a data: URL, or as Buffer.from(text, "base64"))',
+  };
+  const reason = known[codeOf(error) ?? ""] ?? oneLine(messageOf(error), 300);
+  return new NeuronBlipError("INVALID_IMAGE", `${name} cannot be read: ${reason}.`, { cause: error });
+}
+
+function toPath(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch (error) {
+    throw new NeuronBlipError("INVALID_INPUT", `"${oneLine(url)}" names no file: ${oneLine(messageOf(error), 200)}.`, {
+      cause: error,
+    });
+  }
+}
+
+async function fetchFile(url: string, options: AddressOptions): Promise<PictureFile> {
+  const name = `The picture at "${oneLine(url)}"`;
+  const { fetch = globalThis.fetch as FetchPicture | undefined, maxBytes } = options;
+  if (fetch === false) {
+    throw invalid(`${name} is not fetched: the option fetch: false says so. Pass its bytes, or a data: URL.`);
+  }
+  if (typeof fetch !== "function")
+    throw invalid(`${name} is not fetched: there is no fetch here. Give one as the option fetch.`);
+  if (!URL.canParse(url)) throw invalid(`${name} has no valid URL.`);
+  const bytes = await withinTime(options, name, async (signal) => {
+    let response: unknown;
+    try {
+      response = await fetch(url, { signal });
+    } catch (error) {
+      throw new NeuronBlipError("INVALID_IMAGE", `${name} cannot be fetched: ${reasonOf(error)}.`, { cause: error });
+    }
+    if (typeof response !== "object" || response === null || !isResponse(response)) {
+      throw invalid(`The option fetch must resolve with a Response, not ${kindOf(response)}.`);
+    }
+    return readBody(response, name, maxBytes, signal);
+  });
+  return { bytes, name };
+}
+
+/** undici says "fetch failed", and why in the cause. */
+function reasonOf(error: unknown): string {
+  const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : undefined;
+  return oneLine(cause === undefined ? messageOf(error) : `${messageOf(error)} (${messageOf(cause)})`, 300);
+}
+
+async function readDataUrl(url: string, { maxBytes, signal }: AddressOptions): Promise<PictureFile> {
+  const comma = url.slice(0, 1000).indexOf(",");
+  if (comma < 0) throw invalid(`"${oneLine(url, 60)}" is no data: URL: it has no comma behind its type.`);
+  const type = url.slice("data:".length, comma);
+  const name = `The picture in the data: URL (${oneLine(type, 60) || "of no type"}, ${url.length} characters)`;
+  const fragment = url.indexOf("#", comma);
+  const end = fragment < 0 ? url.length : fragment;
+  const isBase64 = /;\s*base64\s*$/i.test(type);
+  const bytes = new ArrivingBytes(name, maxBytes);
+  let rest = "";
+  for (let at = comma + 1; at < end; at += SLICE) {
+    if (at > comma + 1) await nextTurn();
+    if (signal?.aborted) break; // whoever asked sees to it
+    const isLast = at + SLICE >= end;
+    const slice = rest + url.slice(at, Math.min(at + SLICE, end));
+    // An escape, or a group of base64, that is cut goes to the next slice.
+    const whole = isLast ? slice.length : slice.length - (/%.?$/.exec(slice)?.[0].length ?? 0);
+    const text = slice.slice(0, whole);
+    rest = slice.slice(whole);
+    if (!isBase64) {
+      bytes.add(percentDecoded(text));
+      continue;
+    }
+    const base64 = (text.includes("%") ? percentDecoded(text).toString("latin1") : text).replace(/\s+/g, "");
+    const groups = isLast ? base64.length : base64.length - (base64.length % 4);
+    rest = base64.slice(groups) + rest;
+    bytes.add(fromBase64(base64.slice(0, groups), isLast, name));
+  }
+  return { bytes: bytes.join(), name };
+}
+
+function fromBase64(text: string, isLast: boolean, name: string): Buffer {
+  const unpadded = isLast ? text.replace(/={1,2}$/, "") : text;
+  const bytes = Buffer.from(unpadded, "base64");
+  // Node passes over what is no base64.
+  if (unpadded.length % 4 === 1 || bytes.length !== Math.floor((unpadded.length * 3) / 4)) {
+    throw new NeuronBlipError(
+      "INVALID_IMAGE",
+      `${name} is damaged: its base64 has characters that are none, or ends too early.`,
+    );
+  }
+  return bytes;
+}
+
+/** The bytes of text in which %41 stands for A. */
+function percentDecoded(text: string): Buffer {
+  const bytes = Buffer.from(text, "utf8");
+  let to = 0;
+  for (let from = 0; from < bytes.length; from++) {
+    const byte = bytes[from] as number;
+    const hex = byte === 0x25 ? bytes.toString("latin1", from + 1, from + 3) : "";
+    if (/^[0-9a-f]{2}$/i.test(hex)) {
+      bytes[to++] = Number.parseInt(hex, 16);
+      from += 2;
+    } else bytes[to++] = byte;
+  }
+  return bytes.subarray(0, to);
+}
+
+function invalid(message: string): NeuronBlipError {
+  return new NeuronBlipError("INVALID_INPUT", message);
+}

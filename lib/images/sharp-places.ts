@@ -1,0 +1,103 @@
+/** How many pictures sharp decodes at a time, in all of the process. */
+import { clearInterval, setInterval } from "node:timers";
+import { abortedError, throwIfAborted } from "../errors.js";
+import { native } from "../torch/native.js";
+import { onAbort } from "../util/abort.js";
+import { SHARP_AT_A_TIME } from "./sharp-limits.js";
+
+/** How often a thread that waits looks whether another has given a place back. */
+const LOOKED_EVERY_MS = 10;
+
+/** Gives a place back; calling it again does nothing. */
+type Leave = () => void;
+
+/** Where places are counted. */
+interface Counter {
+  /** @returns whether there was one. */
+  take(): boolean;
+  leave(): void;
+}
+
+/** By the addon, for all threads of the process; where it does not load, pictures are decoded all the same, and each thread counts. */
+function countPlaces(): Counter {
+  try {
+    const addon = native();
+    return { take: () => addon.takeProcessPlace(SHARP_AT_A_TIME), leave: () => addon.leaveProcessPlace() };
+  } catch {
+    let taken = 0;
+    return {
+      take: () => {
+        const isFree = taken < SHARP_AT_A_TIME;
+        if (isFree) taken++;
+        return isFree;
+      },
+      leave: () => void taken--,
+    };
+  }
+}
+
+/**
+ * Places for work in sharp, SHARP_AT_A_TIME of them in the process: sharp works in libuv's pool, which the process has once, and what
+ * it has begun cannot be interrupted.
+ */
+class SharpPlaces {
+  #counter: Counter | undefined;
+  readonly #waiting: ((leave: Leave) => void)[] = [];
+  #looking: NodeJS.Timeout | undefined;
+
+  /** @returns undefined where no place is free, or others wait for one. */
+  tryTake(): Leave | undefined {
+    return this.#waiting.length > 0 ? undefined : this.#take();
+  }
+
+  /** Waits for a place. @throws NeuronBlipError `ABORTED` */
+  async take(signal?: AbortSignal): Promise<Leave> {
+    throwIfAborted(signal);
+    const free = this.tryTake();
+    if (free) return free;
+    return new Promise<Leave>((resolve, reject) => {
+      let stop = () => {};
+      const enter = (leave: Leave) => {
+        stop();
+        resolve(leave);
+      };
+      this.#waiting.push(enter);
+      this.#look();
+      stop = onAbort(signal, () => {
+        const at = this.#waiting.indexOf(enter);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        this.#look();
+        reject(abortedError(signal as AbortSignal));
+      });
+    });
+  }
+
+  #take(): Leave | undefined {
+    this.#counter ??= countPlaces();
+    const counter = this.#counter;
+    if (!counter.take()) return undefined;
+    let taken = true;
+    return () => {
+      if (!taken) return;
+      taken = false;
+      counter.leave();
+      this.#look();
+    };
+  }
+
+  /** Lets in those who wait, as far as there are places; looks again while any wait, which also keeps the process alive for them. */
+  #look(): void {
+    while (this.#waiting.length > 0) {
+      const leave = this.#take();
+      if (leave === undefined) break;
+      this.#waiting.shift()?.(leave);
+    }
+    if (this.#waiting.length > 0) this.#looking ??= setInterval(() => this.#look(), LOOKED_EVERY_MS);
+    else {
+      clearInterval(this.#looking);
+      this.#looking = undefined;
+    }
+  }
+}
+
+export const sharpPlaces = new SharpPlaces();

@@ -1,0 +1,128 @@
+import { InFlight } from "../util/in-flight.js";
+import type { Executor } from "./executor.js";
+import { callError, compileError } from "./module-error.js";
+import { checkedInputs, type FunctionInput } from "./module-input.js";
+import { fromOutput, type TorchOutput } from "./module-output.js";
+import { type FunctionsHandle, fromNative, type ModuleSignature, native, type QuantizedEngine } from "./native.js";
+import { onThreadOf, TorchValue } from "./torch-value.js";
+
+export type { FunctionInput } from "./module-input.js";
+export type { QuantizedEngine } from "./native.js";
+export { TorchValue } from "./torch-value.js";
+
+export interface FunctionCallOptions {
+  /** The thread to run on. Default: the one that compiled. */
+  executor?: Executor;
+  /** What quantised weights are packed for, where the function packs any. Default: libtorch's own choice. Such calls wait for each other. */
+  quantizedEngine?: QuantizedEngine;
+}
+
+/**
+ * TorchScript functions, compiled from a source text when they are loaded.
+ *
+ * The text may use `torch.NAME` (libtorch's operators, and dtypes), `ops.NAMESPACE.NAME` (any operator that is registered), the dtypes'
+ * names (`float32`, `bfloat16`, …, save `bool`: that is `torch.bool`), and the type `PackedLinear` (of quantized.linear_prepack).
+ * `if hasattr(ops.NAMESPACE, "NAME"):` is decided when it is compiled: the other branch need not compile.
+ */
+export class TorchFunctions implements AsyncDisposable {
+  /** What messages call the source. */
+  readonly name: string;
+  /** What each function takes and returns. */
+  readonly functions: Readonly<Record<string, ModuleSignature>>;
+  readonly #handle: FunctionsHandle;
+  readonly #executor: Executor;
+  readonly #calls: InFlight;
+
+  private constructor(
+    name: string,
+    compiled: { handle: FunctionsHandle; functions: Readonly<Record<string, ModuleSignature>> },
+    executor: Executor,
+  ) {
+    this.name = name;
+    this.functions = compiled.functions;
+    this.#handle = compiled.handle;
+    this.#executor = executor;
+    this.#calls = new InFlight(`source "${name}"`);
+  }
+
+  /**
+   * Compiles a source text on the executor's thread.
+   * @param options.name what messages call it.
+   * @throws NeuronBlipError `ARTIFACT_MISMATCH` with line, column and libtorch's words for a mistake in the text, and for an operator
+   * that this libtorch does not have; why the addon does not load.
+   */
+  static async compile(source: string, options: { executor: Executor; name: string }): Promise<TorchFunctions> {
+    const { executor, name } = options;
+    try {
+      return new TorchFunctions(name, await native().compileFunctions(executor.handle, source), executor);
+    } catch (error) {
+      throw compileError(name, fromNative(error));
+    }
+  }
+
+  /**
+   * Calls a function and converts what it returns, as `TorchModule.call` does.
+   * @throws NeuronBlipError as `TorchModule.call`.
+   */
+  call<Output extends TorchOutput = TorchOutput>(
+    name: string,
+    inputs: readonly (FunctionInput | undefined)[],
+    options: FunctionCallOptions = {},
+  ): Promise<Output> {
+    return this.#run(async () => {
+      const given = checkedInputs(this.name, this.functions, name, inputs);
+      const { executor = this.#executor, quantizedEngine } = options;
+      const output = await executor.run((thread) =>
+        native().callFunction(thread, this.#handle, name, given, quantizedEngine),
+      );
+      return fromOutput(output) as Output;
+    });
+  }
+
+  /**
+   * Calls a function and keeps what it returns in native memory, whatever its type: dicts of tensors, lists of packed weights.
+   * The caller disposes of it.
+   * @throws NeuronBlipError as `TorchModule.call`.
+   */
+  keep(
+    name: string,
+    inputs: readonly (FunctionInput | undefined)[],
+    options: FunctionCallOptions = {},
+  ): Promise<TorchValue> {
+    return this.#run(async () => {
+      const given = checkedInputs(this.name, this.functions, name, inputs);
+      const { executor = this.#executor, quantizedEngine } = options;
+      const kept = await executor.run((thread) =>
+        native().keepFunction(thread, this.#handle, name, given, quantizedEngine),
+      );
+      return new TorchValue(kept, executor);
+    });
+  }
+
+  /**
+   * Frees the functions when the calls made before are done, and what memory those have left; later calls get `DISPOSED`. May be
+   * called twice.
+   */
+  dispose(): Promise<void> {
+    return this.#calls.close(() =>
+      onThreadOf(this.#executor, async (executor) => {
+        await native().releaseFunctions(executor.handle, this.#handle);
+        await executor.returnFreedMemory();
+      }),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #run<T>(call: () => Promise<T>): Promise<T> {
+    return this.#calls.run(async () => {
+      try {
+        return await call();
+      } catch (error) {
+        throw callError(this.name, fromNative(error));
+      }
+    });
+  }
+}
