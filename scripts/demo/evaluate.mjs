@@ -2,7 +2,7 @@
 // --compare, how many are transformers' own:
 //
 //   python scripts/demo/scenes.py SCENES --count 300 --seed 7
-//   node scripts/demo/evaluate.mjs SCENES [--model demo/model] [--compare ANSWERS.json]
+//   node scripts/demo/evaluate.mjs SCENES [--model demo/model] [--dtype float32] [--compare ANSWERS.json]
 //
 // ANSWERS.json is what evaluate.py wrote. Exit code 1 below --least (95 %) or where an answer differs from transformers'.
 import { readFileSync } from "node:fs";
@@ -17,6 +17,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     model: { type: "string", default: "demo/model" },
+    dtype: { type: "string", default: "float32" },
     compare: { type: "string" },
     least: { type: "string", default: "95" },
   },
@@ -24,7 +25,7 @@ const { values: options, positionals } = parseArgs({
 const [scenes] = positionals;
 if (scenes === undefined || positionals.length !== 1) {
   console.error(
-    "usage: node scripts/demo/evaluate.mjs SCENES [--model DIR] [--compare ANSWERS.json] [--least PERCENT]",
+    "usage: node scripts/demo/evaluate.mjs SCENES [--model DIR] [--dtype float32|bfloat16|int8] [--compare ANSWERS.json] [--least PERCENT]",
   );
   process.exit(2);
 }
@@ -41,7 +42,8 @@ for (const record of records) byPicture.set(record.picture, [...(byPicture.get(r
  */
 const keyOf = ({ picture, question }) => `${picture}\n${question}`;
 
-const blip = await NeuronBlip.fromPretrained(options.model);
+const dtype = /** @type {import("neuron-blip").CheckpointDtype} */ (options.dtype); // which loading checks
+const blip = await NeuronBlip.fromPretrained(options.model, { dtype });
 /** @type {Map<string, import("neuron-blip").Answer>} */
 const answers = new Map();
 const begun = performance.now();
@@ -87,6 +89,11 @@ if (options.compare !== undefined) {
     return ours?.answer === record.given && ours.tokenIds.join() === record.ids.join();
   });
   console.log(`the same tokens and text as transformers: ${same.length} of ${compared.length}`);
+  const tokens = compared.flatMap((record) => {
+    const ours = answers.get(keyOf(record))?.tokenIds ?? [];
+    return record.ids.map((id, i) => Number(ours[i] === id));
+  });
+  console.log(`the same tokens: ${tokens.filter(Boolean).length} of ${tokens.length}`);
   if (same.length !== compared.length || compared.length !== records.length) failed = true;
 }
 process.exitCode = failed ? 1 : 0;
