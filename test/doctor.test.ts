@@ -6,11 +6,11 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { examine, type Report } from "../dist/doctor/doctor.js";
-import type { DoctorOptions } from "../dist/doctor/examination.js";
-import type { Status } from "../dist/doctor/finding.js";
-import { Host, type HostOptions } from "../dist/doctor/host.js";
-import { render } from "../dist/doctor/render.js";
+import { examine, type Report } from "../dist/tools/doctor/doctor.js";
+import type { DoctorOptions } from "../dist/tools/doctor/examination.js";
+import type { Status } from "../dist/tools/doctor/finding.js";
+import { Host, type HostOptions } from "../dist/tools/doctor/host.js";
+import { render } from "../dist/tools/doctor/render.js";
 import { compiledModel } from "./helpers.ts";
 
 const NEW_ABI = "_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";

@@ -1,8 +1,8 @@
-import { benchModule, fastest } from "../bench/bench-module.js";
-import { parseInput } from "../bench/input-specs.js";
-import { benchPage } from "../bench/page.js";
-import { isMeasured } from "../bench/report.js";
-import { milliseconds, perSecond } from "../validate/words.js";
+import { benchModule, fastest } from "../tools/bench/bench-module.js";
+import { parseInput } from "../tools/bench/input-specs.js";
+import { benchPage } from "../tools/bench/page.js";
+import { isMeasured } from "../tools/bench/report.js";
+import { milliseconds, perSecond } from "../tools/report/words.js";
 import { checkOutput, print, writeOutput } from "./output.js";
 import { count, defined, parse, UsageError } from "./usage.js";
 

@@ -1,6 +1,6 @@
-import { examine } from "../doctor/doctor.js";
-import { render } from "../doctor/render.js";
 import { findCached } from "../hub/download-model.js";
+import { examine } from "../tools/doctor/doctor.js";
+import { render } from "../tools/doctor/render.js";
 import { isHubName } from "../util/hub-name.js";
 import { HUB_ARGUMENTS, hubOptions, isLocal } from "./hub-arguments.js";
 import { print } from "./output.js";

@@ -1,9 +1,9 @@
 import { rmdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { modelDirectoryOf } from "../blip/model-directory.js";
-import { reportPage } from "../validate/html/page.js";
-import type { Report, Status } from "../validate/report.js";
-import { type ValidateOptions, validate } from "../validate/validate.js";
+import { reportPage } from "../tools/validate/page.js";
+import type { Report, Status } from "../tools/validate/report.js";
+import { type ValidateOptions, validate } from "../tools/validate/validate.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { makeOutputDirectory, print, say, writeOutput } from "./output.js";
 import { count, defined, parse, UsageError } from "./usage.js";

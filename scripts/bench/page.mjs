@@ -1,6 +1,7 @@
 // The benchmark's results as one HTML page, which needs no network.
-import { STYLE } from "../../dist/validate/html/style.js";
-import { escapeHtml } from "../../dist/validate/html/svg.js";
+
+import { escapeHtml } from "../../dist/tools/report/plots.js";
+import { STYLE } from "../../dist/tools/report/style.js";
 import { spread } from "./rounds.mjs";
 import { barWords, figure, NOTES, TITLES } from "./words.mjs";
 
