@@ -1,13 +1,10 @@
-import type { Picture } from "../images/encoded-image.js";
+import type { Answer, AnswerOptions, NeuronBlipOptions, Picture } from "../index.js";
 import { NeuronBlip } from "../neuron-blip.js";
-import type { NeuronBlipOptions } from "../options.js";
-import type { AnswerOptions } from "../tasks/answer.js";
-import type { Answer } from "../tasks/results.js";
-import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
+import { HUB_ARGUMENTS, hubHelp, loadingOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
 import { checkQuoted } from "./questions.js";
-import { checkTogether, count, defined, parse, UsageError, wholeNumber } from "./usage.js";
+import { checkTogether, command, defined, switches, texts, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Asks a picture one or more questions.
 
@@ -37,27 +34,24 @@ ${hubHelp(23)}
 
 Exit codes: 0 answered, 1 failed, 2 wrong arguments.`;
 
+const OPTIONS = {
+  ...texts(
+    "num-beams",
+    "alternatives",
+    "max-new-tokens",
+    "min-length",
+    "candidates",
+    "tokenizer",
+    "max-pixels",
+    "question-length",
+    "answer-length",
+  ),
+  ...switches("stream", "truncate", "json"),
+  ...HUB_ARGUMENTS,
+} as const;
+
 /** `neuron-blip ask`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals, given } = parse(args, {
-    "num-beams": "string",
-    alternatives: "string",
-    "max-new-tokens": "string",
-    "min-length": "string",
-    stream: "boolean",
-    candidates: "string",
-    truncate: "boolean",
-    json: "boolean",
-    tokenizer: "string",
-    "max-pixels": "string",
-    "question-length": "string",
-    "answer-length": "string",
-    ...HUB_ARGUMENTS,
-  });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, OPTIONS, async ({ values, positionals, given }) => {
   const [model, image, ...questions] = positionals;
   if (model === undefined || image === undefined || questions.length === 0) {
     throw new UsageError(
@@ -69,15 +63,12 @@ export async function run(args: string[]): Promise<number> {
   checkTogether(values, "candidates", ["num-beams", "alternatives", "max-new-tokens", "min-length"]);
   if (values.stream && questions.length > 1) throw new UsageError("--stream takes one question.");
   const candidates = values.candidates === undefined ? undefined : listOf("candidates", values.candidates);
-  const options = {
-    ...defined<NeuronBlipOptions>({
-      tokenizer: values.tokenizer,
-      maxPixels: count("max-pixels", values["max-pixels"]),
-      questionLength: wholeNumber("question-length", values["question-length"]),
-      answerLength: wholeNumber("answer-length", values["answer-length"]),
-    }),
-    ...hubOptions(values),
-  };
+  const options = defined<NeuronBlipOptions>({
+    ...loadingOptions(values),
+    tokenizer: values.tokenizer,
+    questionLength: wholeNumber("question-length", values["question-length"]),
+    answerLength: wholeNumber("answer-length", values["answer-length"]),
+  });
   const alternatives = wholeNumber("alternatives", values.alternatives);
   const numBeams = wholeNumber("num-beams", values["num-beams"]);
   const { truncate: truncation } = values;
@@ -113,7 +104,7 @@ export async function run(args: string[]): Promise<number> {
     }
   }
   return 0;
-}
+});
 
 async function stream(blip: NeuronBlip, image: Picture, question: string, options: AnswerOptions): Promise<void> {
   for await (const piece of blip.stream(image, question, options)) process.stdout.write(piece);

@@ -1,11 +1,10 @@
 import { NeuronBlipError } from "../errors.js";
+import type { CaptionOptions } from "../index.js";
 import { NeuronBlip } from "../neuron-blip.js";
-import type { NeuronBlipOptions } from "../options.js";
-import type { CaptionOptions } from "../tasks/caption.js";
-import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
+import { HUB_ARGUMENTS, hubHelp, loadingOptions, orHubName } from "./hub-arguments.js";
 import { print, say } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
-import { complaint, count, defined, parse, UsageError, wholeNumber } from "./usage.js";
+import { command, complaint, defined, switches, texts, UsageError, wholeNumber } from "./usage.js";
 
 const HELP = `Describes pictures.
 
@@ -27,20 +26,14 @@ ${hubHelp(21)}
 A picture that cannot be read does not keep the others from being described.
 Exit codes: 0 described, 1 failed, or a picture failed, 2 wrong arguments.`;
 
+const OPTIONS = {
+  ...texts("prompt", "num-beams", "max-new-tokens", "max-pixels"),
+  ...switches("json"),
+  ...HUB_ARGUMENTS,
+} as const;
+
 /** `neuron-blip caption`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, {
-    prompt: "string",
-    "num-beams": "string",
-    "max-new-tokens": "string",
-    "max-pixels": "string",
-    json: "boolean",
-    ...HUB_ARGUMENTS,
-  });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [model, ...images] = positionals;
   if (model === undefined || images.length === 0) {
     throw new UsageError("caption takes a model and at least one picture. `neuron-blip caption --help` tells more.");
@@ -50,11 +43,7 @@ export async function run(args: string[]): Promise<number> {
     numBeams: wholeNumber("num-beams", values["num-beams"]),
     maxNewTokens: wholeNumber("max-new-tokens", values["max-new-tokens"]),
   });
-
-  const loading = {
-    ...defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) }),
-    ...hubOptions(values),
-  };
+  const loading = loadingOptions(values);
   const pictures = await Promise.all(images.map(pictureOf));
   await using blip = await NeuronBlip.fromPretrained(model, loading);
   const outcomes = await blip.caption(pictures, { ...options, settled: true });
@@ -67,7 +56,7 @@ export async function run(args: string[]): Promise<number> {
     else print(`${image} ${outcome.value.caption} (score ${outcome.value.score.toFixed(3)})`);
   }
   return outcomes.every(({ status }) => status === "fulfilled") ? 0 : 1;
-}
+});
 
 function isOfOnePicture(error: unknown): boolean {
   return error instanceof NeuronBlipError && (error.code === "INVALID_IMAGE" || error.code === "IMAGE_TOO_LARGE");

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Answer } from "../index.js";
 import { NeuronBlip } from "../neuron-blip.js";
-import type { Answer } from "../tasks/results.js";
 import { type DemoAnswer, demoPage } from "./demo-page.js";
 import { checkOutput, print, say, writeOutput } from "./output.js";
-import { parse, UsageError } from "./usage.js";
+import { command, UsageError } from "./usage.js";
 
 const HELP = `Asks the small bundled model about the bundled pictures, and writes a page that shows them with the answers.
 
@@ -22,12 +22,7 @@ The model is a small BLIP that knows scenes of coloured shapes and nothing else:
 const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
 
 /** `neuron-blip demo`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, { output: "string", json: "boolean" });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, { output: "string", json: "boolean" }, async ({ values, positionals }) => {
   if (positionals.length > 0) throw new UsageError(`demo takes no "${positionals[0]}". \`--help\` lists its options.`);
   const asked: { picture: string; question: string; answer: string }[] = JSON.parse(
     await readFile(join(demoDirectory, "questions.json"), "utf8"),
@@ -55,7 +50,7 @@ export async function run(args: string[]): Promise<number> {
   const tell = values.json ? say : print;
   tell(`\n${right} of ${answers.length} answers are right. To look at them, open ${output} in a browser.`);
   return 0;
-}
+});
 
 async function timed(ask: () => Promise<Answer>): Promise<{ answer: Answer; milliseconds: number }> {
   const start = performance.now();

@@ -4,7 +4,7 @@ import { render } from "../tools/doctor/render.js";
 import { isHubName } from "../util/hub-name.js";
 import { HUB_ARGUMENTS, hubOptions, isLocal } from "./hub-arguments.js";
 import { print } from "./output.js";
-import { count, parse, UsageError } from "./usage.js";
+import { command, count, switches, texts, UsageError } from "./usage.js";
 
 const HELP = `Looks at everything that can keep this host from running neuron-blip, and says what to do about it.
 
@@ -23,18 +23,10 @@ Usage: neuron-blip doctor [MODEL] [options]
 compiled for the CPU. What is native is tried in child processes; nothing is changed, and no NeuronCore is taken.
 Exit codes: 0 no problems (there may be warnings), 1 problems, 2 wrong arguments.`;
 
+const OPTIONS = { ...texts("replicas", "tokenizer"), ...switches("json"), revision: HUB_ARGUMENTS.revision } as const;
+
 /** `neuron-blip doctor`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, {
-    replicas: "string",
-    tokenizer: "string",
-    json: "boolean",
-    revision: HUB_ARGUMENTS.revision,
-  });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [given, ...more] = positionals;
   if (more.length > 0) throw new UsageError("doctor takes one model. `neuron-blip doctor --help` tells more.");
   const replicas = count("replicas", values.replicas);
@@ -44,7 +36,7 @@ export async function run(args: string[]): Promise<number> {
   const report = await examine({ directory, tokenizer, replicas });
   print(values.json ? JSON.stringify(report, null, 2) : render(report, process.stdout.columns));
   return report.verdict === "problem" ? 1 : 0;
-}
+});
 
 /** A path, of a model on the Hub too: the doctor fetches nothing. */
 async function localPathOf(given: string, revision: string | undefined): Promise<string> {

@@ -7,7 +7,7 @@ import { showsProgress } from "../hub/hub-settings.js";
 import { inBytes } from "../hub/progress-bar.js";
 import { revisionOf } from "../util/hub-name.js";
 import { say } from "./output.js";
-import { defined, UsageError } from "./usage.js";
+import { count, defined, UsageError } from "./usage.js";
 
 /** The options, for `parse`. */
 export const HUB_ARGUMENTS = { revision: "string", update: "boolean" } as const;
@@ -44,6 +44,12 @@ export function hubOptions(values: { revision?: string; update?: boolean }): Hub
     throw new UsageError(`--${messageOf(error)}`);
   }
   return { ...defined<HubOptions>({ revision: values.revision, update: values.update }), ...lineOfProgress() };
+}
+
+/** The same, and how large a picture may be. @throws UsageError */
+export function loadingOptions(values: { revision?: string; update?: boolean; "max-pixels"?: string }) {
+  const maxPixels = count("max-pixels", values["max-pixels"]);
+  return { ...hubOptions(values), ...(maxPixels !== undefined && { maxPixels }) };
 }
 
 /** Whether an argument names something of this host, which wins over a name on the Hub. */

@@ -1,9 +1,8 @@
 import { NeuronBlip } from "../neuron-blip.js";
-import type { NeuronBlipOptions } from "../options.js";
-import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
+import { HUB_ARGUMENTS, hubHelp, loadingOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
-import { count, defined, parse, UsageError } from "./usage.js";
+import { command, defined, switches, texts, UsageError } from "./usage.js";
 
 const HELP = `Says how likely each text describes a picture.
 
@@ -23,29 +22,17 @@ ${hubHelp(16)}
 The probability is each text's own: they need not add up to 1.
 Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
 
+const OPTIONS = { ...texts("max-pixels"), ...switches("truncate", "json"), ...HUB_ARGUMENTS } as const;
+
 /** `neuron-blip match`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, {
-    "max-pixels": "string",
-    truncate: "boolean",
-    json: "boolean",
-    ...HUB_ARGUMENTS,
-  });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [model, image, ...texts] = positionals;
   if (model === undefined || image === undefined || texts.length === 0) {
     throw new UsageError(
       "match takes a model, a picture and at least one text. `neuron-blip match --help` tells more.",
     );
   }
-
-  const loading = {
-    ...defined<NeuronBlipOptions>({ maxPixels: count("max-pixels", values["max-pixels"]) }),
-    ...hubOptions(values),
-  };
+  const loading = loadingOptions(values);
   const picture = await pictureOf(image);
   await using blip = await NeuronBlip.fromPretrained(model, loading);
   const matches = await blip.match(picture, texts, defined({ truncation: values.truncate }));
@@ -55,4 +42,4 @@ export async function run(args: string[]): Promise<number> {
     else print(`${text} (probability ${match.score.toFixed(3)})`);
   }
   return 0;
-}
+});

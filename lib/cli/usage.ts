@@ -1,6 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
-import { OutputError } from "./output.js";
+import { OutputError, print } from "./output.js";
 import { didYouMean } from "./suggest.js";
 
 /** Wrong arguments: exit code 2. */
@@ -59,6 +59,16 @@ function isOfSystem(error: unknown): boolean {
 /** A command's options: which take a text, which several ("strings", given once for each), and which are switches. */
 export type Options = Record<string, "string" | "strings" | "boolean">;
 
+/** Options that take a text. */
+export function texts<const Name extends string>(...names: readonly Name[]): Record<Name, "string"> {
+  return Object.fromEntries(names.map((name) => [name, "string"])) as Record<Name, "string">;
+}
+
+/** Options that are on or off. */
+export function switches<const Name extends string>(...names: readonly Name[]): Record<Name, "boolean"> {
+  return Object.fromEntries(names.map((name) => [name, "boolean"])) as Record<Name, "boolean">;
+}
+
 type Value = { string: string; strings: string[]; boolean: boolean };
 type Values<O extends Options> = { [K in keyof O]?: Value[O[K]] } & { help?: boolean };
 
@@ -85,6 +95,24 @@ export function parse<const O extends Options>(args: string[], options: O): Argu
   } catch (error) {
     throw new UsageError(explain(error, Object.keys(config)));
   }
+}
+
+/**
+ * A command.
+ * @param act does what the arguments ask for, and returns the exit code.
+ * @returns what takes the arguments after the command's name; `--help` prints the help.
+ */
+export function command<const O extends Options>(
+  help: string,
+  options: O,
+  act: (args: Arguments<O>) => Promise<number>,
+): (args: string[]) => Promise<number> {
+  return async (args) => {
+    const given = parse(args, options);
+    if (!given.values.help) return act(given);
+    print(help);
+    return 0;
+  };
 }
 
 function explain(error: unknown, names: readonly string[]): string {
