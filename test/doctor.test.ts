@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import { examine, type Report } from "../dist/tools/doctor/doctor.js";
 import type { DoctorOptions } from "../dist/tools/doctor/examination.js";
 import type { Status } from "../dist/tools/doctor/finding.js";
-import { Host, type HostOptions } from "../dist/tools/doctor/host.js";
 import { render } from "../dist/tools/doctor/render.js";
+import { Host, type HostOptions } from "../dist/tools/report/host.js";
 import { compiledModel } from "./helpers.ts";
 
 const NEW_ABI = "_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";

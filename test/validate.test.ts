@@ -9,11 +9,11 @@ import { NeuronBlipError, Tensor } from "neuron-blip";
 import { growthOf, histogramOf, quantile, summarize } from "../dist/tools/report/statistics.js";
 import { loadCheck, wholeChecks } from "../dist/tools/validate/checks.js";
 import { differenceOf, isWithin } from "../dist/tools/validate/differences.js";
-import { load } from "../dist/tools/validate/load-loop.js";
+import { load } from "../dist/tools/validate/load.js";
 import { reportPage } from "../dist/tools/validate/page.js";
+import { readSafetensors } from "../dist/tools/validate/reference.js";
 import type { Report } from "../dist/tools/validate/report.js";
 import { runStep } from "../dist/tools/validate/run-step.js";
-import { readSafetensors } from "../dist/tools/validate/safetensors.js";
 import { countsTo } from "../dist/tools/validate/validate.js";
 import { compiledModel } from "./helpers.ts";
 

@@ -10,7 +10,7 @@ import type { BlipConfig } from "./blip-config.js";
 import { tellOfEarlierCpuParts } from "./earlier-cpu-parts.js";
 import { HEADS, inputCountOf, type PartName } from "./heads.js";
 import type { LoadedParts } from "./loaded-parts.js";
-import { batchSizesOf, partKey, readManifest, verifyPart } from "./manifest.js";
+import { batchSizesOf, partKey, readManifest, verifyFile } from "./manifest.js";
 import { checkManifestShapes } from "./manifest-shapes.js";
 import { warmUpOnNeuron } from "./neuron-warm-up.js";
 import type { CheckpointLoadOptions } from "./parts/checkpoint/load-checkpoint.js";
@@ -60,7 +60,7 @@ export async function loadParts(
   if (manifest) checkManifestShapes(manifest, config);
   await tellOfEarlierCpuParts(directory, manifest);
   if (manifest && options.verify !== false) {
-    await Promise.all(Object.values(manifest.parts).map((part) => verifyPart(directory, part)));
+    await Promise.all(Object.values(manifest.parts).map((part) => verifyFile(directory, part)));
   }
   const { parts: required, optionalParts } = HEADS[architecture];
   const names = [...required, ...optionalParts.filter((name) => manifest?.parts[name] !== undefined)];

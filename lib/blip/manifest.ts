@@ -18,11 +18,15 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
-export interface PartSpec {
+/** A file of the directory, to compare it with. */
+export interface FileSpec {
   readonly file: string;
   /** In bytes. */
   readonly size: number;
   readonly sha256: string;
+}
+
+export interface PartSpec extends FileSpec {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
 }
@@ -44,6 +48,14 @@ export interface Manifest {
   readonly parts: Readonly<Record<string, PartSpec>>;
   /** How parts for Neuron load: `compile`'s options of these names. */
   readonly neuron_options?: { readonly async_load?: boolean; readonly lazy_load?: boolean } | null;
+  /** What was recorded when compiling: reference.safetensors. */
+  readonly reference?: FileSpec;
+  /** What compiled it: torch, transformers, python, torch_neuronx, neuronx_cc, neuron_sdk and neuron_runtime. */
+  readonly versions?: Readonly<Record<string, string | null>>;
+  /** Of the Neuron compiler. */
+  readonly compiler_args?: readonly string[];
+  /** The checkpoint that it was compiled from. */
+  readonly source?: { readonly model?: string };
   /** What earlier versions made for the CPU besides; it is passed over. */
   readonly cpu_parts?: unknown;
 }
@@ -63,10 +75,10 @@ export function partKey(part: PartName, batchSize: number, manifest: Manifest | 
 
 /**
  * Reads a directory's manifest; undefined where it has none, as a directory made by the tutorial.
- * @param architecture what config.json says the model is.
- * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for a format of a later version.
+ * @param architecture what config.json says the model is, where that is known.
+ * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for a format of a later version, or another architecture.
  */
-export async function readManifest(directory: string, architecture: Architecture): Promise<Manifest | undefined> {
+export async function readManifest(directory: string, architecture?: Architecture): Promise<Manifest | undefined> {
   const path = join(directory, "neuron_blip.json");
   const json = await readJsonIfThere(path);
   if (json === undefined) return undefined;
@@ -79,8 +91,8 @@ export async function readManifest(directory: string, architecture: Architecture
     );
   }
   const { batch_size: batch, question_length: question, answer_length: answer, image_size: size, parts } = manifest;
-  const { parts: required, optionalParts } =
-    HEADS[isArchitecture(manifest.architecture) ? manifest.architecture : architecture];
+  const head = isArchitecture(manifest.architecture) ? manifest.architecture : "BlipForQuestionAnswering";
+  const { parts: required, optionalParts } = HEADS[head];
   const there = isObject(parts) ? optionalParts.filter((name) => parts[name] !== undefined) : [];
   const named = [...required, ...there];
   const sizes = batchSizesOf(manifest);
@@ -92,6 +104,7 @@ export async function readManifest(directory: string, architecture: Architecture
     isObject(parts) &&
     isIncreasing(sizes) &&
     sizes[0] === batch &&
+    isMade(manifest) &&
     named.every((name) =>
       sizes.every((size) => isPart(parts[partKey(name, size, manifest)], partKey(name, size, manifest))),
     );
@@ -101,7 +114,7 @@ export async function readManifest(directory: string, architecture: Architecture
       `"${path}" lacks fields, or has some that none can be (batches have up to ${LARGEST_BATCH} rows). Compile the model again.`,
     );
   }
-  if (manifest.architecture !== architecture) {
+  if (architecture !== undefined && manifest.architecture !== architecture) {
     throw new NeuronBlipError(
       "ARTIFACT_MISMATCH",
       `"${path}" is of a ${manifest.architecture}, and config.json of a ${architecture}. Compile the model again.`,
@@ -130,12 +143,32 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
-function isPart(value: unknown, name: string): value is PartSpec {
+/** Whether what it says of its making is what compiling writes; each of it may be missing. */
+function isMade({
+  reference,
+  versions,
+  compiler_args: args,
+  source,
+}: Partial<Record<keyof Manifest, unknown>>): boolean {
+  const isVersion = (version: unknown) => version === null || typeof version === "string";
+  return (
+    (reference === undefined || isFile(reference, "reference.safetensors")) &&
+    (versions === undefined || (isObject(versions) && Object.values(versions).every(isVersion))) &&
+    (args === undefined || (Array.isArray(args) && args.every((arg) => typeof arg === "string"))) &&
+    (source === undefined || (isObject(source) && (source.model === undefined || typeof source.model === "string")))
+  );
+}
+
+function isFile(value: unknown, name: string): value is FileSpec {
   if (!isObject(value)) return false;
-  const { file, size, sha256, inputs, outputs = [] } = value;
-  const known = file === `${name}.pt` && Number.isSafeInteger(size) && typeof sha256 === "string";
+  return value.file === name && Number.isSafeInteger(value.size) && typeof value.sha256 === "string";
+}
+
+function isPart(value: unknown, name: string): value is PartSpec {
+  if (!isObject(value) || !isFile(value, `${name}.pt`)) return false;
+  const { inputs, outputs = [] } = value;
   const areTensors = [inputs, outputs].every((tensors) => Array.isArray(tensors) && tensors.every(isTensorSpec));
-  return known && areTensors && (inputs as unknown[]).length > 0;
+  return areTensors && (inputs as unknown[]).length > 0;
 }
 
 function isTensorSpec(value: unknown): boolean {
@@ -155,10 +188,10 @@ function checkShape(path: string, part: PartSpec, expected: readonly (number | n
 }
 
 /**
- * Compares a part's file with what the manifest says of it: its size, then its SHA-256.
+ * Compares a file with what the manifest says of it: its size, then its SHA-256.
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_MISMATCH`.
  */
-export async function verifyPart(directory: string, part: PartSpec): Promise<void> {
+export async function verifyFile(directory: string, part: FileSpec): Promise<void> {
   const path = join(directory, part.file);
   const found = await stat(path).catch((cause) => {
     throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `There is no file "${path}", which the manifest names.`, { cause });

@@ -1,10 +1,9 @@
-import { benchModule, fastest } from "../tools/bench/bench-module.js";
+import { benchModule } from "../tools/bench/bench-module.js";
 import { parseInput } from "../tools/bench/input-specs.js";
 import { benchPage } from "../tools/bench/page.js";
-import { isMeasured } from "../tools/bench/report.js";
-import { milliseconds, perSecond } from "../tools/report/words.js";
+import { fastest, isMeasured, timesOf } from "../tools/bench/report.js";
 import { checkOutput, print, writeOutput } from "./output.js";
-import { count, defined, parse, UsageError } from "./usage.js";
+import { command, count, defined, texts, UsageError } from "./usage.js";
 
 const HELP = `Times a TorchScript file at several batch sizes, which take turns: latency and rows per second of each.
 
@@ -25,21 +24,13 @@ A batch size that the module refuses is told with the reason. Exit codes: 0 done
 
 /** Of a column. */
 const WIDTH = 14;
+/** Its place among the times; the page tells it. */
+const FIRST_RUN = 3;
+
+const OPTIONS = { ...texts("batch", "threads", "calls", "json", "html"), input: "strings" } as const;
 
 /** `neuron-blip bench`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, {
-    batch: "string",
-    input: "strings",
-    threads: "string",
-    calls: "string",
-    json: "string",
-    html: "string",
-  });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [path, ...others] = positionals;
   if (path === undefined || others.length > 0) {
     throw new UsageError("bench takes one TorchScript file. `neuron-blip bench --help` tells more.");
@@ -52,21 +43,14 @@ export async function run(args: string[]): Promise<number> {
   const report = await benchModule(path, { batchSizes, ...defined({ inputs, threads, calls }) });
 
   print(`${report.file} on ${report.ranOn}, ${report.calls} calls of each batch size`);
-  const columns = ["batch", "median", "p90", "p99", "for each row", "throughput"];
-  print(columns.map((name) => name.padStart(WIDTH)).join(""));
+  const row = (cells: readonly string[]) => print(cells.map((cell) => cell.padStart(WIDTH)).join(""));
+  row(["batch", "median", "p90", "p99", "for each row", "throughput"]);
   for (const result of report.results) {
-    if (isMeasured(result)) {
-      const { batchSize, latencyMs, rowsPerSecond } = result;
-      const each = (latencyMs.median ?? 0) / batchSize;
-      const times = [latencyMs.median, latencyMs.p90, latencyMs.p99, each].map(milliseconds);
-      const cells = [String(batchSize), ...times, perSecond(rowsPerSecond, "rows")];
-      print(cells.map((cell) => cell.padStart(WIDTH)).join(""));
-    } else {
-      print(`${String(result.batchSize).padStart(WIDTH)}    ${result.problem} [${result.code}]`);
-    }
+    if (isMeasured(result)) row([String(result.batchSize), ...timesOf(result).filter((_, i) => i !== FIRST_RUN)]);
+    else print(`${String(result.batchSize).padStart(WIDTH)}    ${result.problem} [${result.code}]`);
   }
   print(`Most rows in a second: batches of ${fastest(report)}.`);
   if (values.json !== undefined) await writeOutput(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
   if (values.html !== undefined) await writeOutput(values.html, benchPage(report));
   return report.results.every(isMeasured) ? 0 : 1;
-}
+});

@@ -1,8 +1,9 @@
 /** How much memory compiling takes, for whoever has run out of it. */
 import { readdir, stat } from "node:fs/promises";
-import { freemem, totalmem } from "node:os";
 import { join } from "node:path";
 import { findCached } from "../hub/download-model.js";
+import { Host } from "../tools/report/host.js";
+import { inBytes } from "../tools/report/words.js";
 import { isHubName } from "../util/hub-name.js";
 
 /**
@@ -21,12 +22,13 @@ export async function memoryAdvice(args: readonly string[]): Promise<string> {
   for (const model of args.filter((arg) => !arg.startsWith("-"))) {
     weights ||= await weightsOf(model);
   }
-  const has = `This host has ${inGigabytes(availableTotal())} in all, ${inGigabytes(freemem())} of them free`;
+  const { available, total } = await new Host().memory();
+  const has = `This host has ${inBytes(total)} in all, ${inBytes(available)} of them free`;
   const needs =
     weights === 0
       ? `Compiling takes about ${TIMES_WEIGHTS} times the size of the model's weights, and 1 GB`
-      : `Compiling this model, whose weights take ${inGigabytes(weights)}, needs about ` +
-        `${inGigabytes(weights * TIMES_WEIGHTS + PYTHON_BYTES)}`;
+      : `Compiling this model, whose weights take ${inBytes(weights)}, needs about ` +
+        `${inBytes(weights * TIMES_WEIGHTS + PYTHON_BYTES)}`;
   const more = args.some((arg) => arg.includes("inf2")) ? ", and the Neuron compiler several times that" : "";
   return `${needs}${more}. ${has}: close other programs, add swap, or compile on another host and copy the directory.`;
 }
@@ -42,14 +44,4 @@ async function weightsOf(model: string): Promise<number> {
     if (sizes.length > 0) return sizes.reduce((sum, size) => sum + size, 0);
   }
   return 0;
-}
-
-/** What this process may have: a container's limit, or the host's memory. */
-function availableTotal(): number {
-  const limit = process.constrainedMemory?.() ?? 0;
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-}
-
-function inGigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

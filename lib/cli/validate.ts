@@ -1,12 +1,11 @@
 import { rmdir } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { modelDirectoryOf } from "../blip/model-directory.js";
 import { reportPage } from "../tools/validate/page.js";
 import type { Report, Status } from "../tools/validate/report.js";
 import { type ValidateOptions, validate } from "../tools/validate/validate.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { makeOutputDirectory, print, say, writeOutput } from "./output.js";
-import { count, defined, parse, UsageError } from "./usage.js";
+import { command, count, defined, switches, texts, UsageError } from "./usage.js";
 
 const HELP = `Checks a model on this host: its parts against what was recorded when it was compiled, latency, throughput, memory,
 minutes of steady load, and how processes end. Writes report.json and report.html, a page to read and to send.
@@ -31,22 +30,14 @@ Exit codes: 0 passed, 1 failed or stopped, 2 wrong arguments.`;
 
 const MARKS: Readonly<Record<Status, string>> = { pass: "ok  ", warning: "look", fail: "FAIL", skipped: "–   " };
 
+const OPTIONS = {
+  ...texts("replicas", "threads", "measure", "soak", "out"),
+  ...switches("quick", "json"),
+  ...HUB_ARGUMENTS,
+} as const;
+
 /** `neuron-blip validate`. */
-export async function run(args: string[]): Promise<number> {
-  const { values, positionals } = parse(args, {
-    replicas: "string",
-    threads: "string",
-    measure: "string",
-    soak: "string",
-    quick: "boolean",
-    out: "string",
-    json: "boolean",
-    ...HUB_ARGUMENTS,
-  });
-  if (values.help) {
-    print(HELP);
-    return 0;
-  }
+export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [given, ...others] = positionals;
   if (given === undefined || others.length > 0) {
     throw new UsageError("validate takes one model. `neuron-blip validate --help` tells more.");
@@ -74,12 +65,8 @@ export async function run(args: string[]): Promise<number> {
   process.on("SIGTERM", stop);
   let report: Report;
   try {
-    const directory = await modelDirectoryOf(given, { ...hub, signal: stopped.signal });
-    report = await validate(directory, {
-      ...options,
-      signal: stopped.signal,
-      say: (text) => say(`neuron-blip: ${text}`),
-    });
+    const tell = (text: string) => say(`neuron-blip: ${text}`);
+    report = await validate(given, { ...options, hub, signal: stopped.signal, say: tell });
   } catch (error) {
     if (isNew) await rmdir(out).catch(() => {});
     throw error;
@@ -100,7 +87,7 @@ export async function run(args: string[]): Promise<number> {
   }
   tell(`\n${report.verdict.words}\nRan on ${report.ranOnWords}.\nThe report: ${relative(process.cwd(), page) || page}`);
   return report.verdict.status === "pass" ? 0 : 1;
-}
+});
 
 function time(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

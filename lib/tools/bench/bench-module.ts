@@ -1,15 +1,14 @@
-import { access } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { readManifest } from "../../blip/manifest.js";
 import { NeuronBlipError } from "../../errors.js";
 import { Executor } from "../../torch/executor.js";
 import type { Tensor } from "../../torch/tensor.js";
 import { TorchModule } from "../../torch/torch-module.js";
-import { readJsonIfThere } from "../../util/json-file.js";
-import { hostFacts } from "../report/host-facts.js";
-import { ranOnOf, ranOnWords, runtimeFacts } from "../report/runtime-facts.js";
+import { isThere } from "../../util/files.js";
+import { Host, ranOnOf, ranOnWords, runtimeFacts } from "../report/host.js";
 import { summarize } from "../report/statistics.js";
-import { type InputSpec, inputsInManifest, makeInput, shapesFor } from "./input-specs.js";
-import { type BatchResult, BENCH_VERSION, type BenchReport, isMeasured } from "./report.js";
+import { type InputSpec, makeInput, shapesFor } from "./input-specs.js";
+import { BENCH_VERSION, type BenchReport, type FailedBatch, type MeasuredBatch } from "./report.js";
 
 export interface BenchOptions {
   readonly batchSizes: readonly number[];
@@ -26,13 +25,10 @@ const WARM_UP_RUNS = 4;
 /** Of a text, where the manifest says none. */
 const DEFAULT_LENGTH = 16;
 
-interface Contender {
-  readonly batchSize: number;
-  readonly file: string;
-  readonly shapes: readonly (readonly number[])[];
+/** A batch size that is measured. */
+interface Contender extends Pick<MeasuredBatch, "batchSize" | "file" | "shapes" | "firstRunMs"> {
   readonly module: TorchModule;
-  readonly inputs: readonly Tensor[];
-  readonly firstRunMs: number;
+  readonly tensors: readonly Tensor[];
   readonly times: number[];
 }
 
@@ -46,7 +42,6 @@ interface Contender {
 export async function benchModule(path: string, options: BenchOptions): Promise<BenchReport> {
   const { batchSizes, threads, calls = 50 } = options;
   const startedAt = new Date().toISOString();
-  const manifest = await readJsonIfThere(join(dirname(path), "neuron_blip.json"));
   const executor = new Executor(threads === undefined ? {} : { threads });
   const modules = new Map<string, TorchModule>();
   const load = async (file: string) => {
@@ -56,48 +51,44 @@ export async function benchModule(path: string, options: BenchOptions): Promise<
   };
   try {
     const own = await load(basename(path));
-    const inputs = options.inputs ?? inputsInManifest(manifest, basename(path));
-    if (inputs === undefined) throw unknownInputs(path, own);
-    const { question_length: length = DEFAULT_LENGTH } = manifest ?? {};
-    const contenders: Contender[] = [];
-    const failures = new Map<number, BatchResult>();
+    const { inputs, length } = await inputsOf(path, own, options.inputs);
+    const batches: (Contender | FailedBatch)[] = [];
     const errors: unknown[] = [];
     for (const batchSize of batchSizes) {
       const file = await fileFor(path, batchSize);
-      const shapes = shapesFor(inputs, batchSize, typeof length === "number" ? length : DEFAULT_LENGTH);
+      const shapes = shapesFor(inputs, batchSize, length);
       const tensors = inputs.map((input, i) => makeInput(input, shapes[i] ?? []));
       try {
         const module = await load(file);
         const firstRunMs = await timeOf(module, tensors);
         for (let i = 1; i < WARM_UP_RUNS; i++) await timeOf(module, tensors);
-        contenders.push({ batchSize, file, shapes, module, inputs: tensors, firstRunMs, times: [] });
+        batches.push({ batchSize, file, shapes, firstRunMs, module, tensors, times: [] });
       } catch (error) {
         if (!(error instanceof NeuronBlipError)) throw error;
         errors.push(error);
-        failures.set(batchSize, { batchSize, file, code: error.code, problem: error.message });
+        batches.push({ batchSize, file, code: error.code, problem: error.message });
       }
     }
+    const contenders = batches.filter((batch) => "times" in batch);
     if (contenders.length === 0) throw errors[0];
     for (let call = 0; call < calls; call++) {
-      for (let i = 0; i < contenders.length; i++) {
-        const { module, inputs: tensors, times } = contenders[(i + call) % contenders.length] as Contender;
+      const first = call % contenders.length;
+      for (const { module, tensors, times } of [...contenders.slice(first), ...contenders.slice(0, first)]) {
         times.push(await timeOf(module, tensors));
       }
     }
-    const measured = new Map(contenders.map((contender) => [contender.batchSize, resultOf(contender)]));
-    const results = batchSizes.map((size) => (measured.get(size) ?? failures.get(size)) as BatchResult);
     const runtime = runtimeFacts();
     return {
       version: BENCH_VERSION,
       startedAt,
       file: basename(path),
       ranOn: ranOnWords(ranOnOf(own.usesNeuron, runtime)),
-      host: hostFacts(),
+      host: await new Host().facts(),
       versions: { ...runtime, node: process.versions.node },
       threads: threads ?? null,
       calls,
       inputs,
-      results,
+      results: batches.map((batch) => ("times" in batch ? resultOf(batch) : batch)),
     };
   } finally {
     await Promise.all([...modules.values()].map((module) => module.dispose()));
@@ -105,20 +96,24 @@ export async function benchModule(path: string, options: BenchOptions): Promise<
   }
 }
 
-/** The batch size with the most rows in a second; undefined where none ran. */
-export function fastest({ results }: BenchReport): number | undefined {
-  const measured = results.filter(isMeasured);
-  return measured.sort((one, other) => other.rowsPerSecond - one.rowsPerSecond)[0]?.batchSize;
+/** What a file takes, as it was given or as the manifest beside it says, and the length of its texts. */
+async function inputsOf(path: string, { signature }: TorchModule, given: readonly InputSpec[] | undefined) {
+  if (given) return { inputs: given, length: DEFAULT_LENGTH };
+  const manifest = await readManifest(dirname(path));
+  const part = Object.values(manifest?.parts ?? {}).find(({ file }) => file === basename(path));
+  if (part) return { inputs: part.inputs, length: manifest?.question_length ?? DEFAULT_LENGTH };
+  const names = signature.inputs.map(({ name }) => name).join(", ");
+  const count = signature.inputs.length;
+  throw new NeuronBlipError(
+    "INVALID_INPUT",
+    `No neuron_blip.json beside "${path}" says what it takes. Give ${count === 1 ? "its input" : `each of its ${count} inputs`} (${names}) with ` +
+      "--input, in this order, such as --input 1x3x224x224:float32.",
+  );
 }
 
 async function fileFor(path: string, batchSize: number): Promise<string> {
-  const own = basename(path);
-  const compiled = own.replace(/(_batch_\d+)?\.pt$/, `_batch_${batchSize}.pt`);
-  const isThere = await access(join(dirname(path), compiled)).then(
-    () => true,
-    () => false,
-  );
-  return isThere ? compiled : own;
+  const compiled = basename(path).replace(/(_batch_\d+)?\.pt$/, `_batch_${batchSize}.pt`);
+  return (await isThere(join(dirname(path), compiled))) ? compiled : basename(path);
 }
 
 async function timeOf(module: TorchModule, inputs: readonly Tensor[]): Promise<number> {
@@ -127,17 +122,7 @@ async function timeOf(module: TorchModule, inputs: readonly Tensor[]): Promise<n
   return performance.now() - start;
 }
 
-function resultOf({ batchSize, file, shapes, firstRunMs, times }: Contender): BatchResult {
+function resultOf({ batchSize, file, shapes, firstRunMs, times }: Contender): MeasuredBatch {
   const latencyMs = summarize(times);
   return { batchSize, file, shapes, firstRunMs, latencyMs, rowsPerSecond: (1000 * batchSize) / (latencyMs.mean ?? 0) };
-}
-
-function unknownInputs(path: string, { signature }: TorchModule): NeuronBlipError {
-  const { inputs } = signature;
-  const names = inputs.map(({ name }) => name).join(", ");
-  return new NeuronBlipError(
-    "INVALID_INPUT",
-    `No neuron_blip.json beside "${path}" says what it takes. Give ${inputs.length === 1 ? `its input (${names})` : `each of its ${inputs.length} inputs (${names})`} with ` +
-      "--input, in this order, such as --input 1x3x224x224:float32.",
-  );
 }

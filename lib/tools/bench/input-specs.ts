@@ -1,29 +1,13 @@
 import { types } from "node:util";
+import type { TensorSpec } from "../../blip/manifest.js";
 import { NeuronBlipError } from "../../errors.js";
 import { type Dtype, Tensor } from "../../torch/tensor.js";
-import { isObject, type JsonObject } from "../../util/json-file.js";
 
-/** What one input of a module is. */
-export interface InputSpec {
-  /** Empty where it is not known. */
-  readonly name: string;
-  readonly dtype: Dtype;
-  /** -1 for a dimension that may be any. */
-  readonly shape: readonly number[];
-}
+/** What one input of a module is: its name, empty where it is not known, and its shape, with -1 for what may be any. */
+export type InputSpec = TensorSpec;
 
-const DTYPES: readonly Dtype[] = [
-  "float32",
-  "float64",
-  "float16",
-  "bfloat16",
-  "int64",
-  "int32",
-  "int16",
-  "int8",
-  "uint8",
-  "bool",
-];
+const DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split(" ");
+const isDtype = (name: string): name is Dtype => DTYPES.includes(name);
 
 /**
  * An input as the command line gives it, such as "1x3x224x224:float32"; without a dtype it is float32.
@@ -31,27 +15,13 @@ const DTYPES: readonly Dtype[] = [
  */
 export function parseInput(text: string): InputSpec {
   const [, sizes, dtype = "float32"] = /^([1-9]\d{0,8}(?:x[1-9]\d{0,8})*)(?::(\w+))?$/.exec(text) ?? [];
-  const known = DTYPES.find((name) => name === dtype);
-  if (sizes === undefined || known === undefined) {
+  if (sizes === undefined || !isDtype(dtype)) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `"${text}" is no input. Give its shape and dtype, such as 1x3x224x224:float32 or 1x8:int64; dtypes are ${DTYPES.join(", ")}.`,
     );
   }
-  return { name: "", dtype: known, shape: sizes.split("x").map(Number) };
-}
-
-/** What a manifest says that a file takes; undefined where it does not name the file. */
-export function inputsInManifest(manifest: JsonObject | undefined, file: string): readonly InputSpec[] | undefined {
-  const parts = isObject(manifest?.parts) ? Object.values(manifest.parts) : [];
-  const part = parts.find((entry) => isObject(entry) && entry.file === file);
-  return isObject(part) && Array.isArray(part.inputs) && part.inputs.every(isInputSpec) ? part.inputs : undefined;
-}
-
-function isInputSpec(value: unknown): value is InputSpec {
-  if (!isObject(value)) return false;
-  const { name, dtype, shape } = value;
-  return typeof name === "string" && DTYPES.some((known) => known === dtype) && Array.isArray(shape);
+  return { name: "", dtype, shape: sizes.split("x").map(Number) };
 }
 
 /**

@@ -1,66 +1,50 @@
-import { section, table } from "../report/elements.js";
-import { barPlot, escapeHtml } from "../report/plots.js";
-import { STYLE } from "../report/style.js";
+import { begun, page, section, table } from "../report/page.js";
+import { barPlot } from "../report/plots.js";
 import { milliseconds, perSecond } from "../report/words.js";
-import { fastest } from "./bench-module.js";
-import { type BenchReport, isMeasured } from "./report.js";
+import { type BenchReport, fastest, isMeasured, timesOf } from "./report.js";
 
 /** What `neuron-blip bench` found, as one HTML page, which needs no network. */
 export function benchPage(report: BenchReport): string {
-  const { file, ranOn, host, versions, threads, calls, results } = report;
+  const { file, ranOn, host, versions, threads, calls, startedAt, inputs, results } = report;
   const measured = results.filter(isMeasured);
-  const best = fastest(report);
-  const rows = results.map((result) =>
-    isMeasured(result)
-      ? [
-          String(result.batchSize),
-          escapeHtml(result.file),
-          ...[result.latencyMs.median, result.latencyMs.p90, result.latencyMs.p99, result.firstRunMs].map(milliseconds),
-          milliseconds((result.latencyMs.median ?? 0) / result.batchSize),
-          perSecond(result.rowsPerSecond, "rows"),
-        ]
-      : [String(result.batchSize), escapeHtml(result.file), escapeHtml(`${result.problem} [${result.code}]`)],
-  );
-  const throughput = measured.map(({ batchSize, rowsPerSecond }) => ({
-    name: String(batchSize),
-    value: rowsPerSecond,
-    words: perSecond(rowsPerSecond, "rows"),
-  }));
-  const latency = measured.map(({ batchSize, latencyMs }) => ({
-    name: String(batchSize),
-    value: latencyMs.median ?? 0,
-    words: milliseconds(latencyMs.median),
-  }));
-  const facts: [string, string][] = [
-    ["ran on", ranOn],
-    ["CPU", `${host.cpu}, ${threads ?? host.cores} of ${host.cores} cores`],
-    ["system", `${host.system}, ${host.kernel}`],
-    ["Node, libtorch", `${versions.node}, ${versions.libtorch}`],
-    [
-      "inputs",
-      report.inputs.map(({ name, dtype, shape }) => `${name} ${shape.join(" x ")} ${dtype}`.trim()).join("; "),
-    ],
-  ];
+  const rows = results.map((result) => {
+    const cells = isMeasured(result) ? timesOf(result) : [`${result.problem} [${result.code}]`];
+    return [result.batchSize, result.file, ...cells];
+  });
+  const throughput = measured.map(({ batchSize, rowsPerSecond }) => {
+    return { name: String(batchSize), value: rowsPerSecond, words: perSecond(rowsPerSecond, "rows") };
+  });
+  const latency = measured.map(({ batchSize, latencyMs: { median } }) => {
+    return { name: String(batchSize), value: median ?? 0, words: milliseconds(median) };
+  });
+  const takes = inputs.map(({ name, dtype, shape }) => `${name} ${shape.join(" x ")} ${dtype}`.trim()).join("; ");
   const heads = ["batch", "file", "median", "p90", "p99", "first run", "for each row", "throughput"];
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>neuron-blip: batch sizes of ${escapeHtml(file)}</title>
-<style>${STYLE}</style>
-<h1>Batch sizes of ${escapeHtml(file)}</h1>
-<p class="verdict pass">Most rows in a second: batches of ${best}.</p>
-<p>${calls} calls of each batch size, in turn, one after another. Begun ${escapeHtml(report.startedAt.slice(0, 16).replace("T", " "))} UTC.</p>
-${section("Latency and throughput", table(heads, rows))}
-${section("Throughput", barPlot({ label: "Throughput by batch size", x: "batch size", y: "rows per second" }, throughput))}
-${section("Latency", barPlot({ label: "Latency by batch size", x: "batch size", y: "time of a call, median, ms" }, latency))}
-${section(
-  "What it ran with",
-  table(
-    [],
-    facts.map((row) => row.map(escapeHtml)),
-  ),
-)}
-</html>
-`;
+  const [byRows, byTime] = [
+    { label: "Throughput by batch size", x: "batch size", y: "rows per second" },
+    { label: "Latency by batch size", x: "batch size", y: "time of a call, median, ms" },
+  ];
+  return page({
+    title: `batch sizes of ${file}`,
+    heading: `Batch sizes of ${file}`,
+    verdict: { status: "pass", words: `Most rows in a second: batches of ${fastest(report)}.` },
+    lead: `${calls} calls of each batch size, in turn, one after another. ${begun(startedAt)}.`,
+    sections: [
+      section("Latency and throughput", table(heads, rows)),
+      section("Throughput", barPlot(byRows, throughput)),
+      section("Latency", barPlot(byTime, latency)),
+      section(
+        "What it ran with",
+        table(
+          [],
+          [
+            ["ran on", ranOn],
+            ["CPU", `${host.cpu}, ${threads ?? host.cores} of ${host.cores} cores`],
+            ["system", `${host.system}, ${host.kernel}`],
+            ["Node, libtorch", `${versions.node}, ${versions.libtorch}`],
+            ["inputs", takes],
+          ],
+        ),
+      ),
+    ],
+  });
 }

@@ -1,6 +1,6 @@
-import type { HostFacts } from "../report/host-facts.js";
-import type { RuntimeFacts } from "../report/runtime-facts.js";
+import type { HostFacts, RuntimeFacts } from "../report/host.js";
 import type { Summary } from "../report/statistics.js";
+import { milliseconds, perSecond } from "../report/words.js";
 import type { InputSpec } from "./input-specs.js";
 
 /** The version of the JSON that `neuron-blip bench` writes; raised when a field changes its meaning. */
@@ -47,4 +47,17 @@ export interface FailedBatch {
 /** Whether a batch size ran. */
 export function isMeasured(result: BatchResult): result is MeasuredBatch {
   return "latencyMs" in result;
+}
+
+/** The batch size with the most rows in a second; undefined where none ran. */
+export function fastest({ results }: BenchReport): number | undefined {
+  const measured = results.filter(isMeasured);
+  return measured.sort((one, other) => other.rowsPerSecond - one.rowsPerSecond)[0]?.batchSize;
+}
+
+/** In words: a call's median, p90 and p99, its first run, the time for each row, and the throughput. */
+export function timesOf({ batchSize, latencyMs, firstRunMs, rowsPerSecond }: MeasuredBatch): string[] {
+  const { median, p90, p99 } = latencyMs;
+  const times = [median, p90, p99, firstRunMs, (median ?? 0) / batchSize];
+  return [...times.map(milliseconds), perSecond(rowsPerSecond, "rows")];
 }

@@ -1,9 +1,12 @@
-import { type AddonFacts, readAddonFacts } from "./addon-facts.js";
-import { type Detail, type Finding, problem, warning } from "./finding.js";
-import type { Host } from "./host.js";
-import { type ModelFacts, readModelFacts } from "./model-facts.js";
-import { askNative, type NativeAnswer } from "./native-answer.js";
-import { type NeuronFacts, readNeuronFacts } from "./neuron-facts.js";
+import { dirname, join } from "node:path";
+import { binaryHost, chooseBinary } from "../../torch/binary/choose-binary.js";
+import type { Native } from "../../torch/native.js";
+import { isObject, type JsonObject } from "../../util/json-file.js";
+import type { Host } from "../report/host.js";
+import type { About, Finding } from "./finding.js";
+import { readModelFacts } from "./model-facts.js";
+import { askNative } from "./native-answer.js";
+import { readNeuronFacts } from "./neuron-facts.js";
 
 export interface DoctorOptions {
   /** A model directory, to be checked against the host. */
@@ -14,11 +17,12 @@ export interface DoctorOptions {
   replicas?: number | undefined;
 }
 
-/** What a libnrt.so.1 says of itself; -1 and "" for what it does not say. */
-export interface NrtDescription {
-  readonly version: string;
-  readonly totalCores: number;
-  readonly visibleCores: number;
+/** What the addon says once it is loaded. */
+export interface LoadedAddon {
+  readonly libtorchVersion: string;
+  readonly cxx11Abi: number;
+  /** Real paths of the libraries that came with it. */
+  readonly libraries: readonly string[];
 }
 
 /** One host, being looked at: what several probes need is found out once, when the first of them asks. */
@@ -32,28 +36,30 @@ export class Examination {
     this.options = options;
   }
 
-  addon(): Promise<AddonFacts> {
+  addon() {
     return this.#once("addon", () => readAddonFacts(this.host));
   }
 
-  neuron(): Promise<NeuronFacts> {
+  neuron() {
     return this.#once("neuron", () => readNeuronFacts(this.host));
   }
 
   /** undefined where no directory was given. */
-  model(): Promise<ModelFacts | undefined> {
+  model() {
     const { directory } = this.options;
     return this.#once("model", async () =>
-      directory === undefined ? undefined : readModelFacts(this.host, directory, await this.addon()),
+      directory === undefined
+        ? undefined
+        : readModelFacts(this.host, directory, (await this.addon()).loaded !== undefined),
     );
   }
 
   /** What the Neuron runtime says; undefined where there is none, or where the addon that would ask does not load. */
-  runtime(): Promise<NativeAnswer<NrtDescription> | undefined> {
+  runtime() {
     return this.#once("runtime", async () => {
       const { path } = (await this.neuron()).libnrt;
-      if (path === undefined || (await this.addon()).answer?.ok !== true) return undefined;
-      return askNative<NrtDescription>(this.host, "runtime", [path]);
+      if (path === undefined || !(await this.addon()).loaded) return undefined;
+      return askNative<ReturnType<Native["describeNrt"]>>(this.host, "runtime", [path]);
     });
   }
 
@@ -69,15 +75,10 @@ export class Examination {
    * A fault of Neuron's: a problem where the model needs Neuron, or where there are devices that nothing could be run on; a
    * warning where the CPU is all that is needed.
    */
-  async neuronFault(
-    id: string,
-    what: string,
-    cure: string,
-    details: Record<string, Detail | undefined> = {},
-  ): Promise<Finding> {
+  async fault({ problem, warning }: About, what: string, cure: string): Promise<Finding> {
     const model = await this.model();
     const isNeeded = model ? model.needsNeuron : (await this.neuron()).hardware;
-    return (isNeeded ? problem : warning)(id, what, cure, details);
+    return (isNeeded ? problem : warning)(what, cure);
   }
 
   #once<T>(name: string, get: () => Promise<T>): Promise<T> {
@@ -87,10 +88,24 @@ export class Examination {
   }
 }
 
-/** Looks at one thing. What it throws becomes a finding with its id. */
-export interface Probe {
-  readonly id: string;
-  /** Whether it looks at the model: left out where no directory was given. */
-  readonly ofModel?: true;
-  run(examination: Examination): Promise<Finding | readonly Finding[]>;
+/** Looks for the addon and loads it in a child process. */
+async function readAddonFacts(host: Host) {
+  /** Which addon is loaded with which libtorch, and why. */
+  const decision = chooseBinary(binaryHost({ env: host.env, root: host.root }));
+  const { addon } = decision.chosen ?? {};
+  /** undefined where there is no addon, or none at the place that was named. */
+  const answer = addon && (await host.exists(addon)) ? await askNative<LoadedAddon>(host, "addon") : undefined;
+  /** What the build wrote about the libtorch that it linked. */
+  const builtWith = addon ? await readStamp(host, join(dirname(addon), "neuron_blip.json")) : undefined;
+  return { decision, answer, loaded: answer?.ok ? answer.value : undefined, builtWith };
+}
+
+async function readStamp(host: Host, path: string): Promise<JsonObject | undefined> {
+  try {
+    const stamp: unknown = JSON.parse((await host.read(path)) ?? "null");
+    const libtorch = isObject(stamp) && isObject(stamp.settings) ? stamp.settings.libtorch : undefined;
+    return isObject(libtorch) ? libtorch : undefined;
+  } catch {
+    return undefined; // only details are lost
+  }
 }

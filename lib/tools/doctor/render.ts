@@ -1,3 +1,4 @@
+import { counted } from "../report/words.js";
 import type { Report } from "./doctor.js";
 import type { Finding, Status } from "./finding.js";
 
@@ -18,10 +19,9 @@ export function render({ version, host, findings }: Report, columns = 120): stri
 
 function summary(findings: readonly Finding[]): string {
   const count = (status: Status) => findings.filter((finding) => finding.status === status).length;
-  const inWords = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
   const [problems, warnings] = [count("problem"), count("warning")];
-  if (problems > 0) return `${inWords(problems, "problem")}, ${inWords(warnings, "warning")}.`;
-  return warnings > 0 ? `No problems, ${inWords(warnings, "warning")}.` : "No problems.";
+  if (problems > 0) return `${counted(problems, "problem")}, ${counted(warnings, "warning")}.`;
+  return warnings > 0 ? `No problems, ${counted(warnings, "warning")}.` : "No problems.";
 }
 
 /** Breaks a text between words; a word that is longer than a line, such as a path, keeps a line of its own. */

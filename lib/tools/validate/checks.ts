@@ -1,7 +1,7 @@
-import type { RanOn } from "../report/runtime-facts.js";
+import type { CheckId } from "../report/findings.js";
+import type { RanOn } from "../report/host.js";
 import { counted, megabytes, milliseconds, percent, perSecond, seconds, small } from "../report/words.js";
-import type { Check, Difference, ExitResult, LoadResult, PartResult, Report, SoakResult } from "./report.js";
-import { failedCheck } from "./steps/step.js";
+import type { Check, Difference, ExitResult, LoadResult, PartResult, Report, SoakResult, Status } from "./report.js";
 
 /** What decides about a replica's share of the work of one alone; below it something holds the others back. */
 const LEAST_EFFICIENCY = 0.7;
@@ -10,22 +10,25 @@ const MUCH_GROWTH = 64e6;
 /** What keeps the event loop longer than this is felt by every other request of a server. */
 const LONG_DELAY_MS = 200;
 
-const CASTS = "Neuron's casts make results differ; were the parts compiled with other --compiler-args?";
+const CASTS = "Neuron's casts make results differ; were the parts compiled with other --compiler-args? ";
+
+/** A check that fails. */
+export function failedCheck(id: CheckId, what: string, cure?: string): Check {
+  return { id, status: "fail", what, ...(cure !== undefined && { cure }) };
+}
+
+/** A check that passes, or else has another status and a cure. */
+function check(id: CheckId, passes: boolean, otherwise: Status, what: string, cure: string): Check {
+  return passes ? { id, status: "pass", what } : { id, status: otherwise, what, cure };
+}
 
 /** Whether each part's results are the recorded ones. */
 export function partChecks(parts: readonly PartResult[]): Check[] {
   return parts.map(({ part, differences, tolerance, status, usesNeuron }) => {
-    const id = `part.${part}`;
-    const found = differences.map((difference) => differenceWords(difference)).join("; ");
-    const what = `${part} against what was recorded: ${found}. Tolerance ${small(tolerance)} of the largest value${
-      usesNeuron ? ", wide because of the Neuron compiler's casts" : ""
-    }.`;
-    if (status === "pass") return { id, status, what };
-    return failedCheck(
-      id,
-      what,
-      `${usesNeuron ? `${CASTS} ` : ""}Copy the model directory again, or compile the model again; report it if that does not help.`,
-    );
+    const wide = usesNeuron ? ", wide because of the Neuron compiler's casts" : "";
+    const what = `${part} against what was recorded: ${differences.map(differenceWords).join("; ")}. Tolerance ${small(tolerance)} of the largest value${wide}.`;
+    const cure = `${usesNeuron ? CASTS : ""}Copy the model directory again, or compile the model again; report it if that does not help.`;
+    return check(`part.${part}`, status === "pass", "fail", what, cure);
   });
 }
 
@@ -46,27 +49,23 @@ export function wholeChecks(whole: Report["whole"], exact: boolean, unit: string
   const what =
     `${equalRows} of ${rows} ${unit} (${percent(equalRows / rows)}) and ${equalTokens} of ${tokens} tokens ` +
     `(${percent(equalTokens / tokens)}) equal those of transformers.`;
-  if (equalRows === rows) return [{ id: "tokens", status: "pass", what }];
-  if (exact) return [failedCheck("tokens", what, "Report this: on the CPU, in fp32, tokens are to be equal.")];
-  const cure =
-    "Rounding can turn a close race between two tokens, after which the rest differs. Judge by answers to your own questions.";
-  return [{ id: "tokens", status: "warning", what, cure }];
+  const cure = exact
+    ? "Report this: on the CPU, in fp32, tokens are to be equal."
+    : "Rounding can turn a close race between two tokens, after which the rest differs. Judge by answers to your own questions.";
+  return [check("tokens", equalRows === rows, exact ? "fail" : "warning", what, cure)];
 }
 
-/**
- * Whether a load went without errors and with equal outcomes.
- */
-export function loadCheck(id: string, what: string, result: LoadResult, unit: string): Check {
+/** Whether a load went without errors and with equal outcomes. */
+export function loadCheck(id: CheckId, what: string, result: LoadResult, unit: string): Check {
   const { answers, differentAnswers, errors, errorMessages } = result;
   const codes = Object.entries(errors).map(([code, count]) => `${count} ${code} (${errorMessages[code]})`);
   const words = `${what}: ${answers} ${unit} in ${seconds(result.seconds)}`;
   if (codes.length === 0 && differentAnswers === 0 && answers > 0) {
     return { id, status: "pass", what: `${words}, no errors, and each the same as the first for its input.` };
   }
-  const different = `${differentAnswers} differed from the first for the same input`;
   return failedCheck(
     id,
-    `${words}; errors: ${codes.join(", ") || "none"}; ${different}.`,
+    `${words}; errors: ${codes.join(", ") || "none"}; ${differentAnswers} differed from the first for the same input.`,
     "Errors: docs/errors.md has the cure of each code. Results that change for one input are a fault: report it.",
   );
 }
@@ -82,32 +81,35 @@ export function scalingCheck(throughput: Report["throughput"], ranOn: RanOn | nu
     `${most.replicas} replicas gave ${perSecond(most.answersPerSecond, unit)}, ${factor.toFixed(2)} times one's ` +
     `${perSecond(one.answersPerSecond, unit)} (${percent(efficiency)} of ${most.replicas} times).`;
   if (ranOn === "cpu") {
-    return [
-      { id: "scaling", status: "skipped", what: `${what} Not judged: on the CPU, replicas share the same cores.` },
-    ];
+    const unjudged = `${what} Not judged: on the CPU, replicas share the same cores.`;
+    return [{ id: "scaling", status: "skipped", what: unjudged }];
   }
-  if (efficiency >= LEAST_EFFICIENCY) return [{ id: "scaling", status: "pass", what }];
   const cure =
     "Each replica should have a NeuronCore to itself: see `npx neuron-blip doctor` for the cores, and whether the host's own " +
     "cores are all busy.";
-  return [{ id: "scaling", status: "warning", what, cure }];
+  return [check("scaling", efficiency >= LEAST_EFFICIENCY, "warning", what, cure)];
 }
 
 export function soakChecks(soak: SoakResult, unit: string): Check[] {
   const { largest, p99 } = soak.eventLoopDelayMs;
   const delays = `The event loop was held up for at most ${milliseconds(largest)} (p99 ${milliseconds(p99)}).`;
+  const busy = "Is the host busy with other work? Then run this again when it is not.";
   return [
     loadCheck("soak", `Soak of ${counted(soak.replicas, "replica")}`, soak, unit),
     growthCheck(soak),
-    largest <= LONG_DELAY_MS
-      ? { id: "event-loop", status: "pass", what: delays }
-      : {
-          id: "event-loop",
-          status: "warning",
-          what: delays,
-          cure: "Is the host busy with other work? Then run this again when it is not.",
-        },
+    check("event-loop", largest <= LONG_DELAY_MS, "warning", delays, busy),
   ];
+}
+
+function growthCheck({ growth, samples, seconds: time }: SoakResult): Check {
+  if (growth === null) {
+    const what = `Growth of memory is not judged in ${seconds(time)}: a soak of 30 s or more tells.`;
+    return { id: "memory", status: "skipped", what };
+  }
+  const [start, end] = [samples[0]?.rss ?? 0, samples.at(-1)?.rss ?? 0].map(megabytes);
+  const what = `Memory (RSS) went from ${start} to ${end} over ${seconds(time)}; once warm it grew by ${megabytes(growth)}.`;
+  const cure = "Run again with --soak 1800: if it goes on growing, report it.";
+  return check("memory", growth <= MUCH_GROWTH, "warning", what, cure);
 }
 
 export function exitCheck({ how, answered, code, signal, stderr }: ExitResult): Check {
@@ -116,27 +118,11 @@ export function exitCheck({ how, answered, code, signal, stderr }: ExitResult): 
   if (answered && code === 0 && signal === null) {
     return { id, status: "pass", what: `A process that ended ${when} ended with code 0.` };
   }
-  const ended = signal ? `with ${signal}` : `with code ${code}`;
   // Of an error that was not caught, Node writes the message before its stack and the version.
   const said = /^\w*Error: .*/m.exec(stderr)?.[0] ?? stderr.trim().split("\n").at(-1);
-  const what = `A process that was to end ${when} ended ${ended}${answered ? "" : ", before it had answered"}${said ? `: ${said}` : "."}`;
-  return answered ? failedCheck(id, what, "Report this, with the report's files.") : failedCheck(id, what);
-}
-
-function growthCheck({ growth, samples, seconds: time }: SoakResult): Check {
-  const id = "memory";
-  if (growth === null) {
-    return {
-      id,
-      status: "skipped",
-      what: `Growth of memory is not judged in ${seconds(time)}: a soak of 30 s or more tells.`,
-    };
-  }
-  const start = samples[0]?.rss ?? 0;
-  const what = `Memory (RSS) went from ${megabytes(start)} to ${megabytes(samples.at(-1)?.rss ?? 0)} over ${seconds(time)}; once warm it grew by ${megabytes(growth)}.`;
-  if (growth <= MUCH_GROWTH) return { id, status: "pass", what };
-  const cure = "Run again with --soak 1800: if it goes on growing, report it.";
-  return { id, status: "warning", what, cure };
+  const ended = `${signal ? `with ${signal}` : `with code ${code}`}${answered ? "" : ", before it had answered"}`;
+  const what = `A process that was to end ${when} ended ${ended}${said ? `: ${said}` : "."}`;
+  return failedCheck(id, what, answered ? "Report this, with the report's files." : undefined);
 }
 
 function differenceWords({ output, largest, mean, relative, problem }: Difference): string {

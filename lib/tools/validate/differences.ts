@@ -11,16 +11,14 @@ import type { Difference } from "./report.js";
 export function differenceOf(output: string, found: Tensor | undefined, wanted: Tensor): Difference {
   const theirs = numbersOf(wanted);
   const scale = theirs?.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) ?? 0;
-  const incomparable = (problem: string): Difference => {
-    return { output, largest: null, mean: null, scale, relative: null, problem };
-  };
-  if (found === undefined) return incomparable(`the part returns no "${output}"`);
+  if (found === undefined) return incomparable(output, scale, `the part returns no "${output}"`);
   if (found.shape.join() !== wanted.shape.join()) {
-    return incomparable(`it is [${found.shape.join(", ")}], and [${wanted.shape.join(", ")}] was recorded`);
+    const shapes = `it is [${found.shape.join(", ")}], and [${wanted.shape.join(", ")}] was recorded`;
+    return incomparable(output, scale, shapes);
   }
   const ours = numbersOf(found);
-  if (!ours || !theirs) return incomparable(`${found.dtype} and ${wanted.dtype} are not compared`);
-  return compare(output, ours, theirs, scale);
+  if (ours && theirs) return compare(output, ours, theirs, scale);
+  return incomparable(output, scale, `${found.dtype} and ${wanted.dtype} are not compared`);
 }
 
 /** As differenceOf, of lists of as many probabilities or cosines: their scale is 1, however small they are. */
@@ -28,37 +26,33 @@ export function differenceOfScores(output: string, found: readonly number[], wan
   return compare(output, Float64Array.from(found), Float64Array.from(wanted), 1);
 }
 
-export function isWithin(difference: Difference, tolerance: number): boolean {
-  return difference.relative !== null && difference.relative <= tolerance;
+export function isWithin({ relative }: Difference, tolerance: number): boolean {
+  return relative !== null && relative <= tolerance;
 }
 
 /** A tensor of what a part returned: the output itself, or its entry of that name (a dict) or index (a tuple). */
 export function outputOf(output: TorchOutput, name: string, index: number): Tensor | undefined {
-  const found =
-    output instanceof Tensor || output === null || typeof output !== "object"
-      ? output
-      : Array.isArray(output)
-        ? output[index]
-        : output[name];
+  if (output instanceof Tensor) return output;
+  const entries = typeof output === "object" && output !== null ? output : {};
+  const found = Array.isArray(entries) ? entries[index] : entries[name];
   return found instanceof Tensor ? found : undefined;
 }
 
 function compare(output: string, ours: Float64Array, theirs: Float64Array, scale: number): Difference {
-  let [largest, sum] = [0, 0];
-  for (let i = 0; i < theirs.length; i++) {
-    const difference = Math.abs((ours[i] as number) - (theirs[i] as number));
-    if (!Number.isFinite(difference)) {
-      return { output, largest: null, mean: null, scale, relative: null, problem: `value ${i} is ${ours[i]}` };
-    }
-    largest = Math.max(largest, difference);
-    sum += difference;
-  }
-  const mean = sum / Math.max(1, theirs.length);
+  const differences = theirs.map((value, i) => Math.abs((ours[i] ?? Number.NaN) - value));
+  const bad = differences.findIndex((difference) => !Number.isFinite(difference));
+  if (bad >= 0) return incomparable(output, scale, `value ${bad} is ${ours[bad]}`);
+  const largest = differences.reduce((most, difference) => Math.max(most, difference), 0);
+  const mean = differences.reduce((sum, difference) => sum + difference, 0) / Math.max(1, theirs.length);
   return { output, largest, mean, scale, relative: largest === 0 ? 0 : largest / (scale || 1) };
+}
+
+function incomparable(output: string, scale: number, problem: string): Difference {
+  return { output, largest: null, mean: null, scale, relative: null, problem };
 }
 
 /** undefined for the two half types, whose bits are not numbers yet. */
 function numbersOf({ dtype, data }: Tensor): Float64Array | undefined {
   if (dtype === "float16" || dtype === "bfloat16") return undefined;
-  return Float64Array.from(data as ArrayLike<number | bigint>, Number);
+  return Float64Array.from<number | bigint>(data, Number);
 }

@@ -1,40 +1,56 @@
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type FileSpec, type TensorSpec, verifyFile } from "../../blip/manifest.js";
 import { NeuronBlipError } from "../../errors.js";
-import { rowsOf } from "../../torch/batch.js";
+import { readSafetensorsHeader } from "../../hub/safetensors.js";
+import { rowsOf, stackRows } from "../../torch/batch.js";
 import { Tensor } from "../../torch/tensor.js";
-import type { Model, TensorFacts } from "./model-facts.js";
-import { readSafetensors } from "./safetensors.js";
+
+/** What a .safetensors file holds. */
+export interface Safetensors {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads a .safetensors file whole. The caller disposes of the tensors.
+ * @throws NeuronBlipError as `readSafetensorsHeader`.
+ */
+export async function readSafetensors(path: string): Promise<Safetensors> {
+  const { tensors: entries, metadata } = await readSafetensorsHeader(path);
+  const file = await readFile(path);
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { dtype, shape, offset, byteLength }] of entries) {
+    const tensor = Tensor.zeros(dtype, shape);
+    const { buffer, byteOffset } = tensor.data;
+    new Uint8Array(buffer, byteOffset, byteLength).set(file.subarray(offset, offset + byteLength));
+    tensors.set(name, tensor);
+  }
+  return { tensors, metadata };
+}
 
 /** What was recorded when the model was compiled. */
 export class Reference {
   readonly #tensors: ReadonlyMap<string, Tensor>;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Whether it is the file that the manifest describes; undefined where the manifest describes none. */
-  readonly isDescribed: boolean | undefined;
+  /** Why it is not the file that the manifest describes. */
+  readonly mismatch: NeuronBlipError | undefined;
 
-  private constructor(
-    tensors: ReadonlyMap<string, Tensor>,
-    metadata: Readonly<Record<string, string>>,
-    isDescribed: boolean | undefined,
-  ) {
+  private constructor({ tensors, metadata }: Safetensors, mismatch: NeuronBlipError | undefined) {
     this.#tensors = tensors;
     this.metadata = metadata;
-    this.isDescribed = isDescribed;
+    this.mismatch = mismatch;
   }
 
   /**
    * Reads a model directory's reference.safetensors.
+   * @param described as the manifest does.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`.
    */
-  static async read(directory: string, { referenceSha256 }: Pick<Model, "referenceSha256">): Promise<Reference> {
-    const path = join(directory, "reference.safetensors");
-    const { tensors, metadata } = await readSafetensors(path);
-    const sha256 = createHash("sha256")
-      .update(await readFile(path))
-      .digest("hex");
-    return new Reference(tensors, metadata, referenceSha256 === undefined ? undefined : sha256 === referenceSha256);
+  static async read(directory: string, described: FileSpec | undefined): Promise<Reference> {
+    const file = await readSafetensors(join(directory, "reference.safetensors"));
+    const mismatch = described && (await verifyFile(directory, described).then(() => undefined, asOurs));
+    return new Reference(file, mismatch);
   }
 
   /** A recorded tensor, such as "generate.pixel_values"; undefined where there is none. */
@@ -57,17 +73,22 @@ export class Reference {
    * taken in turn.
    * @throws NeuronBlipError `ARTIFACT_CORRUPT` where there is none.
    */
-  of(part: string, kind: "input" | "output", { name, shape }: TensorFacts): Tensor {
+  of(part: string, kind: "input" | "output", { name, shape }: Pick<TensorSpec, "name" | "shape">): Tensor {
     const recorded = this.get(`${part}.${kind}.${name}`);
     const count = shape[0];
     const sameRows = shape.slice(1).join() === recorded.shape.slice(1).join();
     if (count === undefined || count === recorded.shape[0] || !sameRows) return recorded;
     const rows = rowsOf(recorded);
-    const whole = Tensor.zeros(recorded.dtype, shape);
-    for (let i = 0; i < count; i++) {
-      const row = rows[i % rows.length] as Tensor;
-      (whole.data as Float32Array).set(row.data as Float32Array, i * row.size);
-    }
-    return whole;
+    return stackRows(
+      Array.from({ length: Math.ceil(count / rows.length) }, () => rows)
+        .flat()
+        .slice(0, count),
+      count,
+    );
   }
+}
+
+function asOurs(error: unknown): NeuronBlipError {
+  if (error instanceof NeuronBlipError) return error;
+  throw error;
 }

@@ -1,6 +1,6 @@
 /** What `neuron-blip validate` finds out: report.json holds a Report. Times are in milliseconds, memory in bytes, unless named. */
-import type { HostFacts } from "../report/host-facts.js";
-import type { RanOn, RuntimeFacts } from "../report/runtime-facts.js";
+import type { CheckId } from "../report/findings.js";
+import type { HostFacts, RanOn, RuntimeFacts } from "../report/host.js";
 import type { Histogram, Summary } from "../report/statistics.js";
 
 /** The version of report.json; raised when a field changes its meaning. */
@@ -10,8 +10,7 @@ export type Status = "pass" | "warning" | "fail" | "skipped";
 
 /** One thing that was checked, in words. */
 export interface Check {
-  /** Such as "part.text_encoder", "tokens", "soak.answers". */
-  readonly id: string;
+  readonly id: CheckId;
   readonly status: Status;
   /** What was found, with its figures. */
   readonly what: string;
@@ -87,14 +86,9 @@ export interface ReplicasResult extends LoadResult {
   readonly rssPeak: number;
 }
 
-export interface MemorySample {
-  readonly seconds: number;
-  readonly rss: number;
-}
-
 export interface SoakResult extends LoadResult {
   readonly replicas: number;
-  readonly samples: readonly MemorySample[];
+  readonly samples: readonly { readonly seconds: number; readonly rss: number }[];
   /** The last fifth's median RSS less the second fifth's. null where the soak was too short to tell. */
   readonly growth: number | null;
   readonly rssPeak: number;
@@ -137,6 +131,16 @@ export interface Settings {
   /** How long each latency and each throughput is measured. */
   readonly measureSeconds: number;
   readonly soakSeconds: number;
+}
+
+/** What loading the parts by themselves, and a whole model on one replica, found. */
+export interface PartsResult {
+  readonly runtime: RuntimeFacts;
+  ranOn: RanOn | null;
+  readonly parts: PartResult[];
+  whole: WholeResult | null;
+  /** What went wrong on the way, and what is not a figure of a part. */
+  readonly checks: Check[];
 }
 
 export interface Report {

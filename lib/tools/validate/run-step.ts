@@ -1,6 +1,8 @@
 import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import type { StepInput, StepMessage, StepName, StepRequest, StepResults } from "./steps/step.js";
+import { packageFile } from "../../util/package-file.js";
+import { Host } from "../report/host.js";
+import type { ExitResult } from "./report.js";
+import type { StepInput, StepMessage, StepRequest, StepResults } from "./step.js";
 
 export interface RunStepOptions {
   /** Stops the step, which then gives what it has. */
@@ -20,16 +22,18 @@ export interface StepOutcome<Result> {
 const STOP_GRACE_MS = 10_000;
 
 /** Runs a step in a process of its own; whatever happens to that, it resolves. */
-export function runStep<Name extends StepName>(
+export function runStep<Name extends keyof StepResults>(
   step: Name,
   directory: string,
   input: StepInput,
   { signal, limitSeconds, say }: RunStepOptions,
 ): Promise<StepOutcome<StepResults[Name]>> {
   const request: StepRequest = { step, directory, input };
-  const path = fileURLToPath(new URL("./step-process.js", import.meta.url));
   return new Promise((resolve) => {
-    const child = fork(path, [JSON.stringify(request)], { serialization: "advanced", stdio: ["ignore", 2, 2, "ipc"] });
+    const child = fork(packageFile("tools/validate/step-process.js"), [JSON.stringify(request)], {
+      serialization: "advanced",
+      stdio: ["ignore", 2, 2, "ipc"],
+    });
     let result: StepResults[Name] | undefined;
     let failure: string | undefined = "its process ended before it was done";
     let ended: string | undefined;
@@ -46,7 +50,7 @@ export function runStep<Name extends StepName>(
     child.on("message", (message) => {
       const said = message as StepMessage;
       if (said.kind === "say") say(said.text);
-      else if (said.kind === "failed") failure = said.message + (said.code ? ` [${said.code}]` : "");
+      else if (said.kind === "failed") failure = said.message;
       else {
         result = said.result as StepResults[Name];
         if (said.kind === "done") failure = undefined;
@@ -59,15 +63,32 @@ export function runStep<Name extends StepName>(
       clearTimeout(limit);
       clearTimeout(grace);
       signal.removeEventListener("abort", stop);
-      const bad = killedBy
-        ? `its process ended with ${killedBy}${killedBy === "SIGBUS" ? ": a disk, such as that of /tmp, may be full (`neuron-blip doctor` tells)" : ""}`
-        : code
-          ? `its process exited with ${code}`
-          : undefined;
-      const why = ended ?? (killedBy || failure === undefined ? bad : undefined);
-      resolve({ result, failure: why ?? failure });
+      const hint = ": a disk, such as that of /tmp, may be full (`neuron-blip doctor` tells)";
+      if (killedBy) ended ??= `its process ended with ${killedBy}${killedBy === "SIGBUS" ? hint : ""}`;
+      else if (code && failure === undefined) ended ??= `its process exited with ${code}`;
+      resolve({ result, failure: ended ?? failure });
     });
     if (signal.aborted) stop();
     else signal.addEventListener("abort", stop);
   });
+}
+
+export interface RunExitOptions {
+  readonly threads: number | null;
+  /** How long the process may take before it is killed, which its `signal` then shows. */
+  readonly limitSeconds: number;
+  readonly signal: AbortSignal;
+}
+
+/** Starts a process that loads the model, answers, and ends in the given way. */
+export async function runExit(
+  how: ExitResult["how"],
+  directory: string,
+  { threads, limitSeconds, signal }: RunExitOptions,
+): Promise<ExitResult> {
+  const script = packageFile("tools/validate/exit-process.js");
+  const ended = await new Host().runNode(script, [directory, `${threads ?? ""}`, how], limitSeconds, signal);
+  const { code, stdout, stderr, error = "" } = ended;
+  const answered = stdout.includes("answered");
+  return { how, answered, code, signal: ended.signal, stderr: (stderr + error).slice(-4000) };
 }

@@ -1,17 +1,12 @@
 /** The process of a step: `fork`ed by run-step.js, with a StepRequest as its argument. */
-import { messageOf, NeuronBlipError } from "../../errors.js";
-import { loadStep } from "./steps/load.js";
-import { partsStep } from "./steps/parts.js";
-import { soakStep } from "./steps/soak.js";
-import type { StepContext, StepInput, StepMessage, StepName, StepRequest } from "./steps/step.js";
+import { wordsOf } from "../report/words.js";
+import { loadStep, soakStep } from "./load.js";
+import { partsStep } from "./parts.js";
+import type { StepMessage, StepRequest, Steps } from "./step.js";
 
-const STEPS: Readonly<Record<StepName, (context: StepContext, input: StepInput) => Promise<unknown>>> = {
-  parts: partsStep,
-  load: loadStep,
-  soak: soakStep,
-};
+const STEPS: Steps = { parts: partsStep, load: loadStep, soak: soakStep };
 
-const { step, directory, input } = JSON.parse(process.argv[2] as string) as StepRequest;
+const { step, directory, input }: StepRequest = JSON.parse(process.argv[2] ?? "");
 const stopped = new AbortController();
 // Ctrl-C reaches every process of the terminal; here the parent's word counts.
 process.on("SIGINT", () => {});
@@ -23,8 +18,7 @@ try {
   const keep = (result: unknown) => send({ kind: "keep", result });
   await send({ kind: "done", result: await STEPS[step]({ directory, signal: stopped.signal, say, keep }, input) });
 } catch (error) {
-  const code = error instanceof NeuronBlipError ? { code: error.code } : {};
-  await send({ kind: "failed", message: messageOf(error), ...code });
+  await send({ kind: "failed", message: wordsOf(error) });
 }
 // Left to end by itself: a process that does not is a finding too.
 process.removeAllListeners("disconnect");

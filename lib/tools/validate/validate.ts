@@ -1,24 +1,17 @@
-import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { readManifest } from "../../blip/manifest.js";
+import { modelDirectoryOf } from "../../blip/model-directory.js";
+import type { HubOptions } from "../../hub/hub-options.js";
+import { binaryHost } from "../../torch/binary/choose-binary.js";
 import { visibleCores } from "../../torch/neuron/neuron-runtime.js";
-import { hostFacts } from "../report/host-facts.js";
-import { ranOnWords } from "../report/runtime-facts.js";
+import type { CheckId } from "../report/findings.js";
+import { Host, ranOnWords } from "../report/host.js";
 import { counted } from "../report/words.js";
-import { exitCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
-import { runExit } from "./exits.js";
-import { readModel } from "./model-facts.js";
-import {
-  type Check,
-  type ExitResult,
-  REPORT_VERSION,
-  type ReplicasResult,
-  type Report,
-  type Settings,
-  type SoakResult,
-} from "./report.js";
-import { type RunStepOptions, runStep } from "./run-step.js";
-import type { PartsResult } from "./steps/parts.js";
-import { failedCheck, type StepInput } from "./steps/step.js";
+import { exitCheck, failedCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
+import { factsOf, readCompiledConfig } from "./model.js";
+import { type Check, type ExitResult, REPORT_VERSION, type ReplicasResult, type Report } from "./report.js";
+import { runExit, runStep } from "./run-step.js";
+import type { StepResults } from "./step.js";
 import { unitOf } from "./workload.js";
 
 export interface ValidateOptions {
@@ -32,6 +25,8 @@ export interface ValidateOptions {
   readonly soakSeconds?: number;
   /** How much longer than its own time a step may take, to load and to warm up. Default 900. */
   readonly limitSeconds?: number;
+  /** For a name on the Hugging Face Hub. */
+  readonly hub?: HubOptions;
   /** Stops; the report then holds what there is. */
   readonly signal?: AbortSignal;
   /** Told what is being done. */
@@ -41,67 +36,61 @@ export interface ValidateOptions {
 /** How many callers ask at once for each replica: one is served while the other's picture is prepared. */
 const CALLERS_PER_REPLICA = 2;
 
+type Limits = "replicas" | "callers" | "seconds" | "limit";
+
 /**
- * Checks everything about a model directory on this host. Each step runs in a process of its own, one after the other.
+ * Checks everything about a model on this host. Each step runs in a process of its own, one after the other.
+ * @param given a directory, or a name on the Hugging Face Hub.
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH` where the directory is no model; what
  * goes wrong later is in the report.
  */
-export async function validate(directory: string, options: ValidateOptions = {}): Promise<Report> {
-  const { signal = new AbortController().signal, say = () => {}, limitSeconds = 900 } = options;
+export async function validate(given: string, options: ValidateOptions = {}): Promise<Report> {
+  const { signal = new AbortController().signal, say = () => {}, limitSeconds = 900, threads = null } = options;
+  const { measureSeconds = 10, soakSeconds = 120 } = options;
   const started = new Date();
-  const { facts: model } = await readModel(directory);
-  const unit = unitOf(model.architecture);
-  const settings: Settings = {
-    replicas: replicasOf(options.replicas ?? "all", model.target),
-    threads: options.threads ?? null,
-    measureSeconds: options.measureSeconds ?? 10,
-    soakSeconds: options.soakSeconds ?? 120,
-  };
-  const { threads, measureSeconds } = settings;
+  const directory = await modelDirectoryOf(given, { ...options.hub, signal });
+  const config = await readCompiledConfig(directory);
+  // What is wrong with it, each step says that loads the model.
+  const manifest = await readManifest(directory, config.architecture).catch(() => undefined);
+  const unit = unitOf(config.architecture);
+  const most = replicasOf(options.replicas ?? "all", manifest?.target);
   const checks: Check[] = [];
-  const inputOf = (replicas: number, callers: number, seconds: number): StepInput => {
-    return { threads, replicas, callers, seconds };
-  };
-  const optionsOf = (seconds: number): RunStepOptions => ({ signal, say, limitSeconds: limitSeconds + seconds });
-  /** Adds a step's failure to the checks, unless it was asked to stop. */
-  const checkEnd = (id: string, failure: string | undefined) => {
+
+  /** Runs a step, unless it was asked to stop; what keeps it from its end is a check that fails. */
+  const run = async <Name extends keyof StepResults>(
+    step: Name,
+    id: CheckId,
+    { replicas = 1, callers = 1, seconds = measureSeconds, limit = seconds }: Partial<Record<Limits, number>>,
+    judge: (result: StepResults[Name]) => Check[],
+  ): Promise<StepResults[Name] | null> => {
+    if (signal.aborted) return null;
+    const input = { threads, replicas, callers, seconds };
+    const limits = { signal, say, limitSeconds: limitSeconds + limit };
+    const { result, failure } = await runStep(step, directory, input, limits);
+    if (result) checks.push(...judge(result));
     if (failure !== undefined && !signal.aborted) checks.push(failedCheck(id, `${id} did not finish: ${failure}`));
+    return result ?? null;
   };
-
-  const partsOutcome = await runStep("parts", directory, inputOf(1, 1, measureSeconds), optionsOf(10 * measureSeconds));
-  const found: PartsResult | undefined = partsOutcome.result;
-  const ranOn = found?.ranOn ?? null;
-  checks.push(...(found?.checks ?? []), ...partChecks(found?.parts ?? []));
-  checks.push(...wholeChecks(found?.whole ?? null, ranOn === "cpu", unit));
-  checkEnd("parts", partsOutcome.failure);
-
-  /** Runs a load of some replicas. */
-  const load = async (id: string, replicas: number, callers: number): Promise<ReplicasResult | undefined> => {
-    if (signal.aborted) return undefined;
-    const input = inputOf(replicas, callers, measureSeconds);
-    const { result, failure } = await runStep("load", directory, input, optionsOf(measureSeconds));
+  const load = (id: CheckId, replicas: number, callers: number) => {
     const what = `${counted(replicas, "replica")}, ${counted(callers, "caller")}`;
-    if (result) checks.push(loadCheck(id, what, result, unit));
-    checkEnd(id, failure);
-    return result;
+    return run("load", id, { replicas, callers }, (result) => [loadCheck(id, what, result, unit)]);
   };
+
+  const parts = await run("parts", "parts", { limit: 10 * measureSeconds }, (found) => [
+    ...found.checks,
+    ...partChecks(found.parts),
+    ...wholeChecks(found.whole, found.ranOn === "cpu", unit),
+  ]);
+  const ranOn = parts?.ranOn ?? null;
   const latency = await load("latency", 1, 1);
   const throughput: ReplicasResult[] = [];
-  for (const replicas of countsTo(settings.replicas)) {
+  for (const replicas of countsTo(most)) {
     const result = await load(`throughput.${replicas}`, replicas, replicas * CALLERS_PER_REPLICA);
     if (result) throughput.push(result);
   }
   checks.push(...scalingCheck(throughput, ranOn, unit));
-
-  let soak: SoakResult | undefined;
-  if (!signal.aborted) {
-    const input = inputOf(settings.replicas, settings.replicas * CALLERS_PER_REPLICA, settings.soakSeconds);
-    const { result, failure } = await runStep("soak", directory, input, optionsOf(settings.soakSeconds));
-    soak = result;
-    if (soak) checks.push(...soakChecks(soak, unit));
-    checkEnd("soak", failure);
-  }
-
+  const ofSoak = { replicas: most, callers: most * CALLERS_PER_REPLICA, seconds: soakSeconds };
+  const soak = await run("soak", "soak", ofSoak, (result) => soakChecks(result, unit));
   const exits: ExitResult[] = [];
   for (const how of ["process.exit()", "natural"] as const) {
     if (signal.aborted) break;
@@ -120,17 +109,17 @@ export async function validate(directory: string, options: ValidateOptions = {})
     verdict: verdictOf(checks, signal.aborted),
     ranOn,
     ranOnWords: ranOnWords(ranOn),
-    settings,
-    versions: { "neuron-blip": await ownVersion(), node: process.versions.node, ...found?.runtime },
-    host: hostFacts(),
-    model,
+    settings: { replicas: most, threads, measureSeconds, soakSeconds },
+    versions: { "neuron-blip": binaryHost().own().version, node: process.versions.node, ...parts?.runtime },
+    host: await new Host().facts(),
+    model: factsOf(directory, config, manifest),
     checks,
     unit,
-    parts: found?.parts ?? [],
-    whole: found?.whole ?? null,
-    latency: latency ?? null,
+    parts: parts?.parts ?? [],
+    whole: parts?.whole ?? null,
+    latency,
     throughput,
-    soak: soak ?? null,
+    soak,
     exits,
   };
 }
@@ -141,7 +130,7 @@ export function countsTo(most: number): number[] {
   return [...counts, most];
 }
 
-function replicasOf(replicas: number | "all", target: string): number {
+function replicasOf(replicas: number | "all", target: string | undefined): number {
   if (replicas !== "all") return replicas;
   // Asking the runtime claims no core. Where it does not tell, loading says why.
   const cores = target === "cpu" ? undefined : visibleCores();
@@ -149,24 +138,17 @@ function replicasOf(replicas: number | "all", target: string): number {
 }
 
 function verdictOf(checks: readonly Check[], stopped: boolean): Report["verdict"] {
-  const of = (status: Check["status"]) => checks.filter((check) => check.status === status);
-  const [failed, warned] = [of("fail"), of("warning")];
-  const warnings =
-    warned.length > 0
-      ? ` ${warned.length} ${warned.length === 1 ? "needs" : "need"} a look: ${warned.map(({ id }) => id).join(", ")}.`
-      : "";
+  const idsOf = (status: Check["status"]) => checks.filter((check) => check.status === status).map(({ id }) => id);
+  const [passed, failed, warned] = [idsOf("pass"), idsOf("fail"), idsOf("warning")];
+  const need = warned.length === 1 ? "needs" : "need";
+  const warnings = warned.length > 0 ? ` ${warned.length} ${need} a look: ${warned.join(", ")}.` : "";
   if (failed.length > 0) {
-    const ids = failed.map(({ id }) => id).join(", ");
-    const words = `Failed: ${failed.length} of ${checks.length} checks did not pass: ${ids}.${warnings}`;
+    const words = `Failed: ${failed.length} of ${checks.length} checks did not pass: ${failed.join(", ")}.${warnings}`;
     return { status: "fail", words: stopped ? `${words} It was stopped before its end.` : words };
   }
   if (stopped) {
     const words = `Stopped before its end: what was checked until then (${checks.length} checks) did not fail.${warnings}`;
     return { status: "fail", words };
   }
-  return { status: "pass", words: `Passed: ${of("pass").length} checks passed, and none failed.${warnings}` };
-}
-
-async function ownVersion(): Promise<string> {
-  return JSON.parse(await readFile(new URL("../../../package.json", import.meta.url), "utf8")).version;
+  return { status: "pass", words: `Passed: ${passed.length} checks passed, and none failed.${warnings}` };
 }

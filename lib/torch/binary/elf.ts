@@ -12,7 +12,9 @@ export interface Binary {
 const MACHINES: Readonly<Record<number, string>> = { 3: "ia32", 40: "arm", 62: "x64", 183: "arm64", 243: "riscv64" };
 /** Of Mach-O: its processors. */
 const CPUS: Readonly<Record<number, string>> = { 16777223: "x64", 16777228: "arm64" };
+const STRING_TABLE = 3;
 const DYNAMIC_SECTION = 6;
+const LOADED = 2n;
 const NEEDED = 1;
 const RPATH = 15;
 const RUNPATH = 29;
@@ -56,17 +58,42 @@ export function isCut(path: string): boolean {
   }
 }
 
+/**
+ * Reads the names that a 64-bit ELF library has for the loader: of symbols, of versions and of libraries.
+ * @throws Error where the file is no such library, or is cut short.
+ */
+export function readNames(path: string): string[] {
+  const file = readFileSync(path);
+  if (file.length < 64 || file.toString("latin1", 0, 6) !== "\x7fELF\x02\x01")
+    throw new Error("it is no 64-bit ELF library");
+  if (isCut(path)) throw new Error("it is cut short");
+  let names = "";
+  for (const { at, from, length } of sectionsOf(file, STRING_TABLE)) {
+    if ((file.readBigUInt64LE(at + 8) & LOADED) === 0n) continue;
+    if (from + length > file.length) throw new Error("it is cut short");
+    names += file.toString("latin1", from, from + length);
+  }
+  return names.split("\0");
+}
+
+/** The sections of a kind: where each is described, and where it lies. */
+function sectionsOf(file: Buffer, kind: number): { at: number; from: number; length: number }[] {
+  const [first, size, count] = [Number(file.readBigUInt64LE(40)), file.readUInt16LE(58), file.readUInt16LE(60)];
+  const all = Array.from({ length: count }, (_, i) => first + i * size).filter(
+    (at) => file.readUInt32LE(at + 4) === kind,
+  );
+  return all.map((at) => {
+    return { at, from: Number(file.readBigUInt64LE(at + 24)), length: Number(file.readBigUInt64LE(at + 32)) };
+  });
+}
+
 function readDynamic(file: Buffer): Pick<Binary, "needed" | "runpath"> {
   const number = (at: number) => Number(file.readBigUInt64LE(at));
-  const [sections, size, count] = [number(40), file.readUInt16LE(58), file.readUInt16LE(60)];
   const needed: string[] = [];
   const runpath: string[] = [];
-  for (let i = 0; i < count; i++) {
-    const section = sections + i * size;
-    if (file.readUInt32LE(section + 4) !== DYNAMIC_SECTION) continue;
-    const names = number(sections + file.readUInt32LE(section + 40) * size + 24);
+  for (const { at: section, from, length } of sectionsOf(file, DYNAMIC_SECTION)) {
+    const names = number(number(40) + file.readUInt32LE(section + 40) * file.readUInt16LE(58) + 24);
     const textAt = (at: number) => file.toString("utf8", names + at, file.indexOf(0, names + at));
-    const [from, length] = [number(section + 24), number(section + 32)];
     for (let at = from; at + 16 <= Math.min(from + length, file.length); at += 16) {
       const tag = number(at);
       if (tag === NEEDED) needed.push(textAt(number(at + 8)));

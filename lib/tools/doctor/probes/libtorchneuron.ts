@@ -1,39 +1,33 @@
+/** Probes of libtorchneuron.so, with which libtorch runs on NeuronCores. */
 import { dirname, join } from "node:path";
 import { messageOf } from "../../../errors.js";
+import { readBinary, readNames } from "../../../torch/binary/elf.js";
 import { minorOf } from "../../../torch/binary/torch-directory.js";
 import { torchVersionBeside } from "../../../torch/neuron/find-libraries.js";
 import { aptInstall, sdkVersions } from "../../../torch/neuron/sdk-versions.js";
-import type { Examination, Probe } from "../examination.js";
-import { type Finding, ok, skipped } from "../finding.js";
+import { compareVersions } from "../../report/words.js";
+import type { Examination } from "../examination.js";
+import { about, type Finding } from "../finding.js";
 import { askNative } from "../native-answer.js";
-import { readSharedLibrary, type SharedLibrary } from "../shared-library.js";
-import { compareVersions } from "../versions.js";
-
-const ID = "neuron.libtorchneuron";
 
 /** libtorchneuron.so, and whether it fits this host and the libtorch that the addon was built with. */
-export const libtorchneuron: Probe = {
-  id: ID,
-  async run(examination) {
-    const { present, libtorchneuron: found } = await examination.neuron();
-    if (!present) return skipped(ID, "There is nothing of AWS Neuron here.");
-    if (found.path === undefined) {
-      const looked =
-        found.places.length > 0 ? found.places.join(", ") : "the active Python, /opt/aws_neuronx_venv_pytorch*";
-      return examination.neuronFault(
-        ID,
-        `libtorchneuron.so, with which libtorch runs on NeuronCores, is not there (looked in ${looked}).`,
-        "Activate a Python environment that has torch-neuronx (AWS's images have some in /opt), or set " +
-          "NEURON_BLIP_LIBTORCHNEURON to the file.",
-        { places: found.places },
-      );
-    }
-    const findings: Finding[] = [ok(ID, found.path, { path: found.path })];
-    const unfit = await misfits(examination, found.path);
-    if (unfit.length > 0) return [...findings, ...unfit];
-    return [...findings, await testLoad(examination, found.path)];
-  },
-};
+export async function libtorchneuron(examination: Examination): Promise<Finding | Finding[]> {
+  const { present, libtorchneuron: found } = await examination.neuron();
+  const { path, places } = found;
+  if (!present) return about("neuron.libtorchneuron").skipped("There is nothing of AWS Neuron here.");
+  if (path === undefined) {
+    const looked = places.length > 0 ? places.join(", ") : "the active Python, /opt/aws_neuronx_venv_pytorch*";
+    return examination.fault(
+      about("neuron.libtorchneuron", { places }),
+      `libtorchneuron.so, with which libtorch runs on NeuronCores, is not there (looked in ${looked}).`,
+      "Activate a Python environment that has torch-neuronx (AWS's images have some in /opt), or set " +
+        "NEURON_BLIP_LIBTORCHNEURON to the file.",
+    );
+  }
+  const unfit = await misfits(examination, path);
+  const further = unfit.length > 0 ? unfit : [await testLoad(examination, path)];
+  return [about("neuron.libtorchneuron", { path }).ok(path), ...further];
+}
 
 /** The first torch of which torch-neuronx is TorchNeuron. */
 const TORCH_NEURON_FROM = "2.13";
@@ -41,113 +35,97 @@ const TORCH_NEURON_FROM = "2.13";
 /** What can be told without loading it. */
 async function misfits(examination: Examination, path: string): Promise<Finding[]> {
   const { host } = examination;
-  let library: SharedLibrary;
+  let arch: string | undefined;
+  let names: string[];
   try {
-    library = await readSharedLibrary(path);
+    names = readNames(path);
+    arch = readBinary(path).platform?.replace("linux-", "");
   } catch (error) {
+    const file = about("neuron.libtorchneuron.file", { path });
     return [
-      await examination.neuronFault(
-        `${ID}.file`,
-        `${path} cannot be read: ${messageOf(error)}.`,
-        "Install torch-neuronx again.",
-        {
-          path,
-        },
-      ),
+      await examination.fault(file, `${path} cannot be read: ${messageOf(error)}.`, "Install torch-neuronx again."),
     ];
   }
   const findings: Finding[] = [];
-  const { arch, glibc, cxx11Abi } = library;
   if (arch !== host.arch) {
-    findings.push(
-      await examination.neuronFault(
-        `${ID}.arch`,
-        `It is for ${arch}, and this host is ${host.arch}.`,
-        "Install torch-neuronx for this host's processor.",
-        { library: arch, host: host.arch },
-      ),
-    );
+    const of = about("neuron.libtorchneuron.arch", { library: arch, host: host.arch });
+    const what = `It is for ${arch}, and this host is ${host.arch}.`;
+    findings.push(await examination.fault(of, what, "Install torch-neuronx for this host's processor."));
   }
   const { torchNeuronx: version } = await examination.neuron();
+  const { pip, sdk, newer_torch: newer, environment } = sdkVersions();
   if (version !== undefined && compareVersions(version, TORCH_NEURON_FROM) >= 0) {
-    findings.push(
-      await examination.neuronFault(
-        `${ID}.product`,
-        `It is of torch-neuronx ${version}: ${sdkVersions().newer_torch}.`,
-        `Use an environment with torch-neuronx ${sdkVersions().pip["torch-neuronx"]} (Neuron SDK ${sdkVersions().sdk}), such as ${sdkVersions().environment} of AWS's images.`,
-        { version },
-      ),
+    const product = await examination.fault(
+      about("neuron.libtorchneuron.product", { version }),
+      `It is of torch-neuronx ${version}: ${newer}.`,
+      `Use an environment with torch-neuronx ${pip["torch-neuronx"]} (Neuron SDK ${sdk}), such as ${environment} of AWS's images.`,
     );
-    return findings;
+    return [...findings, product];
   }
-  const needed = neededGlibc(glibc, version);
+  const needed = neededGlibc(names, version);
   if (needed !== undefined && host.glibc !== undefined && compareVersions(needed, host.glibc) > 0) {
-    findings.push(
-      await examination.neuronFault(
-        `${ID}.glibc`,
-        `It needs glibc ${needed}, and this host has ${host.glibc}.`,
-        `Use a system with glibc ${needed} or newer (Ubuntu 22.04 and Debian 12 have 2.35 and 2.36, Amazon Linux 2023 has 2.34), or an older torch-neuronx.`,
-        { needed, host: host.glibc },
-      ),
+    const glibc = await examination.fault(
+      about("neuron.libtorchneuron.glibc", { needed, host: host.glibc }),
+      `It needs glibc ${needed}, and this host has ${host.glibc}.`,
+      `Use a system with glibc ${needed} or newer (Ubuntu 22.04 and Debian 12 have 2.35 and 2.36, Amazon Linux 2023 has 2.34), or an older torch-neuronx.`,
     );
+    findings.push(glibc);
   }
-  const { answer } = await examination.addon();
-  if (answer?.ok !== true) return findings;
-  const { libtorchVersion: ours, cxx11Abi: ourAbi } = answer.value;
+  const { loaded } = await examination.addon();
+  if (!loaded) return findings;
+  const { libtorchVersion: ours, cxx11Abi: ourAbi } = loaded;
   const theirs = torchVersionBeside(path);
-  const rebuild =
-    "Build the addon with the torch of the same environment: NEURON_BLIP_LIBTORCH=" +
-    `${theirs === undefined ? "…/site-packages/torch" : join(dirname(dirname(dirname(path))), "torch")} npx neuron-blip build`;
+  const torch = theirs === undefined ? "…/site-packages/torch" : join(dirname(dirname(dirname(path))), "torch");
+  const rebuild = `Build the addon with the torch of the same environment: NEURON_BLIP_LIBTORCH=${torch} npx neuron-blip build`;
   if (theirs !== undefined && minorOf(theirs) !== minorOf(ours)) {
-    findings.push(
-      await examination.neuronFault(
-        `${ID}.torch`,
-        `It was made for torch ${theirs}, and the addon was built with libtorch ${ours}; the first two numbers must be the same.`,
-        rebuild,
-        { library: theirs, addon: ours },
-      ),
-    );
+    const of = about("neuron.libtorchneuron.torch", { library: theirs, addon: ours });
+    const what = `It was made for torch ${theirs}, and the addon was built with libtorch ${ours}; the first two numbers must be the same.`;
+    findings.push(await examination.fault(of, what, rebuild));
   }
-  if (cxx11Abi !== undefined && cxx11Abi !== ourAbi) {
-    findings.push(
-      await examination.neuronFault(
-        `${ID}.abi`,
-        `It was made with C++ ABI ${cxx11Abi}, and the addon's libtorch with ${ourAbi}.`,
-        rebuild,
-        { library: cxx11Abi, addon: ourAbi },
-      ),
-    );
+  const abi = abiOf(names);
+  if (abi !== undefined && abi !== ourAbi) {
+    const of = about("neuron.libtorchneuron.abi", { library: abi, addon: ourAbi });
+    const what = `It was made with C++ ABI ${abi}, and the addon's libtorch with ${ourAbi}.`;
+    findings.push(await examination.fault(of, what, rebuild));
   }
   return findings;
 }
 
-/** The newer of what the file asks for and what its version is known to need: others that it loads may ask for more. */
-function neededGlibc(glibc: string | undefined, torchNeuronx: string | undefined): string | undefined {
-  const known =
-    torchNeuronx !== undefined && compareVersions(torchNeuronx, sdkVersions().torch_minor) >= 0
-      ? sdkVersions().glibc
-      : undefined;
-  if (glibc === undefined || known === undefined) return glibc ?? known;
-  return compareVersions(glibc, known) > 0 ? glibc : known;
+/**
+ * The value of _GLIBCXX_USE_CXX11_ABI that a library's use of torch shows, where it shows one: std::string has another name in each
+ * ABI, and only where torch's own functions take one does it matter.
+ */
+function abiOf(names: readonly string[]): 0 | 1 | undefined {
+  const torch = names.filter((name) => /^_ZN\w*(3c10|5torch|2at)/.test(name));
+  if (torch.some((name) => name.includes("NSt7__cxx1112basic_string"))) return 1;
+  return torch.some((name) => /(RK|E|P|v)Ss/.test(name)) ? 0 : undefined;
+}
+
+/** The newest of the versions that the file asks for and what its version is known to need: others that it loads may ask for more. */
+function neededGlibc(names: readonly string[], torchNeuronx: string | undefined): string | undefined {
+  const { torch_minor: torch, glibc } = sdkVersions();
+  const asked = names.flatMap((name) => /^GLIBC_(2\.\d+)(\.\d+)?$/.exec(name)?.[1] ?? []);
+  const known = torchNeuronx !== undefined && compareVersions(torchNeuronx, torch) >= 0 ? [glibc] : [];
+  return [...asked, ...known].sort(compareVersions).at(-1);
 }
 
 async function testLoad(examination: Examination, path: string): Promise<Finding> {
-  const id = `${ID}.load`;
-  const { answer: addon } = await examination.addon();
-  if (addon?.ok !== true) return skipped(id, "Not loaded for a test: the addon does not load.");
+  const id = "neuron.libtorchneuron.load";
+  const { loaded } = await examination.addon();
+  if (!loaded) return about(id).skipped("Not loaded for a test: the addon does not load.");
   const { libnrt } = await examination.neuron();
   // As the models' process does: the runtime by its full path first.
   const libraries = libnrt.path === undefined ? [path] : [libnrt.path, path];
   const answer = await askNative<null>(examination.host, "library", libraries);
-  const beside = `beside libtorch ${addon.value.libtorchVersion}`;
-  if (answer.ok) return ok(id, `It loads ${beside}.`);
-  return examination.neuronFault(
-    id,
-    `It does not load ${beside}: ${answer.reason}`,
-    /undefined symbol/.test(answer.reason)
+  const beside = `beside libtorch ${loaded.libtorchVersion}`;
+  if (answer.ok) return about(id).ok(`It loads ${beside}.`);
+  const { how, reason } = answer;
+  return examination.fault(
+    about(id, { how, reason }),
+    `It does not load ${beside}: ${reason}`,
+    /undefined symbol/.test(reason)
       ? "Its torch is of another version or C++ ABI. Build the addon with the torch of the same environment: " +
           "NEURON_BLIP_LIBTORCH=…/site-packages/torch npx neuron-blip build"
       : `Install aws-neuronx-runtime-lib and torch-neuronx of the same SDK: \`${aptInstall("aws-neuronx-runtime-lib")}\`, torch-neuronx==${sdkVersions().pip["torch-neuronx"]}.`,
-    { how: answer.how, reason: answer.reason },
   );
 }

@@ -1,6 +1,5 @@
 /** A step is run in a process of its own: a crash there is a finding, and no step holds NeuronCores that another needs. */
-import type { Check, ReplicasResult, SoakResult } from "../report.js";
-import type { PartsResult } from "./parts.js";
+import type { PartsResult, ReplicasResult, SoakResult } from "./report.js";
 
 export interface StepContext {
   readonly directory: string;
@@ -26,11 +25,13 @@ export interface StepResults {
   soak: SoakResult;
 }
 
-export type StepName = keyof StepResults;
+export type Steps = {
+  readonly [Name in keyof StepResults]: (context: StepContext, input: StepInput) => Promise<StepResults[Name]>;
+};
 
 /** From the parent to the step's process. */
 export interface StepRequest {
-  readonly step: StepName;
+  readonly step: keyof StepResults;
   readonly directory: string;
   readonly input: StepInput;
 }
@@ -38,11 +39,5 @@ export interface StepRequest {
 /** From the step's process to its parent. */
 export type StepMessage =
   | { readonly kind: "say"; readonly text: string }
-  | { readonly kind: "keep"; readonly result: unknown }
-  | { readonly kind: "done"; readonly result: unknown }
-  | { readonly kind: "failed"; readonly message: string; readonly code?: string };
-
-/** A check that fails with an error. */
-export function failedCheck(id: string, what: string, cure?: string): Check {
-  return { id, status: "fail", what, ...(cure !== undefined && { cure }) };
-}
+  | { readonly kind: "keep" | "done"; readonly result: unknown }
+  | { readonly kind: "failed"; readonly message: string };

@@ -1,10 +1,19 @@
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access, readdir, readFile, stat, statfs } from "node:fs/promises";
-import { availableParallelism, freemem, totalmem } from "node:os";
+import { availableParallelism, cpus, freemem, release, totalmem, type } from "node:os";
 import { join } from "node:path";
 import { codeOf } from "../../errors.js";
 import { runningGlibc } from "../../torch/binary/glibc.js";
+import { native } from "../../torch/native.js";
+import { findLibnrt } from "../../torch/neuron/find-libraries.js";
+
+export type HostFacts = Awaited<ReturnType<Host["facts"]>>;
+type NeuronCores = { total: number; visible: number };
+export type RuntimeFacts = ReturnType<typeof runtimeFacts>;
+
+/** What the parts ran on. */
+export type RanOn = "cpu" | "neuron" | "stand-in";
 
 export interface HostOptions {
   /** The directory below which the system's own files (/dev, /sys, /opt, …) are looked at. Default "/". */
@@ -37,7 +46,7 @@ export interface Ended {
 }
 
 /**
- * All that the doctor knows of the computer it runs on, in one place, so that tests can make hosts up: directories that stand
+ * All that the tools know of the computer they run on, in one place, so that tests can make hosts up: directories that stand
  * for a root, with the files of a driver and programs that answer as AWS's do.
  */
 export class Host {
@@ -49,7 +58,8 @@ export class Host {
   readonly glibc: string | undefined;
   readonly cores: number;
   readonly #node: string;
-  readonly #freeBytes: (path: string) => Promise<number>;
+  /** Bytes that this user may still write where the path is. @throws where that cannot be told. */
+  readonly freeBytes: (path: string) => Promise<number>;
 
   constructor(options: HostOptions = {}) {
     this.root = options.root ?? "/";
@@ -60,7 +70,7 @@ export class Host {
     this.glibc = "glibc" in options ? options.glibc : runningGlibc();
     this.cores = options.cores ?? availableParallelism();
     this.#node = options.node ?? process.execPath;
-    this.#freeBytes = options.freeBytes ?? freeBytes;
+    this.freeBytes = options.freeBytes ?? freeBytes;
   }
 
   /** Where a file of the system is, such as "/dev/neuron0". */
@@ -69,23 +79,21 @@ export class Host {
   }
 
   /** A file's text; undefined where there is no such file. @throws what reading throws otherwise. */
-  async read(path: string): Promise<string | undefined> {
-    try {
-      return await readFile(path, "utf8");
-    } catch (error) {
-      if (isAbsence(error)) return undefined;
-      throw error;
-    }
+  read(path: string): Promise<string | undefined> {
+    return readFile(path, "utf8").catch((error) => unlessAbsent(error, undefined));
+  }
+
+  /** A file's text, trimmed; undefined where there is none, and where this user may not read it. */
+  readIfAllowed(path: string): Promise<string | undefined> {
+    return readFile(path, "utf8").then(
+      (text) => text.trim(),
+      () => undefined,
+    );
   }
 
   /** The names in a directory, sorted; none where there is no such directory. @throws what reading throws otherwise. */
   async list(path: string): Promise<string[]> {
-    try {
-      return (await readdir(path)).sort();
-    } catch (error) {
-      if (isAbsence(error)) return [];
-      throw error;
-    }
+    return (await readdir(path).catch((error) => unlessAbsent(error, [] as string[]))).sort();
   }
 
   async exists(path: string): Promise<boolean> {
@@ -94,23 +102,15 @@ export class Host {
 
   /** In bytes; undefined where there is nothing. */
   async size(path: string): Promise<number | undefined> {
-    return stat(path).then(
-      ({ size }) => size,
-      () => undefined,
-    );
+    return (await stat(path).catch(() => undefined))?.size;
   }
 
   /** Whether this user may read and write there. */
-  async isWritable(path: string): Promise<boolean> {
+  isWritable(path: string): Promise<boolean> {
     return access(path, constants.R_OK | constants.W_OK).then(
       () => true,
       () => false,
     );
-  }
-
-  /** Bytes that this user may still write where the path is. @throws where that cannot be told. */
-  freeBytes(path: string): Promise<number> {
-    return this.#freeBytes(path);
   }
 
   /** Bytes that can be had without swapping, and the most that this host or its container has. */
@@ -128,23 +128,45 @@ export class Host {
   /** How many cores' worth of time a container's limit allows; undefined where there is no limit. */
   async coreQuota(): Promise<number | undefined> {
     const quota = await this.read(this.at("/sys/fs/cgroup/cpu.max"));
-    const [most, period] = (quota ?? "").trim().split(" ").map(Number);
-    return most !== undefined && period !== undefined && most > 0 && period > 0 ? most / period : undefined;
+    const [most = 0, period = 0] = (quota ?? "").trim().split(" ").map(Number);
+    return most > 0 && period > 0 ? most / period : undefined;
   }
 
-  /** Runs a program to its end, at most `seconds` long. Never throws. */
-  run(program: string, args: readonly string[], seconds: number): Promise<Ended> {
+  /** The version of Neuron's kernel driver; undefined where it is not loaded. @throws what reading throws otherwise. */
+  async neuronDriver(): Promise<string | undefined> {
+    return (await this.read(this.at("/sys/module/neuron/version")))?.trim();
+  }
+
+  /** What this host is, without names of persons or machines: reports are made to be sent. */
+  async facts() {
+    const system = /^PRETTY_NAME="?([^"\n]*)/m.exec((await this.readIfAllowed(this.at("/etc/os-release"))) ?? "")?.[1];
+    const neuronDriver = await this.neuronDriver().catch(() => undefined);
+    return {
+      cpu: cpus()[0]?.model.trim() ?? "unknown",
+      cores: this.cores,
+      memory: totalmem(),
+      kernel: `${type()} ${release()}`,
+      system: system ?? type(),
+      architecture: this.arch,
+      /** Undefined where it is not loaded. */
+      ...(neuronDriver !== undefined && { neuronDriver }),
+    };
+  }
+
+  /** Runs a program to its end, at most `seconds` long, or until it is aborted. Never throws. */
+  run(program: string, args: readonly string[], seconds: number, signal?: AbortSignal): Promise<Ended> {
     const options = {
-      env: { ...this.env } as NodeJS.ProcessEnv,
+      env: { ...this.env },
       timeout: seconds * 1000,
       killSignal: "SIGKILL" as const,
       maxBuffer: 16 << 20,
+      ...(signal && { signal }),
     };
     return new Promise((resolve) => {
       execFile(program, args, options, (error, stdout, stderr) => {
         const ended = { stdout, stderr, timedOut: false, signal: null };
         if (error === null) resolve({ ...ended, code: 0 });
-        else if (error.killed) resolve({ ...ended, code: null, timedOut: true });
+        else if (error.killed) resolve({ ...ended, code: null, signal: "SIGKILL", timedOut: true });
         else if (typeof error.code === "number") resolve({ ...ended, code: error.code });
         else if (error.signal) resolve({ ...ended, code: null, signal: error.signal });
         else resolve({ ...ended, code: null, error: error.message });
@@ -153,13 +175,43 @@ export class Host {
   }
 
   /** Runs a JavaScript file in a process of its own. */
-  runNode(script: string, args: readonly string[], seconds: number): Promise<Ended> {
-    return this.run(this.#node, [script, ...args], seconds);
+  runNode(script: string, args: readonly string[], seconds: number, signal?: AbortSignal): Promise<Ended> {
+    return this.run(this.#node, [script, ...args], seconds, signal);
   }
 }
 
-function isAbsence(error: unknown): boolean {
-  return ["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "");
+/**
+ * The libraries of this process, and the Neuron runtime's own words, where there is one. It claims no NeuronCore.
+ * @throws NeuronBlipError why the addon does not load.
+ */
+export function runtimeFacts(): { libtorch: string; cxx11Abi: number; libnrt?: string; neuronCores?: NeuronCores } {
+  const { libtorchVersion: libtorch, cxx11Abi } = native();
+  const { path } = findLibnrt();
+  if (path === undefined) return { libtorch, cxx11Abi };
+  try {
+    const { version, totalCores: total, visibleCores: visible } = native().describeNrt(path);
+    return { libtorch, cxx11Abi, libnrt: version, neuronCores: { total, visible } };
+  } catch {
+    return { libtorch, cxx11Abi, libnrt: "does not load" };
+  }
+}
+
+/** What parts run on. A stand-in says so in its version; whoever uses one sets NEURON_BLIP_STAND_IN. */
+export function ranOnOf(usesNeuron: boolean, { libnrt }: RuntimeFacts): RanOn {
+  if (!usesNeuron) return "cpu";
+  return process.env.NEURON_BLIP_STAND_IN || /stand-?in/i.test(libnrt ?? "") ? "stand-in" : "neuron";
+}
+
+export function ranOnWords(ranOn: RanOn | null): string {
+  if (ranOn === "cpu") return "the CPU";
+  if (ranOn === "neuron") return "NeuronCores";
+  if (ranOn === "stand-in") return "a stand-in for the Neuron runtime: says nothing about hardware";
+  return "nothing: no part was loaded";
+}
+
+function unlessAbsent<T>(error: unknown, otherwise: T): T {
+  if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return otherwise;
+  throw error;
 }
 
 async function freeBytes(path: string): Promise<number> {
