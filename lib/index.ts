@@ -10,7 +10,7 @@ export type { Architecture, PartName } from "./blip/heads.js";
 export type { KeysValuesDtype } from "./blip/key-values.js";
 export type { ReplicaOptions } from "./blip/load-parts.js";
 export type { LoadedParts } from "./blip/loaded-parts.js";
-export type { Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
+export type { FileSpec, Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
 export type { ImageTensors, TextTensors } from "./blip/model-inputs.js";
 export {
   type CaptionGenerateOptions,

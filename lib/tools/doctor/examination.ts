@@ -1,7 +1,6 @@
-import { dirname, join } from "node:path";
+import { readBuiltWith } from "../../torch/binary/built-addons.js";
 import { binaryHost, chooseBinary } from "../../torch/binary/choose-binary.js";
 import type { Native } from "../../torch/native.js";
-import { isObject, type JsonObject } from "../../util/json-file.js";
 import type { Host } from "../report/host.js";
 import type { About, Finding } from "./finding.js";
 import { readModelFacts } from "./model-facts.js";
@@ -95,17 +94,6 @@ async function readAddonFacts(host: Host) {
   const { addon } = decision.chosen ?? {};
   /** undefined where there is no addon, or none at the place that was named. */
   const answer = addon && (await host.exists(addon)) ? await askNative<LoadedAddon>(host, "addon") : undefined;
-  /** What the build wrote about the libtorch that it linked. */
-  const builtWith = addon ? await readStamp(host, join(dirname(addon), "neuron_blip.json")) : undefined;
+  const builtWith = addon ? readBuiltWith(addon) : undefined;
   return { decision, answer, loaded: answer?.ok ? answer.value : undefined, builtWith };
-}
-
-async function readStamp(host: Host, path: string): Promise<JsonObject | undefined> {
-  try {
-    const stamp: unknown = JSON.parse((await host.read(path)) ?? "null");
-    const libtorch = isObject(stamp) && isObject(stamp.settings) ? stamp.settings.libtorch : undefined;
-    return isObject(libtorch) ? libtorch : undefined;
-  } catch {
-    return undefined; // only details are lost
-  }
 }

@@ -4,11 +4,22 @@ import { dirname, join } from "node:path";
 import { isObject } from "../../util/json-file.js";
 import { libraryName, readTorchDirectory } from "./torch-directory.js";
 
+/** The libtorch that an addon was built with, as its build wrote it down. */
+export interface BuiltWith {
+  readonly version: string;
+  readonly libDir: string;
+  /** For people. */
+  readonly label?: string;
+  /** Where it came from, such as "neuron-venv". */
+  readonly origin?: string;
+  readonly cuda?: boolean;
+}
+
 /** An addon that `neuron-blip build` made for this user. */
 export interface BuiltAddon {
   readonly addon: string;
-  /** Of the libtorch that it was built with, and finds by itself. */
-  readonly libtorch: { readonly version: string; readonly libDir: string };
+  /** It finds that by itself. */
+  readonly libtorch: BuiltWith;
   /** Why it cannot be used; undefined where it can. */
   readonly fault: string | undefined;
 }
@@ -30,24 +41,32 @@ export function readBuiltAddons(directory: string): BuiltAddon[] {
     .map((addon) => ({ addon, builtAt: statSync(addon).mtimeMs }))
     .sort((one, other) => other.builtAt - one.builtAt)
     .flatMap(({ addon }) => {
-      const libtorch = readStamp(join(dirname(addon), "neuron_blip.json"));
+      const libtorch = readBuiltWith(addon);
       return libtorch === undefined ? [] : [{ addon, libtorch, fault: faultOf(libtorch) }]; // without it, it was not finished
     });
 }
 
-function readStamp(path: string): BuiltAddon["libtorch"] | undefined {
+/** Reads what the build of an addon wrote beside it; undefined where it is not there. */
+export function readBuiltWith(addon: string): BuiltWith | undefined {
   try {
-    const stamp: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const stamp: unknown = JSON.parse(readFileSync(join(dirname(addon), "neuron_blip.json"), "utf8"));
     const libtorch = isObject(stamp) && isObject(stamp.settings) ? stamp.settings.libtorch : undefined;
     if (!isObject(libtorch)) return undefined;
-    const { version, libDir } = libtorch;
-    return typeof version === "string" && typeof libDir === "string" ? { version, libDir } : undefined;
+    const { version, libDir, label, origin, cuda } = libtorch;
+    if (typeof version !== "string" || typeof libDir !== "string") return undefined;
+    return {
+      version,
+      libDir,
+      ...(typeof label === "string" && { label }),
+      ...(typeof origin === "string" && { origin }),
+      ...(typeof cuda === "boolean" && { cuda }),
+    };
   } catch {
     return undefined;
   }
 }
 
-function faultOf({ version, libDir }: BuiltAddon["libtorch"]): string | undefined {
+function faultOf({ version, libDir }: BuiltWith): string | undefined {
   if (!existsSync(libDir)) return `its libtorch is no longer in ${libDir}`;
   if (!existsSync(join(libDir, libraryName("torch_cpu")))) return `${libDir} has no libtorch any more`;
   const now = readTorchDirectory(dirname(libDir))?.version;

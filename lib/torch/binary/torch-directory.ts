@@ -57,9 +57,14 @@ export function cxx11AbiOf({ libDir }: TorchDirectory): 0 | 1 {
   return readFileSync(join(libDir, libraryName("c10"))).includes("torchCheckFailEPKcS2_jRKSs", 0, "latin1") ? 0 : 1;
 }
 
+/** The version of a torch package, by its version.py; undefined where there is none. */
+export function packageVersion(directory: string): string | undefined {
+  return /^__version__(?:\s*:\s*\w+)?\s*=\s*['"]([^'"]+)/m.exec(read(join(directory, "version.py")))?.[1];
+}
+
 function torchVersion(directory: string): string | undefined {
-  const python = /^__version__(?:\s*:\s*\w+)?\s*=\s*['"]([^'"]+)/m.exec(read(join(directory, "version.py")));
-  if (python?.[1] !== undefined) return python[1];
+  const python = packageVersion(directory);
+  if (python !== undefined) return python;
   const archive = /^\d+\.\d+\S*/.exec(read(join(directory, "build-version")));
   if (archive !== null) return archive[0];
   for (const header of ["torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"]) {
@@ -73,7 +78,11 @@ function torchVersion(directory: string): string | undefined {
 }
 
 function read(path: string): string {
-  return existsSync(path) ? readFileSync(path, "utf8") : "";
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // not there, or not for this user
+  }
 }
 
 function list(directory: string): string[] {

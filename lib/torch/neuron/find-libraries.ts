@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { packageVersion } from "../binary/torch-directory.js";
 
 /** AWS's libraries are proprietary and never bundled: they are found on the host. */
 export interface FoundLibrary {
@@ -41,13 +42,7 @@ export function findLibnrt({ path, hostRoot = "/", env = process.env }: FindOpti
 
 /** The version of torch that a libtorchneuron.so was made for: that of the Python environment it is in. */
 export function torchVersionBeside(libtorchneuron: string): string | undefined {
-  const sitePackages = dirname(dirname(dirname(realpathSync(libtorchneuron))));
-  try {
-    const text = readFileSync(join(sitePackages, "torch", "version.py"), "utf8");
-    return /^__version__(?:\s*:\s*\w+)?\s*=\s*['"]([^'"]+)/m.exec(text)?.[1];
-  } catch {
-    return undefined; // not in a Python environment
-  }
+  return packageVersion(join(dirname(dirname(dirname(realpathSync(libtorchneuron)))), "torch"));
 }
 
 /** The version of the torch_neuronx that a libtorchneuron.so is in, as pip recorded it; undefined where it did not. */

@@ -1,6 +1,6 @@
 /** Probes of the addon and of the libtorch that it brings. */
 import { dirname, join } from "node:path";
-import { minorOf } from "../../../torch/binary/torch-directory.js";
+import { minorOf, packageVersion } from "../../../torch/binary/torch-directory.js";
 import type { Examination } from "../examination.js";
 import { about, type Finding } from "../finding.js";
 
@@ -46,30 +46,27 @@ export async function addon(examination: Examination): Promise<Finding> {
 /** The libtorch that the addon was built with, and whether it still is the one that is there. */
 export async function libtorch(examination: Examination): Promise<Finding> {
   const { loaded, builtWith, decision } = await examination.addon();
-  const text = (name: string) => (typeof builtWith?.[name] === "string" ? builtWith[name] : undefined);
   const loadedFirst = decision.chosen?.libtorch; // for an addon of the platform package, which has no place of its own
-  const directory = loadedFirst?.libDir ?? text("libDir");
+  const directory = loadedFirst?.libDir ?? builtWith?.libDir;
   if (!loaded) {
-    const label = text("label");
-    const from = label === undefined ? "" : ` It was built with ${label}.`;
+    const from = builtWith?.label === undefined ? "" : ` It was built with ${builtWith.label}.`;
     return about("libtorch", { directory }).skipped(`Not looked at: the addon does not load.${from}`);
   }
   const { libtorchVersion: version, cxx11Abi, libraries } = loaded;
   const library = libraries.find((path) => /libtorch_cpu\./.test(path));
   const isCuda = loadedFirst
     ? await examination.host.exists(join(loadedFirst.libDir, "libtorch_cuda.so"))
-    : builtWith && builtWith.cuda === true;
+    : builtWith && (builtWith.cuda ?? false);
   const details = {
     version,
-    builtWith: loadedFirst?.version ?? text("version"),
-    origin: text("origin"),
+    builtWith: loadedFirst?.version ?? builtWith?.version,
+    origin: builtWith?.origin,
     directory: library === undefined ? directory : dirname(library),
     cxx11Abi,
     cuda: isCuda,
   };
   // A torch package that was replaced in place still loads, or does not, as its ABI happens to be.
-  const versionFile = directory && (await examination.host.read(join(dirname(directory), "version.py")));
-  const there = /^__version__(?:\s*:\s*\w+)?\s*=\s*['"]([^'"]+)/m.exec(versionFile ?? "")?.[1];
+  const there = directory && packageVersion(dirname(directory));
   if (there !== undefined && minorOf(there) !== minorOf(version)) {
     const what = `The addon was built with libtorch ${version}, and ${directory} now holds ${there}.`;
     return about("libtorch", { ...details, there }).problem(what, "Run `npx neuron-blip build --force`.");
