@@ -31,7 +31,7 @@ const ENTRY_POINTS = [
   "lib/images/decode-worker\\.ts",
   "lib/torch/neuron/test-load\\.ts",
   "lib/tools/doctor/native-child\\.ts",
-  "lib/tools/validate/run-step\\.ts",
+  "lib/tools/validate/(step|exit)-process\\.ts",
 ];
 
 const rooms = Object.entries(ROOMS).map(([room, others]) => {
