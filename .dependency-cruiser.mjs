@@ -6,6 +6,9 @@ const EVERYBODY = ["lib/util/", "lib/errors\\.ts$"];
 /** The face: what users import, and how a model is loaded. */
 const FACE = "^lib/(index|neuron-blip|options|load|pipelines|wiring)\\.ts$";
 
+/** Files at the top of lib that do not belong there. */
+const LOOSE = { path: "^lib/[^/]+\\.ts$", pathNot: `${FACE}|^lib/errors\\.ts$` };
+
 /**
  * What each room may import besides; see the table.
  * @type {Readonly<Record<string, readonly string[]>>}
@@ -83,13 +86,9 @@ export default {
       from: { path: "^lib/cli/" },
       to: { path: "^lib/", pathNot: [`^(lib/(cli|tools|hub)/|${EVERYBODY.join("|")})`, FACE] },
     },
-    {
-      name: "no-loose-file",
-      comment: "at the top of lib is the face, and errors.ts",
-      severity: "error",
-      from: {},
-      module: { path: "^lib/[^/]+\\.ts$", pathNot: `${FACE}|^lib/errors\\.ts$` },
-    },
+    // At the top of lib is the face, and errors.ts.
+    { name: "no-loose-file", severity: "error", from: LOOSE, to: {} },
+    { name: "no-import-of-a-loose-file", severity: "error", from: {}, to: LOOSE },
     { name: "no-circle", severity: "error", from: {}, to: { circular: true } },
     {
       name: "no-orphan",

@@ -14,6 +14,7 @@ export async function modelTarget(examination: Examination): Promise<Finding> {
   const { value: neuronParts, failure } = model.neuronParts;
   const details = { target, neuronParts: neuronParts ?? null };
   const { ok, skipped, problem } = about("model.target", details);
+  if (model.isCheckpoint) return ok("A checkpoint, which runs on the CPU.");
   if (failure !== undefined) {
     const cure = "Copy the directory again, or compile the model again.";
     return problem(`The parts cannot be read as TorchScript: ${failure}`, cure);
