@@ -1,3 +1,4 @@
+import type { OwnFloat32Array } from "../util/values.js";
 import type { ImageSource, SourceOptions } from "./image-source.js";
 import type { PictureGeometry } from "./picture-geometry.js";
 import type { ImageDecoder } from "./raw-image.js";
@@ -17,7 +18,7 @@ export interface LoadImageOptions extends SourceOptions {
 /** What the model takes of a picture. */
 export interface PixelTarget extends PictureGeometry {
   /** The pixel values of each byte: 256 of red, of green and of blue. */
-  readonly tables: Float32Array<ArrayBuffer>;
+  readonly tables: OwnFloat32Array;
 }
 
 /** Reads and decodes pictures, so that the processors need not know how. */
