@@ -71,6 +71,6 @@ function digestSources() {
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   await runMain(async () => {
-    console.log(await buildStandIns());
+    if (process.platform === "linux") console.log(await buildStandIns());
   });
 }

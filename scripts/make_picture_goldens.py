@@ -1,4 +1,4 @@
-"""Writes what test/picture-goldens.test.ts compares with: small picture files of many kinds, and what Pillow makes of them.
+"""Writes what test/images/picture-goldens.test.ts compares with: small picture files of many kinds, and what Pillow makes of them.
 
 - test/fixtures/picture-goldens/index.json: a line for each file, with the versions that they were made with;
 - test/fixtures/picture-goldens/archive.gz: the files, and the first rows of pixels of those that need not be met exactly.

@@ -1,4 +1,4 @@
-"""Writes what test/image-processing.test.ts and test/tokenizer.test.ts compare with.
+"""Writes what test/processing/image-processing.test.ts and test/processing/tokenizer.test.ts compare with.
 
 - test/fixtures/pictures/: photographs (see test/fixtures/README.md for their licences) and one of them in many formats;
 - test/fixtures/image-goldens.json: digests of Pillow's pixels and of transformers' pixel values, small arrays in full;

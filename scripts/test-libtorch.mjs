@@ -107,18 +107,20 @@ async function test(name, build, mochaArgs) {
   const print = `process.stdout.write(require(${JSON.stringify(addon)}).libtorchVersion)`;
   const version = capture(process.execPath, ["-e", print]).stdout;
   const mocha = createRequire(import.meta.url).resolve("mocha/bin/mocha.js");
-  const code = await run(process.execPath, [mocha, ...mochaArgs], {
-    cwd: root,
-    env: {
-      ...process.env,
-      NEURON_BLIP_ADDON: addon,
-      NEURON_BLIP_LIBTORCH: own,
-      ...(process.platform === "linux" && {
-        NEURON_BLIP_STAND_IN_LIBRARIES: await buildStandIns({ directory: `build-libtorch/${name}-stand-ins` }),
-      }),
-    },
-  });
-  return `libtorch ${version}: built, tests ${code === 0 ? "passed" : "FAILED"}`;
+  const env = {
+    ...process.env,
+    NEURON_BLIP_ADDON: addon,
+    NEURON_BLIP_LIBTORCH: own,
+    ...(process.platform === "linux" && {
+      NEURON_BLIP_STAND_IN_LIBRARIES: await buildStandIns({ directory: `build-libtorch/${name}-stand-ins` }),
+    }),
+  };
+  let passed = true;
+  for (const config of [".mocharc.json", "test/slow/.mocharc.json"]) {
+    const code = await run(process.execPath, [mocha, "--config", config, ...mochaArgs], { cwd: root, env });
+    passed &&= code === 0;
+  }
+  return `libtorch ${version}: built, tests ${passed ? "passed" : "FAILED"}`;
 }
 
 await runMain(async () => {

@@ -1,4 +1,4 @@
-// Answers questions about pictures, each about each: see test/checkpoint.test.ts.
+// Answers questions about pictures, each about each: see test/blip/checkpoint.test.ts.
 // Usage: node answers.mjs DIRECTORY JSON-LIST-OF-PICTURES JSON-LIST-OF-QUESTIONS [DTYPE]
 import { NeuronBlip } from "neuron-blip";
 import { featuresOf } from "../../dist/images/encoded-image.js";

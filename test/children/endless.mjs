@@ -1,4 +1,4 @@
-// Ends a process, or a Worker in it, while a forward runs that never returns: see test/exit.test.ts.
+// Ends a process, or a Worker in it, while a forward runs that never returns: see test/slow/exit.test.ts.
 // Usage: node endless.mjs ENDLESS_MODULE OTHER_MODULE HOW
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Tensor, TorchModule } from "neuron-blip";

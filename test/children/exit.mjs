@@ -1,4 +1,4 @@
-// Ends a process, or a Worker in it, before, in the middle of or after a forward: see test/exit.test.ts.
+// Ends a process, or a Worker in it, before, in the middle of or after a forward: see test/torch/exit.test.ts.
 // Usage: node exit.mjs MODULE HOW WHEN; MODULE: a file, or "source" for functions from a source text, over a mapped file.
 import { fileURLToPath } from "node:url";
 import { isMainThread, Worker, workerData } from "node:worker_threads";

@@ -1,4 +1,4 @@
-// Ends a process, or a Worker in it, in the middle of a call on a NeuronCore: see test/neuron.test.ts.
+// Ends a process, or a Worker in it, in the middle of a call on a NeuronCore: see test/slow/neuron.test.ts.
 // Usage: node neuron-exit.mjs MODEL HOW; HOW "waiting" only asks, and waits for the answer.
 import { readFileSync, watch } from "node:fs";
 import { join } from "node:path";

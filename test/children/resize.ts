@@ -1,7 +1,7 @@
 // Resizes the computed pictures of image-goldens.json, and prints the digests.
 import { readFileSync } from "node:fs";
 import { fixture } from "../helpers.ts";
-import { computedPixels, resize, type Size, sha256 } from "../pixels.ts";
+import { computedPixels, resize, type Size, sha256 } from "../images/pixels.ts";
 
 const { small, large }: Record<string, { source: Size; target: Size }[]> = JSON.parse(
   readFileSync(fixture("image-goldens.json"), "utf8"),

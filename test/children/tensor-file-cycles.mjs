@@ -1,5 +1,5 @@
 // Opens a file of float32, lays it out anew and lets go of both, again and again, and prints how many mappings and how many bytes of memory
-// the process has after half of it and at the end: see test/native/tensor-file.test.ts. By itself, since tests leave memory of their own.
+// the process has after half of it and at the end: see test/torch/tensor-file.test.ts. By itself, since tests leave memory of their own.
 // Usage: node tensor-file-cycles.mjs FILE TENSORS CYCLES
 import { readFileSync } from "node:fs";
 import { Executor } from "neuron-blip";

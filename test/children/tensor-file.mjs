@@ -1,4 +1,4 @@
-// Reads a file of float32 through a mapping, says so, and holds it until its standard input ends: see test/native/tensor-file.test.ts.
+// Reads a file of float32 through a mapping, says so, and holds it until its standard input ends: see test/torch/tensor-file.test.ts.
 // Usage: node tensor-file.mjs FILE COUNT
 import { once } from "node:events";
 import { Executor } from "neuron-blip";
