@@ -1,5 +1,5 @@
 # For tools that expect it and for `node-gyp rebuild` in a clone; published packages have none. The addon is built by CMake:
-# scripts/build.mjs finds libtorch, runs cmake-js and does nothing where all is up to date.
+# scripts/addon/build.mjs finds libtorch, runs cmake-js and does nothing where all is up to date.
 {
   "targets": [
     {
@@ -11,7 +11,7 @@
           "message": "Building the addon with CMake",
           "inputs": ["native/CMakeLists.txt"],
           "outputs": ["<(PRODUCT_DIR)/neuron_blip.node"],
-          "action": ["node", "scripts/build.mjs"]
+          "action": ["node", "scripts/addon/build.mjs"]
         }
       ]
     }

@@ -6,8 +6,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildStandIns } from "./build-stand-ins.mjs";
-import { run, runMain, SetupError } from "./host.mjs";
+import { buildStandIns } from "./addon/build-stand-ins.mjs";
+import { run, runMain, SetupError } from "./addon/host.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODEL = "--seed 1 --width 16 --feed-forward 32 --vision-layers 1 --text-layers 1".split(" ");

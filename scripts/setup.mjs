@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { run, runMain, SetupError } from "./host.mjs";
+import { run, runMain, SetupError } from "./addon/host.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -95,7 +95,7 @@ await runMain(async () => {
   await installPackages();
   if (!process.argv.includes("--no-addon")) {
     // Imported late: it needs the packages.
-    const { buildAddon } = await import("./build.mjs");
+    const { buildAddon } = await import("./addon/build.mjs");
     await buildAddon();
   }
   await compileTypeScript();

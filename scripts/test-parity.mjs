@@ -9,9 +9,9 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } fro
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { run, runMain, SetupError } from "./host.mjs";
+import { run, runMain, SetupError } from "./addon/host.mjs";
 import { makeNeuronFixture } from "./make-neuron-fixture.mjs";
-import { pythonEnvironment } from "./python-environment.mjs";
+import { pythonEnvironment } from "./parity/python-environment.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);

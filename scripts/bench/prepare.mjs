@@ -3,9 +3,9 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory } from "../fetch-libtorch.mjs";
-import { capture, run, SetupError } from "../host.mjs";
-import { pythonEnvironment } from "../python-environment.mjs";
+import { cacheDirectory } from "../addon/fetch-libtorch.mjs";
+import { capture, run, SetupError } from "../addon/host.mjs";
+import { pythonEnvironment } from "../parity/python-environment.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = dirname(dirname(here));

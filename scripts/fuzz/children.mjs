@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { NeuronBlipError } from "neuron-blip";
-import { SetupError } from "../host.mjs";
+import { SetupError } from "../addon/host.mjs";
 import { Dice } from "./mutate.mjs";
 
 const LONGEST_MS = 10_000;

@@ -9,7 +9,7 @@ import {
   NeuronBlipForImageTextRetrieval,
   NeuronBlipForQuestionAnswering,
 } from "neuron-blip";
-import { SetupError } from "../host.mjs";
+import { SetupError } from "../addon/host.mjs";
 import { ComparedModel } from "./compare.mjs";
 import { FULL_SIZE, SMALL, SMOKE } from "./models.mjs";
 import { Oracle, Refused } from "./oracle.mjs";

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { SetupError } from "../host.mjs";
+import { SetupError } from "../addon/host.mjs";
 
 const script = fileURLToPath(new URL("oracle.py", import.meta.url));
 const scripts = fileURLToPath(new URL("..", import.meta.url));

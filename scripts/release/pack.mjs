@@ -15,11 +15,11 @@ import {
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { buildAddon } from "../build.mjs";
-import { toolEnvironment } from "../build-tools.mjs";
-import { cachedLibtorch, fetchLibtorch } from "../fetch-libtorch.mjs";
-import { capture, run, runMain, SetupError } from "../host.mjs";
-import { findLibtorch } from "../libtorch.mjs";
+import { buildAddon } from "../addon/build.mjs";
+import { toolEnvironment } from "../addon/build-tools.mjs";
+import { cachedLibtorch, fetchLibtorch } from "../addon/fetch-libtorch.mjs";
+import { capture, run, runMain, SetupError } from "../addon/host.mjs";
+import { findLibtorch } from "../addon/libtorch.mjs";
 import { checkPinnedLibraries, PINNED_LIBRARIES, sha256Of } from "./pinned-libtorch.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));

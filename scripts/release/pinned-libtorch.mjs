@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { SetupError } from "../host.mjs";
+import { SetupError } from "../addon/host.mjs";
 
 /**
- * What libtorch_cpu needs and a host may lack, and itself: of the file that scripts/fetch-libtorch.mjs knows. libtorch.so is left out: it
+ * What libtorch_cpu needs and a host may lack, and itself: of the file that scripts/addon/fetch-libtorch.mjs knows. libtorch.so is left out: it
  * only names the others.
  * @type {Readonly<Record<string, string>>}
  */

@@ -1,9 +1,9 @@
-// Writes scripts/build-tools.lock.json into what is packed: of package-lock.json, the packages that build the addon and those that they
+// Writes scripts/addon/build-tools.lock.json into what is packed: of package-lock.json, the packages that build the addon and those that they
 // need, with their versions and SHA-512.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BUILD_TOOLS, LOCK_FILE } from "../build-tools.mjs";
+import { BUILD_TOOLS, LOCK_FILE } from "../addon/build-tools.mjs";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 

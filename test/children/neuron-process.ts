@@ -11,7 +11,7 @@ import {
   type NeuronBlipOptions,
   type TorchModuleOptions,
 } from "neuron-blip";
-import { buildStandIns } from "../../scripts/build-stand-ins.mjs";
+import { buildStandIns } from "../../scripts/addon/build-stand-ins.mjs";
 import type { NeuronHardware } from "./neuron-hardware.ts";
 
 const script = fileURLToPath(new URL("neuron.mjs", import.meta.url));
@@ -49,7 +49,7 @@ export async function prepareStandIns(this: Mocha.Context): Promise<void> {
     this.skip();
   }
   this.timeout(15 * 60_000);
-  // Of the libtorch that is tested, where scripts/test-libtorch.mjs has built them.
+  // Of the libtorch that is tested, where scripts/checks/test-libtorch.mjs has built them.
   libraries = process.env.NEURON_BLIP_STAND_IN_LIBRARIES ?? (await buildStandIns());
   // One for all, so that the library is tried out once.
   cache = mkdtempSync(join(tmpdir(), "neuron-blip-cache-"));

@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-const scripts = fileURLToPath(new URL("../../scripts", import.meta.url));
+const scripts = fileURLToPath(new URL("../../scripts/addon", import.meta.url));
 const build = join(scripts, "build.mjs");
 const extension = process.platform === "darwin" ? "dylib" : "so";
 

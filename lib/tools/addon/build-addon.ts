@@ -5,7 +5,7 @@ import { binaryHost } from "../../torch/binary/choose-binary.js";
 import { packageFile } from "../../util/package-file.js";
 
 /**
- * Builds the native addon from source by scripts/build.mjs, which the package brings along. An installed package builds into the
+ * Builds the native addon from source by scripts/addon/build.mjs, which the package brings along. An installed package builds into the
  * user's cache, a clone into its build directory.
  * @param args the script's.
  * @returns the script's exit code.
@@ -15,7 +15,7 @@ export function buildAddon(args: readonly string[]): Promise<number> {
   const { env, own } = binaryHost();
   const into = isClone ? [] : ["--into", builtAddonsDirectory(env, own().version)];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [packageFile("../scripts/build.mjs"), ...args, ...into], {
+    const child = spawn(process.execPath, [packageFile("../scripts/addon/build.mjs"), ...args, ...into], {
       stdio: "inherit",
     });
     child.on("error", reject);

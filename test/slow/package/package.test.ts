@@ -19,7 +19,7 @@ import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readBinary } from "../../../dist/torch/binary/elf.js";
-import { cachedLibtorch } from "../../../scripts/fetch-libtorch.mjs";
+import { cachedLibtorch } from "../../../scripts/addon/fetch-libtorch.mjs";
 import { demo, demoModel, demoQuestions } from "../../helpers.ts";
 import { makeProject, PACKAGE_MANAGERS, type PackageManager } from "./package-managers.ts";
 import { type Registry, startRegistry } from "./registry.ts";
@@ -116,7 +116,12 @@ describe("the packages", function () {
       const names = namesIn("neuron-blip");
       for (const name of [
         ...["dist/index.js", "dist/index.d.ts", "dist/cli/main.js", "native/CMakeLists.txt", "native/loader.c"],
-        ...["scripts/build.mjs", "scripts/build-tools.lock.json", "scripts/trace.py", "demo/model/config.json"],
+        ...[
+          "scripts/addon/build.mjs",
+          "scripts/addon/build-tools.lock.json",
+          "scripts/trace.py",
+          "demo/model/config.json",
+        ],
         ...["LICENSE", "README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guide.md", "docs/errors.md"],
       ]) {
         assert(names.includes(`package/${name}`), `${name} is missing`);

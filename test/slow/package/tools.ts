@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory } from "../../../scripts/fetch-libtorch.mjs";
+import { cacheDirectory } from "../../../scripts/addon/fetch-libtorch.mjs";
 
 /** Names in node_modules, and the packages that are there. */
 const PACKAGES = {

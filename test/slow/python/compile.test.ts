@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { basename, delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sdkVersions } from "../../../dist/torch/neuron/sdk-versions.js";
-import { buildStandIns } from "../../../scripts/build-stand-ins.mjs";
+import { buildStandIns } from "../../../scripts/addon/build-stand-ins.mjs";
 import { readSafetensors } from "../../parity/safetensors.js";
 
 const SDK = sdkVersions();

@@ -4,7 +4,7 @@ Written from public facts only, with the public names and signatures of torch-ne
 the CPU, which the stand-in for libtorchneuron.so runs. It shows that the compiler is called as documented and that what comes of
 it loads and runs as a compiled artifact does; whether a model compiles for a device, and what it answers there, it cannot show.
 
-Needs the libraries that scripts/build-stand-ins.mjs builds: libtorchneuron.so is the one that NEURON_BLIP_STAND_IN_LIB names, or
+Needs the libraries that scripts/addon/build-stand-ins.mjs builds: libtorchneuron.so is the one that NEURON_BLIP_STAND_IN_LIB names, or
 is looked for in `lib` beside this file, then in the project's build directory.
 """
 
@@ -35,7 +35,7 @@ def _library() -> Path:
             return place
     raise ImportError(
         f"the stand-in for libtorchneuron.so is not at {' or '.join(map(str, places))}. "
-        "Build it: node scripts/build-stand-ins.mjs"
+        "Build it: node scripts/addon/build-stand-ins.mjs"
     )
 
 

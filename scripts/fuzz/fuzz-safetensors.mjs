@@ -4,21 +4,21 @@ import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, write
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Executor, NeuronBlip } from "neuron-blip";
-import { readSafetensorsHeader } from "../dist/hub/safetensors.js";
-import { openTensors } from "../dist/torch/tensor-file.js";
-import { TorchFunctions } from "../dist/torch/torch-functions.js";
-import { fuzz } from "./fuzz/children.mjs";
-import { damagedSafetensors, wildEntries } from "./fuzz/damaged-safetensors.mjs";
-import { runMain } from "./host.mjs";
+import { readSafetensorsHeader } from "../../dist/hub/safetensors.js";
+import { openTensors } from "../../dist/torch/tensor-file.js";
+import { TorchFunctions } from "../../dist/torch/torch-functions.js";
+import { runMain } from "../addon/host.mjs";
+import { fuzz } from "./children.mjs";
+import { damagedSafetensors, wildEntries } from "./damaged-safetensors.mjs";
 
-const fixtures = join(dirname(dirname(fileURLToPath(import.meta.url))), "test/fixtures");
+const fixtures = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "test/fixtures");
 const WEIGHTS = "model.safetensors";
 const CHECKPOINTS = readdirSync(join(fixtures, "parity"))
   .map((name) => join(fixtures, "parity", name, "model"))
   .filter((directory) => existsSync(join(directory, WEIGHTS)));
 const PICTURE = join(fixtures, "pictures/chelsea.png");
 
-/** @typedef {import("./fuzz/mutate.mjs").Dice} Dice */
+/** @typedef {import("./mutate.mjs").Dice} Dice */
 
 /** Reads every element of every tensor, and writes to the first. */
 const SOURCE = `

@@ -1,6 +1,6 @@
-"""The Python side of scripts/bench-forward.mjs: times one forward of a TorchScript part whenever it is told to.
+"""The Python side of scripts/bench/bench-forward.mjs: times one forward of a TorchScript part whenever it is told to.
 
-    python scripts/bench_forward.py PART.pt THREADS INPUTS_JSON
+    python scripts/bench/bench_forward.py PART.pt THREADS INPUTS_JSON
 
 INPUTS_JSON is a list of {"dtype", "shape"}. For each line on standard input it runs the part once and prints the
 milliseconds that took.

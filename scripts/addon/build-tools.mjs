@@ -16,7 +16,7 @@ export const LOCK_FILE = fileURLToPath(new URL("build-tools.lock.json", import.m
 
 const own = fileURLToPath(import.meta.url);
 /** In a clone alone: npm packs none. */
-const PACKAGE_LOCK = fileURLToPath(new URL("../package-lock.json", import.meta.url));
+const PACKAGE_LOCK = fileURLToPath(new URL("../../package-lock.json", import.meta.url));
 
 /**
  * @typedef {object} BuildTools

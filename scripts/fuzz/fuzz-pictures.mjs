@@ -2,8 +2,8 @@
  * Damages the test suite's pictures at random, and gives them to the public API of dist/: each must be decoded, or refused by an
  * error that is typed, short and soon there, and none may end the process.
  *
- *   node scripts/fuzz-pictures.mjs [--seed 1] [--count 10000] [--decoder sharp|jimp]
- *   node scripts/fuzz-pictures.mjs --seed 1 --only 4711 --write damaged.png      # one of them, to look at
+ *   node scripts/fuzz/fuzz-pictures.mjs [--seed 1] [--count 10000] [--decoder sharp|jimp]
+ *   node scripts/fuzz/fuzz-pictures.mjs --seed 1 --only 4711 --write damaged.png      # one of them, to look at
  *
  * Exits with 1 where any dies, is untyped, has a message over 1,000 characters or takes over 10 s.
  */
@@ -11,7 +11,7 @@ import { fork } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { damagedPicture } from "./fuzz/damaged-pictures.mjs";
+import { damagedPicture } from "./damaged-pictures.mjs";
 
 const PROCESSES = 2;
 /** In each process: as many as are decoded at a time, so that none waits for another. */
@@ -27,7 +27,7 @@ const LONGEST_MESSAGE = 1000;
  * @typedef {{ begun: number }} Begun
  */
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
 const { values: options } = parseArgs({
   options: {
     seed: { type: "string", default: "1" },

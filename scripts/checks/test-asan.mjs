@@ -3,10 +3,10 @@
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildAddon } from "./build.mjs";
-import { capture, run, runMain, SetupError } from "./host.mjs";
+import { buildAddon } from "../addon/build.mjs";
+import { capture, run, runMain, SetupError } from "../addon/host.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** @returns {string[]} the sanitizers' own libraries, which must be in the process before anything they watch */
 function sanitizerLibraries() {

@@ -8,7 +8,7 @@ import { capture, runMain, SetupError } from "./host.mjs";
 import { findLibtorch } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const sources = join(root, "test", "stand-ins");
 
 /**

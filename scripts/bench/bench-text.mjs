@@ -6,15 +6,15 @@
  * Only the call's own garbage is meant: with --expose-gc what lies about is collected before each. A list's call is measured
  * by --lists in a process of its own, --rounds times: there no other call's results are in the heap that V8 marks meanwhile.
  *
- *   node --expose-gc scripts/bench-text.mjs [--megabytes 5] [--items 100000] [--only TEXT]
- *   node --expose-gc scripts/bench-text.mjs --lists [--rounds 5] [--items 100000]
+ *   node --expose-gc scripts/bench/bench-text.mjs [--megabytes 5] [--items 100000] [--only TEXT]
+ *   node --expose-gc scripts/bench/bench-text.mjs --lists [--rounds 5] [--items 100000]
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { NeuronBlip } from "../dist/index.js";
+import { NeuronBlip } from "../../dist/index.js";
 
 const { values } = parseArgs({
   options: {
@@ -28,7 +28,7 @@ const { values } = parseArgs({
 const length = Number(values.megabytes) * 1e6;
 const items = Number(values.items);
 
-const root = fileURLToPath(new URL("..", import.meta.url));
+const root = fileURLToPath(new URL("../..", import.meta.url));
 /** @param {string} name */
 const model = (name) => join(root, "test/fixtures/parity", name, "model");
 const picture = join(root, "test/fixtures/pictures/chelsea.png");

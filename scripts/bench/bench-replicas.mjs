@@ -1,7 +1,7 @@
 // Throughput of 1, 2 and 4 replicas of a model that was compiled for inf2, on the stand-in for the Neuron runtime with a given
 // latency per call: how well replicas run side by side, and how much several calls in flight for each core help. It says
 // nothing about a device.
-//   node scripts/bench-replicas.mjs DIR [--replicas 1,2,4] [--latency 5] [--exclusive 5] [--in-flight 2] [--seconds 5]
+//   node scripts/bench/bench-replicas.mjs DIR [--replicas 1,2,4] [--latency 5] [--exclusive 5] [--in-flight 2] [--seconds 5]
 // DIR was compiled by the stand-in's torch_neuronx (test/stand-ins/README.md). --exclusive: the part of the latency that holds
 // the core, in ms; the rest overlaps. Each number of replicas has a process of its own, since cores belong to one.
 import { spawnSync } from "node:child_process";
@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { NeuronBlip } from "neuron-blip";
-import { buildStandIns } from "./build-stand-ins.mjs";
+import { buildStandIns } from "../addon/build-stand-ins.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

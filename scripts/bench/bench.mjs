@@ -8,14 +8,14 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Competitors } from "./bench/competitors.mjs";
-import { page } from "./bench/page.mjs";
-import { PICTURES, prepare } from "./bench/prepare.mjs";
-import { reportOf } from "./bench/report.mjs";
-import { spread } from "./bench/rounds.mjs";
-import { SECTIONS } from "./bench/sections.mjs";
-import { barWords, columns, figure, TITLES } from "./bench/words.mjs";
-import { runMain, SetupError } from "./host.mjs";
+import { runMain, SetupError } from "../addon/host.mjs";
+import { Competitors } from "./competitors.mjs";
+import { page } from "./page.mjs";
+import { PICTURES, prepare } from "./prepare.mjs";
+import { reportOf } from "./report.mjs";
+import { spread } from "./rounds.mjs";
+import { SECTIONS } from "./sections.mjs";
+import { barWords, columns, figure, TITLES } from "./words.mjs";
 
 const HELP = `Usage: npm run bench -- [options]
 
@@ -49,7 +49,7 @@ function questionsOf(directory) {
     Array.from({ length: WORDS }, (_, i) => words[(index * 7 + i * (11 + (index % 13))) % words.length]).join(" ");
 }
 
-/** @returns {import("./bench/rounds.mjs").Result[]} */
+/** @returns {import("./rounds.mjs").Result[]} */
 const noResults = () => [];
 
 await runMain(async () => {

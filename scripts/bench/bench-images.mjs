@@ -1,6 +1,6 @@
 // Times pictures to pixel values, ours (sharp, jimp) and Pillow with transformers' processor in turn, in one run, checks that
 // they are the same, and measures how long the event loop is held meanwhile.
-//   node scripts/bench-images.mjs [--rounds 15] [--seconds 10] [--python python3] [--json] [FILE...]
+//   node scripts/bench/bench-images.mjs [--rounds 15] [--seconds 10] [--python python3] [--json] [FILE...]
 // Without FILE it makes JPEGs of three sizes, which needs sharp. The Python needs pillow and transformers.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -44,7 +44,7 @@ const IDLER = `
  */
 export async function makePictures(directory) {
   const { default: sharp } = await import("sharp");
-  const photograph = fileURLToPath(new URL("../test/fixtures/pictures/rocket.jpg", import.meta.url));
+  const photograph = fileURLToPath(new URL("../../test/fixtures/pictures/rocket.jpg", import.meta.url));
   const paths = [];
   for (const [width, height] of /** @type {[number, number][]} */ ([
     [640, 480],

@@ -1,6 +1,6 @@
-"""The Python side of scripts/bench-images.mjs: prepares one picture with Pillow and transformers whenever it is told to.
+"""The Python side of scripts/bench/bench-images.mjs: prepares one picture with Pillow and transformers whenever it is told to.
 
-    python scripts/bench_images.py
+    python scripts/bench/bench_images.py
 
 For each line on standard input, the path of a picture, it opens and decodes it with Pillow, makes pixel values of it with
 transformers' BlipImageProcessor on Pillow, and prints the milliseconds that took and a digest of the pixel values.

@@ -5,10 +5,10 @@ import { existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cacheDirectory } from "./fetch-libtorch.mjs";
-import { run, runMain, SetupError } from "./host.mjs";
+import { cacheDirectory } from "../addon/fetch-libtorch.mjs";
+import { run, runMain, SetupError } from "../addon/host.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const REPEATS = 20;
 const VERSIONS = ["20.20.2", "22.23.3", "24.21.0"];
 

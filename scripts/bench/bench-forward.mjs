@@ -1,6 +1,6 @@
 // Times `forward` of a compiled part from Node against the same file from Python, call by call in turn, in one run:
 // what our way to libtorch costs.
-//   node scripts/bench-forward.mjs DIR [--part vision_model] [--calls 40] [--python python3]
+//   node scripts/bench/bench-forward.mjs DIR [--part vision_model] [--calls 40] [--python python3]
 // DIR is a directory that `neuron-blip compile` wrote; the Python needs torch of the addon's version.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -7,12 +7,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildAddon } from "./build.mjs";
-import { buildStandIns } from "./build-stand-ins.mjs";
-import { cacheDirectory, cachedLibtorch, fetchLibtorch } from "./fetch-libtorch.mjs";
-import { capture, pythons, run, runMain, SetupError } from "./host.mjs";
+import { buildAddon } from "../addon/build.mjs";
+import { buildStandIns } from "../addon/build-stand-ins.mjs";
+import { cacheDirectory, cachedLibtorch, fetchLibtorch } from "../addon/fetch-libtorch.mjs";
+import { capture, pythons, run, runMain, SetupError } from "../addon/host.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const CUDA_REQUIREMENT = "torch==2.14.1";
 const CUDA_LIBRARIES = "cuda-toolkit[cudart,cupti]==13.0.3";
 

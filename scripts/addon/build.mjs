@@ -11,7 +11,7 @@ import { capture, installCommand, run, runMain, SetupError, which } from "./host
 import { findLibtorch } from "./libtorch.mjs";
 import { withLock } from "./lock.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 const HELP = `Builds neuron-blip's native addon against libtorch: for hosts that no binaries are published for, or that have another torch.
 

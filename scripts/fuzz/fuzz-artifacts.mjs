@@ -7,13 +7,13 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NeuronBlip, Tensor, TorchModule } from "neuron-blip";
-import { fuzz } from "./fuzz/children.mjs";
-import { mutateJson, mutateModule } from "./fuzz/mutate.mjs";
-import { runMain } from "./host.mjs";
+import { runMain } from "../addon/host.mjs";
+import { fuzz } from "./children.mjs";
+import { mutateJson, mutateModule } from "./mutate.mjs";
 
-/** @typedef {import("./fuzz/mutate.mjs").Dice} Dice */
+/** @typedef {import("./mutate.mjs").Dice} Dice */
 
-const fixtures = join(dirname(dirname(fileURLToPath(import.meta.url))), "test/fixtures");
+const fixtures = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), "test/fixtures");
 
 /** Small modules whose forward ends. */
 const MODULES = readdirSync(join(fixtures, "modules"))

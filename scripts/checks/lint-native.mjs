@@ -3,10 +3,10 @@ import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { buildAddon } from "./build.mjs";
-import { installCommand, run, runMain, SetupError, which } from "./host.mjs";
+import { buildAddon } from "../addon/build.mjs";
+import { installCommand, run, runMain, SetupError, which } from "../addon/host.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /**
  * @param {string} name

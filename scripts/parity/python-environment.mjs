@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory, PINNED_VERSION, PYTORCH_CPU_INDEX, REQUIREMENT } from "./fetch-libtorch.mjs";
-import { pythons, run, SetupError } from "./host.mjs";
+import { cacheDirectory, PINNED_VERSION, PYTORCH_CPU_INDEX, REQUIREMENT } from "../addon/fetch-libtorch.mjs";
+import { pythons, run, SetupError } from "../addon/host.mjs";
 
 /**
  * An environment with torch, as the addon's libtorch, and other packages.

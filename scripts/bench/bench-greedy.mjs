@@ -1,6 +1,6 @@
 // How much the part that begins answers in one call (`compile --greedy-tokens`) is worth: whole answers about a picture that was
 // looked at already, with and without it, each way in a process of its own, in turn.
-//   node scripts/bench-greedy.mjs DIR [--tokens 4] [--latency 1] [--seconds 3] [--rounds 3] [--threads 1]
+//   node scripts/bench/bench-greedy.mjs DIR [--tokens 4] [--latency 1] [--seconds 3] [--rounds 3] [--threads 1]
 // Compiled for inf2 by the stand-in's torch_neuronx (test/stand-ins/README.md), DIR runs on the stand-in for the Neuron runtime, with
 // a latency per call in ms: that says nothing about a device. Compiled for the CPU, it is run there.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -9,8 +9,8 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { NeuronBlip } from "neuron-blip";
-import { buildStandIns } from "./build-stand-ins.mjs";
-import { capture } from "./host.mjs";
+import { buildStandIns } from "../addon/build-stand-ins.mjs";
+import { capture } from "../addon/host.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -3,9 +3,9 @@
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { run, runMain } from "./host.mjs";
+import { run, runMain } from "../addon/host.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 await runMain(async () => {
   const given = process.argv.slice(2);
