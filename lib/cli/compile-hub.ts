@@ -9,7 +9,7 @@ import { isObject } from "../util/json-file.js";
 import { isLocal, lineOfProgress } from "./hub-arguments.js";
 
 /**
- * Answers what scripts/trace.py asks, a line of JSON for each: `{model, revision, weights}` with `{directory}` or `{error}`. It asks when
+ * Answers what scripts/compile/trace.py asks, a line of JSON for each: `{model, revision, weights}` with `{directory}` or `{error}`. It asks when
  * its arguments are read and its packages are there, so that nothing is fetched for a command that cannot be run.
  * @param channel to the compiler; what is being fetched when it is closed is ended.
  */

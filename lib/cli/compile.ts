@@ -12,12 +12,12 @@ const HUB_FD = 3;
 const ASKED: readonly (NodeJS.Signals | null)[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
- * `neuron-blip compile`: runs scripts/trace.py, which has the options and their `--help`, with the Python that
+ * `neuron-blip compile`: runs scripts/compile/trace.py, which has the options and their `--help`, with the Python that
  * `NEURON_BLIP_PYTHON` names, by default `python3`.
  * @returns its exit code: 0, 1 or 2; 128 and the signal's number where it was asked to end.
  */
 export function run(args: string[]): Promise<number> {
-  const script = fileURLToPath(new URL("../../scripts/trace.py", import.meta.url));
+  const script = fileURLToPath(new URL("../../scripts/compile/trace.py", import.meta.url));
   const python = process.env.NEURON_BLIP_PYTHON ?? "python3";
   return new Promise((resolve, reject) => {
     // The name that its help and its complaints begin with.
@@ -63,6 +63,6 @@ async function died(signal: NodeJS.Signals, args: readonly string[]): Promise<Ne
   return new NeuronBlipError(
     "COMPILE_FAILED",
     `The compiler was ended by ${signal}: a fault in Python, in torch or in the Neuron compiler, or a full disk. ${goesOn} If it ends there again, ` +
-      "install the versions of scripts/requirements.txt.",
+      "install the versions of scripts/compile/requirements.txt.",
   );
 }

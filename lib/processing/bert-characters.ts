@@ -1,4 +1,4 @@
-// Written by scripts/make_bert_characters.py from tokenizers 0.23.2; do not edit.
+// Written by scripts/fixtures/make_bert_characters.py from tokenizers 0.23.2; do not edit.
 // Each constant is a list of code points and ranges of them, in hexadecimal.
 
 /** Removed from the text. */

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BlipForQuestionAnswering
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compile"))
 from neuron_blip_compile.question_answering import TextDecoder, TextEncoder
 
 TOLERANCE = 1e-3

@@ -2,7 +2,7 @@
 
     python scripts/demo/train.py OUT
     cp OUT/checkpoint/* demo/model
-    python scripts/trace.py demo/model test/fixtures/compiled --target cpu --question-length 16 --answer-length 10
+    python scripts/compile/trace.py demo/model test/fixtures/compiled --target cpu --question-length 16 --answer-length 10
 
 OUT/checkpoint holds the newest model as transformers' `save_pretrained` writes it (with tokenizer and processor files),
 OUT/state.pt what is needed to go on, OUT/log.jsonl the curve. Running the same command again resumes. The learning rate
@@ -35,7 +35,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import BlipConfig, BlipForQuestionAnswering
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "compile"))
 from neuron_blip_compile.wrappers import cross_attention_masks  # noqa: E402
 
 IMAGE_SIZE = 96

@@ -1,12 +1,13 @@
 // transformers in a Python process of its own, which scripts/parity/oracle.py answers for.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { delimiter } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { SetupError } from "../addon/host.mjs";
 
 const script = fileURLToPath(new URL("oracle.py", import.meta.url));
-const scripts = fileURLToPath(new URL("..", import.meta.url));
+const shelves = ["compile", "fixtures"].map((name) => fileURLToPath(new URL(`../${name}`, import.meta.url)));
 
 /** Thrown where transformers itself refuses what it was asked. */
 export class Refused extends Error {}
@@ -18,7 +19,7 @@ export class Oracle {
 
   /** @param {string} python */
   constructor(python) {
-    const env = { ...process.env, PYTHONPATH: scripts };
+    const env = { ...process.env, PYTHONPATH: shelves.join(delimiter) };
     this.#child = spawn(python, [script], { stdio: ["pipe", "pipe", "inherit"], env });
     this.#child.on("error", () => {});
     this.#child.stdin.on("error", () => {});

@@ -21,7 +21,7 @@ import { fails, fixture } from "../helpers.js";
 import { optionsOf } from "../parity/parity-cases.js";
 import { readSafetensors } from "../parity/safetensors.js";
 
-/** Made by scripts/test-parity.mjs, which also has transformers' own answers. */
+/** Made by scripts/parity/test-parity.mjs, which also has transformers' own answers. */
 const parityCase = fixture("parity/checkpoint");
 const whole = join(parityCase, "model");
 const PICTURES = ["astronaut", "chelsea", "coffee"].map((name) => fixture(`pictures/${name}.png`));

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-const requirements = realpathSync(fileURLToPath(new URL("../../scripts/requirements.txt", import.meta.url)));
+const requirements = realpathSync(fileURLToPath(new URL("../../scripts/compile/requirements.txt", import.meta.url)));
 
 describe("neuron-blip compile", () => {
   let work = "";

@@ -6,7 +6,7 @@ import { samplingProcessors } from "../../dist/generation/sampling-processors.js
 import { fixture } from "../helpers.js";
 import { optionsOf } from "../parity/parity-cases.js";
 
-/** What scripts/make_generation_goldens.py writes. */
+/** What scripts/fixtures/make_generation_goldens.py writes. */
 interface Entry {
   settings: Record<string, unknown>;
   do_sample: boolean;

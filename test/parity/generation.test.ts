@@ -10,7 +10,7 @@ import {
   titleOf,
 } from "./parity-cases.js";
 
-/** What scripts/generation_reference.py writes: a grid of settings, on batches padded to their longest question. */
+/** What scripts/parity/generation_reference.py writes: a grid of settings, on batches padded to their longest question. */
 interface Reference {
   versions: Record<string, string>;
   runs: (GenerationRun & { input_ids: number[][]; attention_mask: number[][] })[];

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { type Caption, type Match, NeuronBlip } from "neuron-blip";
 import { Comparison, type GenerationRun, optionsOf, parityCases, titleOf } from "./parity-cases.js";
 
-/** What scripts/heads_reference.py writes of a captioning model. */
+/** What scripts/parity/heads_reference.py writes of a captioning model. */
 interface Captions {
   versions: Record<string, string>;
   runs: (GenerationRun & { prompt: string | null; texts: string[] })[];
 }
 
-/** What scripts/heads_reference.py writes of a retrieval model: by picture, then by text. */
+/** What scripts/parity/heads_reference.py writes of a retrieval model: by picture, then by text. */
 interface Retrieval {
   versions: Record<string, string>;
   texts: string[];

@@ -5,7 +5,7 @@ import { type GeneratedSequence, type GenerationConfig, Tensor } from "neuron-bl
 import { fixture } from "../helpers.js";
 
 /**
- * Directories that scripts/test-parity.mjs makes, each of one model: case.json names the compiled model and the pictures.
+ * Directories that scripts/parity/test-parity.mjs makes, each of one model: case.json names the compiled model and the pictures.
  * By default the committed ones; `npm run test:parity` makes new ones with the transformers that is installed.
  */
 const cases = process.env.PARITY_CASES ?? fixture("parity");

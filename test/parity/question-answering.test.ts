@@ -9,7 +9,7 @@ const TOLERANCE = 1e-5;
 /** The same in shares of what transformers' own float32 differs from its float64 by, where that allows more. */
 const ROUNDINGS = 2;
 
-/** What scripts/parity_reference.py writes. */
+/** What scripts/parity/parity_reference.py writes. */
 interface Reference {
   versions: Record<string, string>;
   question_length: number;

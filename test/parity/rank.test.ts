@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { NeuronBlip } from "neuron-blip";
 import { parityCases, SCORE_TOLERANCE, scoreDifference, titleOf } from "./parity-cases.js";
 
-/** What scripts/generation_reference.py writes of ranking, after Salesforce's `rank_answer`. */
+/** What scripts/parity/generation_reference.py writes of ranking, after Salesforce's `rank_answer`. */
 interface Reference {
   versions: Record<string, string>;
   questions: string[];

@@ -34,7 +34,7 @@ export async function readHelp(): Promise<Map<string, string>> {
       names.map(async (name) => {
         // `compile --help` is Python's, which a host need not have: the options are in the script.
         const help =
-          name === "compile" ? readFileSync(join(root, "scripts/trace.py"), "utf8") : await run(name, "--help");
+          name === "compile" ? readFileSync(join(root, "scripts/compile/trace.py"), "utf8") : await run(name, "--help");
         return [name, help] as const;
       }),
     ),

@@ -12,7 +12,7 @@ const [{ picture, question }] = demoQuestions as [(typeof demoQuestions)[number]
 const file = join(demo, picture);
 const NAME = "owner/blip";
 
-/** In place of Python: asks for each argument before `--` as scripts/trace.py asks for its model, and prints the answers. */
+/** In place of Python: asks for each argument before `--` as scripts/compile/trace.py asks for its model, and prints the answers. */
 const ASKER = `#!${process.execPath}
 const { createReadStream, writeSync } = require("node:fs");
 const [, , , ...args] = process.argv;

@@ -27,12 +27,12 @@ export interface SdkVersions {
 let versions: SdkVersions | undefined;
 
 /**
- * scripts/neuron-versions.json, which the Python scripts read too. Read when it is first asked for, not when this module is loaded:
+ * scripts/compile/neuron-versions.json, which the Python scripts read too. Read when it is first asked for, not when this module is loaded:
  * a bundle has no such file, and has to say so by a clear error of what was called.
  * @throws NeuronBlipError `BUNDLED`
  */
 export function sdkVersions(): SdkVersions {
-  versions ??= JSON.parse(readFileSync(packageFile("../scripts/neuron-versions.json"), "utf8")) as SdkVersions;
+  versions ??= JSON.parse(readFileSync(packageFile("../scripts/compile/neuron-versions.json"), "utf8")) as SdkVersions;
   return versions;
 }
 

@@ -119,7 +119,7 @@ describe("the packages", function () {
         ...[
           "scripts/addon/build.mjs",
           "scripts/addon/build-tools.lock.json",
-          "scripts/trace.py",
+          "scripts/compile/trace.py",
           "demo/model/config.json",
         ],
         ...["LICENSE", "README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guide.md", "docs/errors.md"],

@@ -1,5 +1,5 @@
 // `neuron-blip compile` from small random models of each head to model directories. Needs torch and transformers in the Python that
-// NEURON_BLIP_PYTHON names: scripts/test-parity.mjs has one.
+// NEURON_BLIP_PYTHON names: scripts/parity/test-parity.mjs has one.
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -264,7 +264,14 @@ async function compileOnStandIn(model: string, work: string, parts: string[]): P
 
 /** Makes a small model of a head in a directory below `work`, and returns where it is. */
 function makeModel(work: string, head: string, ...args: string[]): string {
-  const make = [join(root, "scripts", "make_fixtures.py"), join(work, head), "--shapes", "small", "--head", head];
+  const make = [
+    join(root, "scripts", "fixtures", "make_fixtures.py"),
+    join(work, head),
+    "--shapes",
+    "small",
+    "--head",
+    head,
+  ];
   const { status, stderr } = spawnSync(python, [...make, ...args], { encoding: "utf8" });
   assert.equal(status, 0, stderr);
   return join(work, head, "small");
@@ -558,7 +565,7 @@ describe("neuron-blip compile, with torch", function () {
       [{ extra_special_tokens: { image_token: "[IMG]" } }, { extra_special_tokens: { image_token: "[IMG]" } }],
       [{ extra_special_tokens: [] }, {}],
     ]) {
-      const env = { ...process.env, PYTHONPATH: join(root, "scripts") };
+      const env = { ...process.env, PYTHONPATH: join(root, "scripts", "compile") };
       const { stdout, stderr } = spawnSync(python, ["-c", code, JSON.stringify(config)], { encoding: "utf8", env });
       assert.deepEqual(JSON.parse(stdout || "null"), wanted, stderr);
     }
@@ -578,7 +585,7 @@ describe("neuron-blip compile, with torch", function () {
       stderr,
     );
     assert(stderr.includes(`source ${environment}/bin/activate\n`), stderr);
-    assert(stderr.includes(realpathSync(join(root, "scripts", "requirements.txt"))), stderr);
+    assert(stderr.includes(realpathSync(join(root, "scripts", "compile", "requirements.txt"))), stderr);
     assert.doesNotMatch(stderr, /Traceback/);
     assert(!existsSync(join(directory, "neuron_blip.json")));
   });
@@ -665,7 +672,7 @@ import sys
 from neuron_blip_compile.sdk import sdk_of
 print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"), sdk_of("2.8.0", "2.21.0"), sdk_of("${pip["torch-neuronx"]}", None))
 `;
-      const env = { ...process.env, PYTHONPATH: join(root, "scripts") };
+      const env = { ...process.env, PYTHONPATH: join(root, "scripts", "compile") };
       const { stdout, stderr } = spawnSync(python, ["-c", code], { encoding: "utf8", env });
       assert.equal(stdout, `${sdk} None None\n`, stderr);
     });
@@ -712,7 +719,9 @@ print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"
     });
 
     it("attends with them as with transformers' own, and where those become no numbers in fp16 they do not", () => {
-      const { stdout, stderr } = spawnSync(python, ["-c", MASKS, model, join(root, "scripts")], { encoding: "utf8" });
+      const { stdout, stderr } = spawnSync(python, ["-c", MASKS, model, join(root, "scripts", "compile")], {
+        encoding: "utf8",
+      });
       const { difference, small, large } = JSON.parse(stdout || "{}");
       assert.equal(difference, 0, stderr);
       assert(small.finite && small.difference < 1e-6, stdout);

@@ -1,5 +1,5 @@
 // One Hugging Face cache for this package and for Python's huggingface_hub, in both directions, with a stand-in for the Hub. Needs
-// huggingface_hub, torch and transformers in the Python that NEURON_BLIP_PYTHON names: scripts/test-parity.mjs has one.
+// huggingface_hub, torch and transformers in the Python that NEURON_BLIP_PYTHON names: scripts/parity/test-parity.mjs has one.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
@@ -136,7 +136,14 @@ describe("the Hugging Face cache, with Python's huggingface_hub", () => {
 
   it("gives `neuron-blip compile` its model by name, whose name the manifest has", async () => {
     const made = join(test.home, "made");
-    await run([join(root, "scripts", "make_fixtures.py"), made, "--head", "question_answering", "--shapes", "small"]);
+    await run([
+      join(root, "scripts", "fixtures", "make_fixtures.py"),
+      made,
+      "--head",
+      "question_answering",
+      "--shapes",
+      "small",
+    ]);
     const model = join(made, "small");
     const files = Object.fromEntries(readdirSync(model).map((name) => [name, readFileSync(join(model, name))]));
     const { "model.safetensors": safe, ...texts } = files;

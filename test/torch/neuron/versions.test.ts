@@ -1,4 +1,4 @@
-// The versions of AWS Neuron have one place, scripts/neuron-versions.json: what people read must say the same.
+// The versions of AWS Neuron have one place, scripts/compile/neuron-versions.json: what people read must say the same.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,11 +16,11 @@ const FILES = [
   "docs/inferentia.md",
   "examples/inf2/Dockerfile",
   "examples/inf2/neuron-blip.service",
-  "scripts/trace.py",
-  "scripts/requirements.txt",
-  ...readdirSync(join(root, "scripts/neuron_blip_compile"))
+  "scripts/compile/trace.py",
+  "scripts/compile/requirements.txt",
+  ...readdirSync(join(root, "scripts/compile/neuron_blip_compile"))
     .filter((name) => name.endsWith(".py"))
-    .map((name) => `scripts/neuron_blip_compile/${name}`),
+    .map((name) => `scripts/compile/neuron_blip_compile/${name}`),
 ];
 
 describe("the versions of AWS Neuron", () => {

@@ -1,6 +1,6 @@
 """Runs transformers on pictures and questions and writes all that there is to compare with.
 
-    python scripts/parity_reference.py MODEL OUT --images a.png b.jpg --questions "what is it?" "is there a cat?"
+    python scripts/parity/parity_reference.py MODEL OUT --images a.png b.jpg --questions "what is it?" "is there a cat?"
 
 MODEL is a Hugging Face id or directory. OUT gets two files; everything is computed on the CPU in float32 (and `rounding` in
 float64 as well) with eager attention, and pictures go through Pillow (transformers 4: the slow processor; 5: the "pil" backend).
@@ -57,12 +57,14 @@ from typing import Any
 import PIL
 import torch
 import transformers
-from neuron_blip_compile.errors import CompileError
-from neuron_blip_compile.source import image_processor, load_source
 from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoTokenizer, BlipForQuestionAnswering
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "compile"))
+from neuron_blip_compile.errors import CompileError  # noqa: E402
+from neuron_blip_compile.source import image_processor, load_source  # noqa: E402
 
 SETTINGS: tuple[dict[str, int], ...] = (
     {},

@@ -1,6 +1,6 @@
 """Runs transformers' own generation with many settings, and Salesforce's ranking, and writes what comes out.
 
-    python scripts/generation_reference.py MODEL OUT --images a.png b.png --questions "what is it?" "is it red?"
+    python scripts/parity/generation_reference.py MODEL OUT --images a.png b.png --questions "what is it?" "is it red?"
 
 MODEL is a Hugging Face id or directory of a BlipForQuestionAnswering. Everything is computed on the CPU in float32 with
 eager attention. The settings of the runs follow from `--seed`; each value of the grid is in at least one of them.
@@ -45,10 +45,12 @@ from typing import Any
 import PIL
 import torch
 import transformers
-from neuron_blip_compile.source import image_processor
 from parity_reference import read_image
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, BlipForQuestionAnswering
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "compile"))
+from neuron_blip_compile.source import image_processor  # noqa: E402
 
 Settings = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Runs transformers' captioning or retrieval on pictures and texts and writes what comes out.
 
-    python scripts/heads_reference.py MODEL OUT --images a.png b.png --texts "a cat" "a cup of coffee on a table"
+    python scripts/parity/heads_reference.py MODEL OUT --images a.png b.png --texts "a cat" "a cup of coffee on a table"
 
 MODEL is a Hugging Face id or directory. Everything is computed on the CPU in float32 with eager attention, from what
 `BlipProcessor` makes of pictures (with Pillow) and texts.
@@ -35,7 +35,6 @@ from typing import Any
 import torch
 import transformers
 from generation_reference import Generator, Settings, Undecided, load, versions, write_json
-from neuron_blip_compile.source import image_processor
 from parity_reference import read_image
 from PIL import Image
 from torch import Tensor
@@ -46,6 +45,9 @@ from transformers import (
     BlipForImageTextRetrieval,
     BlipProcessor,
 )
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "compile"))
+from neuron_blip_compile.source import image_processor  # noqa: E402
 
 # Salesforce's own captions are of 3 beams, at most 30 and at least 10 tokens.
 SETTINGS: tuple[Settings, ...] = (

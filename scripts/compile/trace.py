@@ -1,8 +1,8 @@
 """Compiles BLIP (question answering, captions, image-text retrieval) into a model directory for `neuron-blip`.
 
-    python scripts/trace.py Salesforce/blip-vqa-base blip-vqa-base-inf2 --target inf2
-    python scripts/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 1 4
-    python scripts/trace.py ./my-blip my-blip-cpu --target cpu    the tutorial's parts; a checkpoint needs none there
+    python scripts/compile/trace.py Salesforce/blip-vqa-base blip-vqa-base-inf2 --target inf2
+    python scripts/compile/trace.py ./my-blip my-blip-inf2 --target inf2 --question-length 32 --batch-size 1 4
+    python scripts/compile/trace.py ./my-blip my-blip-cpu --target cpu    the tutorial's parts; a checkpoint needs none there
 
 MODEL is a Hugging Face id or a directory that `save_pretrained` wrote, of transformers' BlipForQuestionAnswering,
 BlipForConditionalGeneration (captions) or BlipForImageTextRetrieval; its config.json says which. DIR gets the traced

@@ -1,19 +1,19 @@
 // Compares this package with transformers, run live: test/parity on random models of several shapes and heads and on
 // the demo model. Then tests compiling and the shared cache of the Hub (test/slow/python), which need the same Python. That is set up in an environment of
 // its own, kept in the cache; NEURON_BLIP_PYTHON names one to use instead.
-//   node scripts/test-parity.mjs                     the live comparison
-//   node scripts/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
-//   node scripts/test-parity.mjs --full [MODEL…]     instead, compare checkpoints of full size and many small ones: scripts/parity
-//   node scripts/test-parity.mjs --write-fixtures checkpoint captions-checkpoint    write only these of test/fixtures/parity
+//   node scripts/parity/test-parity.mjs                     the live comparison
+//   node scripts/parity/test-parity.mjs --write-fixtures    write the small committed ones, test/fixtures/parity and test/fixtures/neuron
+//   node scripts/parity/test-parity.mjs --full [MODEL…]     instead, compare checkpoints of full size and many small ones: scripts/parity
+//   node scripts/parity/test-parity.mjs --write-fixtures checkpoint captions-checkpoint    write only these of test/fixtures/parity
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { run, runMain, SetupError } from "./addon/host.mjs";
-import { makeNeuronFixture } from "./make-neuron-fixture.mjs";
-import { pythonEnvironment } from "./parity/python-environment.mjs";
+import { run, runMain, SetupError } from "../addon/host.mjs";
+import { makeNeuronFixture } from "../fixtures/make-neuron-fixture.mjs";
+import { pythonEnvironment } from "./python-environment.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const require = createRequire(import.meta.url);
 const fixtures = join(root, "test", "fixtures");
 
@@ -208,9 +208,9 @@ async function makeCase(python, wanted, directory) {
   const source = fixture ? join(scratch, fixture[0] ?? "") : demo;
   const model = fixture ? join(directory, "model") : demo;
   if (fixture) {
-    await step("make_fixtures.py", scratch, "--head", head, "--shapes", ...fixture);
+    await step("fixtures/make_fixtures.py", scratch, "--head", head, "--shapes", ...fixture);
     if (wanted.tutorial) {
-      await step("make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);
+      await step("fixtures/make_tutorial_fixture.py", model, "--model", source, ...wanted.tutorial);
       // The tutorial's directory has no tokenizer: it comes from the model's.
       for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
         cpSync(join(source, name), join(directory, "tokenizer", name));
@@ -232,7 +232,7 @@ async function makeCase(python, wanted, directory) {
       }
       if (wanted.rank) options.push("--rank");
       if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens));
-      await step("trace.py", source, model, ...options);
+      await step("compile/trace.py", source, model, ...options);
     }
   }
   if (head === "question_answering") {
@@ -241,14 +241,14 @@ async function makeCase(python, wanted, directory) {
     const options = fixture
       ? ["--question-length", String(LENGTHS.question), ...(wanted.interpolate ?? [])]
       : ["--question-length", "16", "--settings", ...DEMO_SETTINGS];
-    await step("parity_reference.py", source, directory, ...pictures, ...options);
+    await step("parity/parity_reference.py", source, directory, ...pictures, ...options);
     if (fixture && wanted.runs) {
       const [, , seed = "1"] = fixture;
       const options = ["--runs", String(wanted.runs), "--seed", seed];
-      await step("generation_reference.py", source, directory, ...pictures, ...options);
+      await step("parity/generation_reference.py", source, directory, ...pictures, ...options);
     }
   } else {
-    await step("heads_reference.py", source, directory, "--images", ...images, "--texts", ...TEXTS);
+    await step("parity/heads_reference.py", source, directory, "--images", ...images, "--texts", ...TEXTS);
   }
   const relativeTo = (/** @type {string} */ path) => relative(directory, path);
   const record = {
@@ -266,7 +266,7 @@ async function makeCase(python, wanted, directory) {
 }
 
 /** Loaded late: it needs this package built. */
-const comparison = () => import("./parity/full.mjs");
+const comparison = () => import("./full.mjs");
 
 await runMain(async () => {
   const python = await findPython();
