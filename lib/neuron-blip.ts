@@ -67,7 +67,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       ...(maxBatchDelayMs !== undefined && { maxDelayMs: maxBatchDelayMs }),
       admission,
     });
-    const images = new ImageEncoder(processor, queue, {
+    const images = new ImageEncoder(processor.imageProcessor, queue, {
       // A CPU encodes one picture as fast as each of several.
       batchSize: onNeuron ? batch.limit : dynamicBatch ? 1 : (batchSizes[0] as number),
       shape: [1, imageTokens, visionHiddenSize],
@@ -76,7 +76,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     });
     const anyReplica = this.#replicas.one;
     const call: LoadedModel["call"] = (call) => this.#inFlight.run(() => admission.admit(call));
-    this.#model = { architecture, processor, queue, images, batch, samples, anyReplica, call };
+    this.#model = { processor, queue, images, batch, samples, anyReplica, call };
   }
 
   /**
@@ -99,7 +99,8 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
 
   /** The part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */
   get rankingPart(): RankingPart {
-    return replicaAs(this.#model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank").rankingPart;
+    const { anyReplica } = this.#model;
+    return replicaAs(anyReplica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank").rankingPart;
   }
 
   /**
