@@ -1,9 +1,9 @@
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { LogitsOfSequences } from "../generation/ranking.js";
 import { batchesOf } from "../torch/batch.js";
-import { tensorFrom } from "../torch/check.js";
 import type { CompiledPart } from "../torch/compiled-part.js";
 import { Tensor } from "../torch/tensor.js";
+import { tensorFrom } from "../torch/torch-values.js";
 import type { BlipConfig } from "./blip-config.js";
 import { StackedRows } from "./decoding.js";
 import type { EncoderRow } from "./encoder-row.js";

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
 import { rowsOf } from "../torch/batch.js";
-import { checkRank } from "../torch/check.js";
 import type { Tensor } from "../torch/tensor.js";
+import { checkRank } from "../torch/torch-values.js";
 import { shown } from "../util/values.js";
 import type { TokenIds } from "./token-ids.js";
 

@@ -9,7 +9,6 @@ import {
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { CachedDecoder } from "./cached-decoding.js";
 import { CompiledDecoder } from "./compiled-decoder.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
@@ -20,6 +19,7 @@ import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas
 import type { LoadedParts } from "./loaded-parts.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
+import { CachedDecoder } from "./parts/checkpoint/decoder.js";
 import { onesThenZeros, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a captioning model were compiled for. */
@@ -146,8 +146,8 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       const tokens = hiddenStates.shape[1] as number;
       return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
     });
-    using decoding = this.#decoder.decode(encoded);
-    return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
+    const { streamer } = generation;
+    return this.#decoder.decode(encoded, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer }));
   }
 
   #configOf(promptLength: number, generation: GenerationConfig): ResolvedGenerationConfig {

@@ -1,6 +1,5 @@
 import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { CachedQuestionEncoder } from "./cached-questions.js";
 import { CompiledMatcher } from "./compiled-matcher.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
@@ -9,6 +8,7 @@ import type { Matcher } from "./matcher.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { CheckpointMatcher } from "./parts/checkpoint/checkpoint-matcher.js";
+import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
 import { checkTextLength, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a retrieval model were compiled for. */

@@ -5,13 +5,11 @@ import { type GenerationConfig, resolveGenerationConfig } from "../generation/ge
 import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
 import { generate, type NextTokenLogits } from "../generation/search.js";
 import { isPlainGreedy } from "../generation/token-search.js";
-import { checkInput } from "../torch/check.js";
 import type { Tensor } from "../torch/tensor.js";
+import { checkInput } from "../torch/torch-values.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { inTurns } from "../util/turns.js";
 import { shown } from "../util/values.js";
-import { CachedDecoder } from "./cached-decoding.js";
-import { CachedQuestionEncoder } from "./cached-questions.js";
 import { CompiledDecoder } from "./compiled-decoder.js";
 import { CompiledQuestionEncoder } from "./compiled-question-encoder.js";
 import { type CompiledShapes, findShapes, tooLong } from "./compiled-shapes.js";
@@ -27,6 +25,8 @@ import type { LoadedParts } from "./loaded-parts.js";
 import { type ImageTensors, imageRows, keyValuesOf, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
+import { CachedDecoder } from "./parts/checkpoint/decoder.js";
+import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
 import type { QuestionEncoder, TextAboutImage } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
 import { checkTextLength } from "./token-ids.js";
@@ -221,10 +221,11 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       this.shapes.answerLength + 1,
     );
     const questions = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
-    const begun = isPlainGreedy(config) ? await this.#decoder.begin?.(questions, signal) : undefined;
+    const { streamer } = generation;
+    const begin = this.#decoder.begin && isPlainGreedy(config) ? this.#decoder.begin : undefined;
+    const begun = await begin?.(questions, signal);
     const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
-    using decoding = this.#decoder.decode(questions);
-    return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
+    return this.#decoder.decode(questions, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer }));
   }
 
   async #rank<T>(
@@ -241,14 +242,16 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     if (question === undefined || second !== undefined) {
       throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
     }
-    using decoding = this.#decoder.decode([question], { revisits: true });
-    const nextTokenLogits: NextTokenLogits = (sequences) => {
-      throwIfAborted(signal);
-      return decoding.nextTokenLogits(sequences);
+    const rankBy = async (nextTokenLogits: NextTokenLogits): Promise<T[]> => {
+      const step: NextTokenLogits = (sequences) => {
+        throwIfAborted(signal);
+        return nextTokenLogits(sequences);
+      };
+      const [first] = await step([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
+      const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(step, BEGINNINGS_AT_ONCE);
+      return rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     };
-    const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
-    const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
-    return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
+    return this.#decoder.decode([question], rankBy, { revisits: true });
   }
 
   /** Turns Hugging Face's tensors into token ids and pictures. */

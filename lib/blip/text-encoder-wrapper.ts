@@ -1,6 +1,6 @@
-import { checkInput, type ShapePattern, tensorFrom } from "../torch/check.js";
 import type { Part } from "../torch/part.js";
 import { Tensor } from "../torch/tensor.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../torch/torch-values.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The text encoder, which reads a question in the light of a picture: a compiled one, `text_encoder.pt`, or a checkpoint's. */

@@ -1,5 +1,5 @@
-import { keyValuesPay } from "../blip/key-values.js";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
+import { keyValuesPay } from "../blip/question-encoder.js";
 import { throwIfAborted } from "../errors.js";
 import type { BatchQueue, Job } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";

@@ -1,11 +1,11 @@
 import { throwIfAborted } from "../../../errors.js";
 import { ownRowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
-import { checkInput, tensorFrom } from "../../../torch/check.js";
 import { Tensor } from "../../../torch/tensor.js";
-import type { CachedQuestionEncoder } from "../../cached-questions.js";
+import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
 import { paddedRows, type TokenIds } from "../../token-ids.js";
 import type { LoadedCheckpoint } from "./loaded-checkpoint.js";
+import type { CachedQuestionEncoder } from "./question-encoder.js";
 
 /** The most texts or pictures of one call. */
 const ROWS_AT_ONCE = 64;

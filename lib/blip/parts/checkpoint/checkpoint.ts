@@ -7,7 +7,7 @@ import { type FunctionInput, TorchFunctions, type TorchValue } from "../../../to
 import type { TorchOutput } from "../../../torch/torch-module.js";
 import { packageFile } from "../../../util/package-file.js";
 import type { Architecture } from "../../heads.js";
-import type { CheckpointConfig } from "./checkpoint-config.js";
+import type { CheckpointConfig, KeysValuesDtype } from "./checkpoint-config.js";
 import { readWeights } from "./weight-files.js";
 import { type StoredTensor, TEXT_MODELS } from "./weights.js";
 
@@ -38,7 +38,7 @@ export class Checkpoint {
   readonly directory: string;
   readonly config: CheckpointConfig;
   /** Of the text models' keys and values. */
-  readonly keysValuesDtype: "float32" | "bfloat16";
+  readonly keysValuesDtype: KeysValuesDtype;
   readonly #functions: TorchFunctions;
   readonly #weights: TorchValue;
   readonly #packed: TorchValue;
@@ -46,7 +46,7 @@ export class Checkpoint {
   private constructor(
     directory: string,
     config: CheckpointConfig,
-    keysValuesDtype: "float32" | "bfloat16",
+    keysValuesDtype: KeysValuesDtype,
     parts: { functions: TorchFunctions; weights: TorchValue; packed: TorchValue },
   ) {
     this.directory = directory;

@@ -5,11 +5,11 @@ import type { FunctionInput } from "../../../torch/torch-functions.js";
 import type { BlipConfig } from "../../blip-config.js";
 import type { CompiledShapes } from "../../compiled-shapes.js";
 import { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
-import { TextDecoderCached } from "../../text-decoder-cached.js";
-import { TextEncoderCached } from "../../text-encoder-cached.js";
 import { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
 import { VisionModelWrapper } from "../../vision-model-wrapper.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { TextDecoderCached } from "./decoder.js";
+import { TextEncoderCached } from "./question-encoder.js";
 
 /** What a function of the source takes after its tensors. */
 type Sizes = readonly FunctionInput[];
@@ -17,6 +17,7 @@ type Sizes = readonly FunctionInput[];
 /** A checkpoint on one replica's thread: its functions, as the parts of a model. */
 export class LoadedCheckpoint {
   readonly kind = "checkpoint";
+  readonly directory: string;
   readonly config: BlipConfig;
   readonly shapes: CompiledShapes;
   readonly executor: Executor;
@@ -38,6 +39,7 @@ export class LoadedCheckpoint {
       release,
     }: { config: BlipConfig; shapes: CompiledShapes; interpolates: boolean; release: () => Promise<void> },
   ) {
+    this.directory = checkpoint.directory;
     this.#checkpoint = checkpoint;
     this.executor = executor;
     this.config = config;
@@ -47,13 +49,8 @@ export class LoadedCheckpoint {
     const { vision, text } = checkpoint.config;
     this.#textSizes = [text.layers, text.heads, text.layerNormEps];
     const visionSizes = [interpolates, vision.layers, vision.heads, vision.layerNormEps];
-    this.visionModel = new VisionModelWrapper(this.#part("vision_model", visionSizes), {
-      imageSize: interpolates ? "any" : shapes.imageSize,
-    });
-  }
-
-  get directory(): string {
-    return this.#checkpoint.directory;
+    const visionPart = this.#part("vision_model", (inputs) => [...inputs, ...visionSizes]);
+    this.visionModel = new VisionModelWrapper(visionPart, { imageSize: interpolates ? "any" : shapes.imageSize });
   }
 
   /** The text encoder of a model that has one, which reads texts about one picture. */
@@ -78,18 +75,14 @@ export class LoadedCheckpoint {
 
   /** The text encoder by the tutorial's signature. */
   textEncoderWrapper(): TextEncoderWrapper {
-    const part = this.#part("text_encoder", this.#textSizes, ([ids, mask, image]) => [ids, mask, image]);
+    const part = this.#part("text_encoder", (inputs) => [...inputs.slice(0, 3), ...this.#textSizes]);
     return new TextEncoderWrapper(part, this.shapes);
   }
 
   /** The text decoder by the tutorial's signature. @param encoderShape as DecoderPaddedGenerator's. */
   textDecoderWrapper(encoderShape: readonly (number | "any")[]): DecoderPaddedGenerator {
-    const part = this.#part("text_decoder", this.#textSizes, ([ids, embeds, mask, , position]) => [
-      ids,
-      embeds,
-      mask,
-      position,
-    ]);
+    // All but the answer's own mask.
+    const part = this.#part("text_decoder", (inputs) => [...inputs.filter((_, i) => i !== 3), ...this.#textSizes]);
     return new DecoderPaddedGenerator(part, this.shapes, encoderShape, this.config);
   }
 
@@ -113,26 +106,23 @@ export class LoadedCheckpoint {
     await this.executor.close();
   }
 
-  /** The functions of a text model, which are told its sizes after their tensors. */
+  /** The functions of a text model, which are told its sizes after their tensors: those of keys and values no norm. */
   get #textFunctions(): Functions {
-    // Those of keys and values have no norm.
-    const sizesOf = (name: string) => this.#textSizes.slice(0, name.endsWith("keys_values") ? 2 : 3);
     return {
       path: this.directory,
-      call: (name, inputs) => this.#checkpoint.call(this.executor, name, [...inputs, ...sizesOf(name)]),
+      call: (name, inputs) => {
+        const sizes = this.#textSizes.slice(0, name.endsWith("keys_values") ? 2 : 3);
+        return this.#checkpoint.call(this.executor, name, [...inputs, ...sizes]);
+      },
     };
   }
 
-  #part(
-    name: string,
-    sizes: Sizes,
-    tensorsOf: (inputs: readonly Tensor[]) => readonly (Tensor | undefined)[] = (inputs) => inputs,
-  ): Part {
+  /** A function of the source as a part. @param inputsOf what it takes for a part's inputs. */
+  #part(name: string, inputsOf: (inputs: readonly Tensor[]) => FunctionInput[]): Part {
     return {
       path: this.directory,
       batchSizes: [1],
-      forward: (inputs) =>
-        this.#checkpoint.call(this.executor, name, [...(tensorsOf(inputs) as readonly Tensor[]), ...sizes]),
+      forward: (inputs) => this.#checkpoint.call(this.executor, name, inputsOf(inputs)),
     };
   }
 }
