@@ -23,8 +23,8 @@ import type { Answer, Caption, Match, RankedAnswer } from "./tasks/results.js";
 import { type SimilarityOptions, similarity } from "./tasks/similarity.js";
 import { type StreamOptions, stream } from "./tasks/stream.js";
 import { replicaFailureOf } from "./torch/neuron/neuron-error.js";
+import { InFlight } from "./util/concurrency.js";
 import { emitterOf } from "./util/events.js";
-import { InFlight } from "./util/in-flight.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
 /** Rows of a batch, where the parts take any number. */

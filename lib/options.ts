@@ -2,8 +2,7 @@ import type { ReplicaOptions } from "./blip/load-parts.js";
 import { checkDtype } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
-import type { PictureCacheOptions } from "./images/feature-cache.js";
-import { checkMaxPixels } from "./images/image-size.js";
+import type { PictureCacheOptions } from "./images/image-features.js";
 import { checkSourceOptions } from "./images/open-picture.js";
 import type { SourceOptions } from "./processing/image-source.js";
 import { parseCores } from "./torch/neuron/cores.js";
@@ -115,7 +114,6 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
   checkDtype(options.dtype);
   if (cores !== undefined) parseCores(cores);
   checkSourceOptions(options);
-  if (options.maxPixels !== undefined) checkMaxPixels(options.maxPixels);
   if (tokenizer !== undefined) pathOf(tokenizer, "tokenizer, a directory,");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));

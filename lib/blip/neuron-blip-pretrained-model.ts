@@ -2,7 +2,7 @@ import { throwIfAborted } from "../errors.js";
 import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../torch/batch.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkRank } from "../torch/torch-values.js";
-import { InFlight } from "../util/in-flight.js";
+import { InFlight } from "../util/concurrency.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { ImageShapes } from "./compiled-shapes.js";
 import { partOf } from "./load-parts.js";

@@ -1,9 +1,20 @@
 import { randomInt } from "node:crypto";
 import { NeuronBlipError } from "../errors.js";
 import { shown } from "../util/values.js";
-import type { LogitsProcessor } from "./logits-processor.js";
-import type { StoppingCriterion } from "./stopping-criteria.js";
 import type { Streamer } from "./text-streamer.js";
+
+/**
+ * Changes the scores of the next token in place.
+ * @param sequence the tokens so far, prompt included.
+ * @param scores one score per token of the vocabulary: logits, or, in beam search, their log-softmax.
+ */
+export type LogitsProcessor = (sequence: readonly number[], scores: Float32Array) => void;
+
+/**
+ * Says whether a sequence ends here, as transformers' StoppingCriteria.
+ * @param sequence the tokens so far, prompt and newest token included.
+ */
+export type StoppingCriterion = (sequence: readonly number[]) => boolean;
 
 /**
  * How to generate, with Hugging Face's names, meanings and defaults. Fields left out take the model's

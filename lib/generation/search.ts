@@ -2,9 +2,8 @@ import { performance } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { BeamSearch } from "./beam-search.js";
-import type { GeneratedSequence } from "./generated-sequence.js";
+import type { GeneratedSequence, Search } from "./generated-sequence.js";
 import type { ResolvedGenerationConfig } from "./generation-config.js";
-import type { Search } from "./row-search.js";
 import type { Streamer } from "./text-streamer.js";
 import { TokenSearch } from "./token-search.js";
 

@@ -3,13 +3,10 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import type { JumpableRandomGenerator } from "pure-rand/types/JumpableRandomGenerator";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { draw, logProbabilityOf, mostLikely } from "./distribution.js";
-import { type GeneratedSequence, generatedSequence } from "./generated-sequence.js";
-import type { ResolvedGenerationConfig } from "./generation-config.js";
-import type { LogitsProcessor } from "./logits-processor.js";
+import { type GeneratedSequence, generatedSequence, hasEnded, type Search } from "./generated-sequence.js";
+import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-config.js";
 import { logitsProcessors } from "./logits-processors.js";
-import type { Search } from "./row-search.js";
 import { samplingProcessors } from "./sampling-processors.js";
-import { hasEnded } from "./stopping-criteria.js";
 
 /**
  * One sequence, token by token, as transformers does it (`generation/utils.py`, `_sample`): greedily the token of the highest

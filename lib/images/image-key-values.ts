@@ -5,7 +5,7 @@ import type { BatchQueue, Job } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";
 import { untilAborted } from "../util/abort.js";
 import { RefCounted } from "../util/ref-counted.js";
-import type { FeatureCache } from "./feature-cache.js";
+import type { FeatureCache } from "./image-features.js";
 import { bytesOf, type ImageFeatures } from "./image-features.js";
 
 /** Computes each picture's keys and values, one by one. */

@@ -6,7 +6,7 @@ import { oneLine } from "../util/values.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
 import { kindOf } from "./describe-source.js";
 import { copyPixels } from "./given-pixels.js";
-import { checkMaxPixels, DEFAULT_MAX_PIXELS } from "./image-size.js";
+import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import { isFile, type OpenedPicture, openPicture } from "./open-picture.js";
 import type { PictureFile } from "./picture-file.js";
 
@@ -87,7 +87,6 @@ type DecodingOptions = { readonly [Name in "maxPixels" | "decoder" | "signal"]?:
 
 function decodeOptionsOf(options: DecodingOptions): DecodeOptions {
   const { maxPixels = DEFAULT_MAX_PIXELS, decoder, signal } = options;
-  checkMaxPixels(maxPixels);
   const chosen: unknown = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");
   if (chosen !== "sharp" && chosen !== "jimp") {
     const name = decoder === undefined ? "NEURON_BLIP_DECODER" : "decoder";

@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readTextIfThere } from "../util/json-file.js";
 import { shown } from "../util/values.js";
-import type { AddedToken } from "./added-tokens.js";
 import type { BertNormalizerConfig } from "./bert-normalizer.js";
-import type { WordPieceConfig } from "./word-piece.js";
+import type { AddedToken, WordPieceConfig } from "./text-reader.js";
 
 /** A tokenizer.json with everything that is needed of it. */
 export interface TokenizerJson {

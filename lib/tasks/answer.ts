@@ -27,7 +27,7 @@ export async function answer(
       plan,
       pairs,
       (replica, rows, options, places) => answering(replica).generateRows(rows.map(textAboutImage), options, places),
-      (text: GeneratedText): Answer => ({ answer: processor.decode(text.tokenIds), ...text }),
+      (text: GeneratedText): Answer => ({ answer: processor.tokenizer.decode(text.tokenIds), ...text }),
     );
     return queue.run(pairs, job, run);
   });

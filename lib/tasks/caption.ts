@@ -45,7 +45,7 @@ export async function caption(
         const prompts = hasPrompt ? rows.map(textAboutImage) : undefined;
         return captioning(replica).generateRows(embedsOf(rows), prompts, options, places);
       },
-      (text: GeneratedText): Caption => ({ caption: processor.decode(text.tokenIds), ...text }),
+      (text: GeneratedText): Caption => ({ caption: processor.tokenizer.decode(text.tokenIds), ...text }),
     );
     return queue.run(pairs, job, run);
   });

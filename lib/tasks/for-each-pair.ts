@@ -3,7 +3,7 @@ import type { Picture } from "../images/encoded-image.js";
 import type { ImageEncoder } from "../images/image-encoder.js";
 import { snapshotBytes } from "../images/open-picture.js";
 import type { RunOptions } from "../serving/batch-queue.js";
-import { fulfilled } from "../util/settled.js";
+import { fulfilled } from "../util/concurrency.js";
 import { inTurns } from "../util/turns.js";
 import { isList } from "../util/values.js";
 import type { LoadedModel, PreparedPair } from "./loaded-model.js";

@@ -4,7 +4,7 @@ import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import type { Job } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";
-import { fulfilled } from "../util/settled.js";
+import { fulfilled } from "../util/concurrency.js";
 import { inTurns } from "../util/turns.js";
 import { cosineSteps, packed } from "./cosines.js";
 import {

@@ -1,4 +1,4 @@
-import { InFlight } from "../util/in-flight.js";
+import { InFlight } from "../util/concurrency.js";
 import type { Executor } from "./executor.js";
 import { callError, compileError } from "./module-error.js";
 import { type FunctionsHandle, fromNative, type ModuleSignature, native, type QuantizedEngine } from "./native.js";

@@ -1,5 +1,38 @@
-import { throwIfAborted } from "../errors.js";
+/** Work under way: counted, bounded, settled. */
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { untilAborted } from "./abort.js";
+
+/** Calls under way on an object that can be disposed: those begun are finished, those that come later are refused. */
+export class InFlight {
+  readonly #name: string;
+  readonly #calls = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  /** @param name what the object is, for the error's message. */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** @throws NeuronBlipError `DISPOSED` after `close`. */
+  async run<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#closed) {
+      throw new NeuronBlipError("DISPOSED", `This ${this.#name} has been disposed. Load it again with fromPretrained.`);
+    }
+    const running = call();
+    this.#calls.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#calls.delete(running);
+    }
+  }
+
+  /** Refuses further calls, waits for those under way, then releases; once, however often it is called. */
+  close(release: () => Promise<void>): Promise<void> {
+    this.#closed ??= Promise.allSettled(this.#calls).then(release);
+    return this.#closed;
+  }
+}
 
 interface Waiting {
   readonly count: number;
@@ -68,4 +101,13 @@ export class Semaphore {
       next.enter();
     }
   }
+}
+
+/**
+ * Gives the value of a settled result.
+ * @throws its reason, where it was rejected.
+ */
+export function fulfilled<T>(outcome: PromiseSettledResult<T> | undefined): T {
+  if (outcome?.status === "fulfilled") return outcome.value;
+  throw outcome?.reason;
 }
