@@ -98,7 +98,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   generate(inputs: CaptionInputs, options: CaptionGenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const read = readOptions(options, "generate");
       throwIfAborted(read.signal);
       const prompts = this.#prompts(inputs);
@@ -120,7 +120,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     options: CaptionGenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.whileAlive(() => this.#generate(images.length, async () => images, prompts, options, places));
+    return this.calls.run(() => this.#generate(images.length, async () => images, prompts, options, places));
   }
 
   async #generate(

@@ -77,7 +77,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   matchLogits(inputs: ImageTensors & TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
       this.#check(texts);
@@ -91,7 +91,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
   ): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       this.#check(texts);
       return this.#matcher.matchLogits(texts, images, signal);
     });
@@ -104,7 +104,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   getImageFeatures(imageEmbeds: readonly Tensor[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const rows = await imageRows({ imageEmbeds }, imageEmbeds.length, async () => []);
       return this.#matcher.imageFeatures(rows, signal);
     });
@@ -116,7 +116,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   getTextFeatures(inputs: TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       this.#check(texts);
       return this.#matcher.textFeatures(texts, signal);
@@ -125,7 +125,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
 
   /** @internal As `getTextFeatures`, of token ids. */
   textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       this.#check(texts);
       return this.#matcher.textFeatures(texts, signal);
     });

@@ -3,8 +3,7 @@ import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
-import { generate, type NextTokenLogits } from "../generation/search.js";
-import { isPlainGreedy } from "../generation/token-search.js";
+import { generate, isPlainGreedy, type NextTokenLogits } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
 import type { ModelDirectory } from "../util/model-path.js";
@@ -124,7 +123,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * `DISPOSED`; `ABORTED`.
    */
   generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return this.whileAlive(async () =>
+    return this.calls.run(async () =>
       (await this.#generate((signal) => this.#textsOf(inputs, signal), options)).flat(),
     );
   }
@@ -139,7 +138,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     options: GenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.whileAlive(() => this.#generate(async () => texts, options, places));
+    return this.calls.run(() => this.#generate(async () => texts, options, places));
   }
 
   /**
@@ -153,7 +152,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     candidates: readonly (readonly number[])[],
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
-    return this.whileAlive(() =>
+    return this.calls.run(() =>
       this.#rank(
         (signal) => this.#textsOf(inputs, signal),
         candidates,
@@ -170,7 +169,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     options: RankOptions,
     toResult: (ranked: RankedSequence) => T,
   ): Promise<T[]> {
-    return this.whileAlive(() => this.#rank(async () => texts, candidates, options, toResult));
+    return this.calls.run(() => this.#rank(async () => texts, candidates, options, toResult));
   }
 
   /**
@@ -182,7 +181,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   override imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       throwIfAborted(signal);
       // A checkpoint checks the number of tokens itself, which with interpolatePosEncoding may be any.
       const imageTokens = this.shapes.isCompiled ? this.shapes.imageTokens : "any";

@@ -17,7 +17,8 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   /** Computes what reading a text needs of a picture alone, where the model reads texts in the light of pictures and keeps that. */
   imageKeysValues?(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined>;
   readonly #loaded: LoadedReplica;
-  readonly #inFlight = new InFlight("model");
+  /** @internal Calls under way, which `dispose` waits for. */
+  protected readonly calls = new InFlight("model");
 
   protected constructor(loaded: LoadedReplica, shapes: Shapes) {
     this.config = loaded.config;
@@ -34,7 +35,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   encodeImages(pixelValues: Tensor, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       checkRank("pixelValues", pixelValues, "float32", 4);
       const embeddings: Tensor<"float32">[] = [];
       // A checkpoint's is 1: on the CPU a batch of pictures takes no less time than each by itself.
@@ -49,15 +50,10 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
 
   /** Frees the parts and ends the thread, after the work under way; later calls get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    return this.#inFlight.close(() => releaseReplica(this.#loaded));
+    return this.calls.close(() => releaseReplica(this.#loaded));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
-  }
-
-  /** Runs a call that `dispose` waits for. @throws NeuronBlipError `DISPOSED`. */
-  protected whileAlive<T>(call: () => Promise<T>): Promise<T> {
-    return this.#inFlight.run(call);
   }
 }

@@ -2,25 +2,6 @@ import type { Tensor } from "../torch/tensor.js";
 import type { EncoderRow } from "./encoder-row.js";
 import type { TokenIds } from "./token-ids.js";
 
-/**
- * From so many tokens about one picture on, computing its keys and values takes less time than it saves them; for fewer, each attends
- * to the picture's embeddings by themselves.
- */
-const TOKENS_THAT_PAY = 64;
-
-/**
- * Whether a picture's keys and values are worth computing for texts about it.
- * @param lengths of the texts, in tokens.
- */
-export function keyValuesPay(lengths: Iterable<number>): boolean {
-  let tokens = 0;
-  for (const length of lengths) {
-    tokens += length;
-    if (tokens >= TOKENS_THAT_PAY) return true;
-  }
-  return false;
-}
-
 /** A text about a picture. */
 export interface TextAboutImage extends TokenIds {
   /** float32 [1, image tokens, vision hidden size] */

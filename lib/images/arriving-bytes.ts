@@ -2,7 +2,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { types } from "node:util";
 import { abortedError, NeuronBlipError, throwIfAborted } from "../errors.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 import { kindOf } from "./describe-source.js";
 import { copyBytes } from "./picture-file.js";
 

@@ -12,8 +12,7 @@ import { checkInput } from "../torch/torch-values.js";
 import { fulfilled, Semaphore } from "../util/concurrency.js";
 import { RefCounted } from "../util/ref-counted.js";
 import { EncodedImage, featuresOf, type Picture } from "./encoded-image.js";
-import { FeatureCache, ImageFeatures, type PictureCacheOptions } from "./image-features.js";
-import { ImageKeyValues } from "./image-key-values.js";
+import { FeatureCache, ImageFeatures, ImageKeyValues, type PictureCacheOptions } from "./image-features.js";
 import { toPixelValues } from "./load-image.js";
 import { isFile, type OpenedPicture, openPicture } from "./open-picture.js";
 
@@ -88,7 +87,7 @@ export class ImageEncoder {
    */
   async encode(image: Picture, options: EncodeOptions = {}): Promise<RefCounted<ImageFeatures>> {
     if (image instanceof EncodedImage) return this.#check(image).retain();
-    return this.#featuresOf(await this.#open(image, options), options);
+    return this.#encodeAlone(await this.#open(image, options), options);
   }
 
   /**
@@ -162,7 +161,7 @@ export class ImageEncoder {
       opened.map(async (outcome) => {
         const one = fulfilled(outcome);
         const place = missing.indexOf(one);
-        if (place < 0) return this.#featuresOf(one, options);
+        if (place < 0) return this.#encodeAlone(one, options);
         const pixels = fulfilled(decoded[place]);
         return this.#featuresOf(one, options, (signal) => {
           const run = this.#run(pixels, { ...options, signal });
@@ -212,6 +211,24 @@ export class ImageEncoder {
     return new RefCounted(Tensor.from(values, [1, 3, target.height, target.width]));
   }
 
+  /** Decodes a picture by itself, in its turn, and runs the vision model; where it is not in the cache. */
+  #encodeAlone(opened: OpenedImage, options: EncodeOptions): Promise<RefCounted<ImageFeatures>> {
+    return this.#featuresOf(opened, options, async (signal) => {
+      options.ticket?.defer();
+      const giveBack = await this.#inHand.acquire(1, signal);
+      try {
+        const pixels = await opened.decode(signal);
+        try {
+          return await this.#run(pixels, { ...options, signal });
+        } finally {
+          pixels.release();
+        }
+      } finally {
+        giveBack();
+      }
+    });
+  }
+
   /**
    * A picture's features, from the cache if it was encoded before or is being encoded.
    * @param run encodes it.
@@ -219,7 +236,7 @@ export class ImageEncoder {
   async #featuresOf(
     opened: OpenedImage,
     options: EncodeOptions,
-    run = (signal?: AbortSignal) => this.#decodeAndRun(opened, { ...options, signal }),
+    run: (signal: AbortSignal | undefined) => Promise<ImageFeatures>,
   ): Promise<RefCounted<ImageFeatures>> {
     if (this.#cache === undefined) return new RefCounted(await run(options.signal));
     let runs = false;
@@ -232,21 +249,6 @@ export class ImageEncoder {
       return features;
     } finally {
       if (!runs) opened.forget?.();
-    }
-  }
-
-  async #decodeAndRun(opened: OpenedImage, options: EncodeOptions): Promise<ImageFeatures> {
-    options.ticket?.defer();
-    const giveBack = await this.#inHand.acquire(1, options.signal);
-    try {
-      const pixels = await opened.decode(options.signal);
-      try {
-        return await this.#run(pixels, options);
-      } finally {
-        pixels.release();
-      }
-    } finally {
-      giveBack();
     }
   }
 

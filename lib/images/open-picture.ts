@@ -4,7 +4,7 @@ import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import type { BlobLike, FileHandleLike, ImageSource, SourceOptions } from "../processing/image-source.js";
 import type { PixelImage } from "../processing/raw-image.js";
-import { untilAborted } from "../util/abort.js";
+import { untilAborted } from "../util/concurrency.js";
 import { oneLine, shown } from "../util/values.js";
 import { DEFAULT_MAX_BYTES, DEFAULT_TIME_LIMIT_MS } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";

@@ -2,7 +2,7 @@
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { SharpLike } from "../processing/image-source.js";
 import type { PixelImage } from "../processing/raw-image.js";
-import { untilAborted } from "../util/abort.js";
+import { untilAborted } from "../util/concurrency.js";
 import { oneLine } from "../util/values.js";
 import { type ArrivalLimits, withinTime } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";

@@ -2,7 +2,7 @@
 import { performance } from "node:perf_hooks";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { abortedError, NeuronBlipError } from "../errors.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 import type { Admission, Ticket } from "./admission.js";
 import type { Replicas } from "./replicas.js";
 

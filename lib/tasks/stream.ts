@@ -3,7 +3,7 @@ import type { GenerateOptions } from "../blip/neuron-blip-for-question-answering
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import { TextStreamer } from "../generation/text-streamer.js";
 import type { Picture } from "../images/encoded-image.js";
-import { either } from "../util/abort.js";
+import { either } from "../util/concurrency.js";
 import { answer } from "./answer.js";
 import { caption } from "./caption.js";
 import type { TextOptions } from "./encode-text.js";

@@ -86,8 +86,3 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
 export function isList<T>(given: T | readonly T[]): given is readonly T[] {
   return Array.isArray(given);
 }
-
-/** The name of a typed array's own type, of whatever realm and subclass it is: that of a Buffer is "Uint8Array". */
-export function typedArrayName(array: { readonly [Symbol.toStringTag]: string }): string {
-  return array[Symbol.toStringTag];
-}

@@ -4,7 +4,7 @@ import { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
 import { paddedRows, type TokenIds } from "../../token-ids.js";
-import type { LoadedCheckpoint } from "./loaded-checkpoint.js";
+import type { LoadedCheckpoint } from "./checkpoint.js";
 import type { CachedQuestionEncoder } from "./question-encoder.js";
 
 /** The most texts or pictures of one call. */

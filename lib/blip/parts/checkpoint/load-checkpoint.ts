@@ -4,8 +4,7 @@ import { Executor } from "../../../torch/executor.js";
 import { shown } from "../../../util/values.js";
 import type { BlipConfig } from "../../blip-config.js";
 import { type CompiledShapes, checkGivenLengths } from "../../compiled-shapes.js";
-import { Checkpoint, type CheckpointDtype } from "./checkpoint.js";
-import { LoadedCheckpoint } from "./loaded-checkpoint.js";
+import { Checkpoint, type CheckpointDtype, LoadedCheckpoint } from "./checkpoint.js";
 
 /** How a checkpoint is loaded, on the CPU. */
 export interface CheckpointLoadOptions {

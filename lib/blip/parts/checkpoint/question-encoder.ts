@@ -5,8 +5,8 @@ import type { Functions } from "../../../torch/part.js";
 import type { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { EncoderRow } from "../../encoder-row.js";
-import { keyValuesPay, type Question, type QuestionEncoder } from "../../question-encoder.js";
-import { onesThenZeros, paddedRows } from "../../token-ids.js";
+import type { Question, QuestionEncoder } from "../../question-encoder.js";
+import { keyValuesPay, onesThenZeros, paddedRows } from "../../token-ids.js";
 import type { KeysValuesDtype } from "./checkpoint-config.js";
 
 /** Questions about one picture, padded to the longest. */
