@@ -9,7 +9,6 @@ import {
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { CompiledDecoder } from "./compiled-decoder.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
@@ -20,6 +19,7 @@ import type { LoadedParts } from "./loaded-parts.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { CachedDecoder } from "./parts/checkpoint/decoder.js";
+import { CompiledDecoder } from "./parts/compiled/decoder.js";
 import { onesThenZeros, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a captioning model were compiled for. */

@@ -1,14 +1,14 @@
 import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { CompiledMatcher } from "./compiled-matcher.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import type { Matcher } from "./matcher.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
-import { CheckpointMatcher } from "./parts/checkpoint/checkpoint-matcher.js";
+import { CheckpointMatcher } from "./parts/checkpoint/matcher.js";
 import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
+import { CompiledMatcher } from "./parts/compiled/matcher.js";
 import { checkTextLength, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a retrieval model were compiled for. */
