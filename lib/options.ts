@@ -7,7 +7,7 @@ import { checkSourceOptions } from "./images/open-picture.js";
 import type { SourceOptions } from "./processing/image-source.js";
 import { parseCores } from "./torch/neuron/cores.js";
 import { type ModelDirectory, pathOf } from "./util/model-path.js";
-import { shown } from "./util/values.js";
+import { isWhole, shown } from "./util/values.js";
 
 /** How to load a model, and how it serves calls. */
 export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
@@ -134,10 +134,6 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
 function check(name: string, value: unknown, must: string, is: (value: unknown) => boolean): void {
   if (value === undefined || (value !== null && is(value))) return;
   throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${shown(value)}.`);
-}
-
-function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
 function isDelay(value: unknown): boolean {

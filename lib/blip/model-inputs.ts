@@ -78,7 +78,7 @@ export async function imageRows(
   for (const tensor of given) {
     checkRank(pixelValues ? "pixelValues" : "imageEmbeds", tensor, "float32", pixelValues ? 4 : 3);
   }
-  const pictures = given.reduce((sum, tensor) => sum + (tensor.shape[0] as number), 0);
+  const pictures = given.reduce((sum, { shape: [count = 0] }) => sum + count, 0);
   if (pictures !== count && pictures !== 1) {
     throw new NeuronBlipError("INVALID_INPUT", `${pictures} pictures were given for ${count} texts.`);
   }

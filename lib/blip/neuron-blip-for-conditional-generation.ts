@@ -143,7 +143,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       return { prompt, config, place: places?.[i] };
     });
     const encoded = (await images()).map((hiddenStates) => {
-      const tokens = hiddenStates.shape[1] as number;
+      const [, tokens = 0] = hiddenStates.shape;
       return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
     });
     const { streamer } = generation;

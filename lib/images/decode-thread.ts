@@ -146,7 +146,7 @@ export class DecodeThread {
       throw error;
     }
     clock.start(this.#isReady ? this.#timeLimit(pixels) : START_MS);
-    stop = onAbort(signal, () => abandon(abortedError(signal as AbortSignal), GRACE_MS));
+    stop = onAbort(signal, (signal) => abandon(abortedError(signal), GRACE_MS));
     return outcome;
   }
 }

@@ -40,7 +40,8 @@ export async function readSharp(
     return readSharpOutput(output);
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
-    const reason = oneLine(messageOf(error).split("\n")[0] as string, 300);
+    const [firstLine = ""] = messageOf(error).split("\n");
+    const reason = oneLine(firstLine, 300);
     throw new NeuronBlipError("INVALID_IMAGE", `${NAME} cannot be decoded: ${reason}.`, { cause: error });
   }
 }

@@ -63,11 +63,11 @@ class SharpPlaces {
       };
       this.#waiting.push(enter);
       this.#look();
-      stop = onAbort(signal, () => {
+      stop = onAbort(signal, (signal) => {
         const at = this.#waiting.indexOf(enter);
         if (at >= 0) this.#waiting.splice(at, 1);
         this.#look();
-        reject(abortedError(signal as AbortSignal));
+        reject(abortedError(signal));
       });
     });
   }

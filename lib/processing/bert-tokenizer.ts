@@ -208,7 +208,7 @@ function checkMaxLength(maxLength: number): void {
 
 /** @throws NeuronBlipError `INVALID_INPUT` for a length that no text can be padded to. */
 export function checkPadding(maxLength: number | undefined): void {
-  if (Number.isInteger(maxLength) && (maxLength as number) <= LONGEST_PADDING) return;
+  if (maxLength !== undefined && Number.isInteger(maxLength) && maxLength <= LONGEST_PADDING) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
     `To pad to it, maxLength must be a whole number of at most ${LONGEST_PADDING}, since no model of this kind reads more, ` +

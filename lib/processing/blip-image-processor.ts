@@ -4,7 +4,7 @@ import { directoryOf } from "../hub/model-directory.js";
 import { Tensor } from "../torch/tensor.js";
 import { isObject } from "../util/json-file.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { isList, shown } from "../util/values.js";
+import { isList, isWhole, shown } from "../util/values.js";
 import { imageLoader, type LoadImageOptions, type PixelTarget } from "./image-loader.js";
 import type { BlipImageProcessorConfig } from "./image-processor-config.js";
 import type { ImageSource } from "./image-source.js";
@@ -177,8 +177,7 @@ function isRule(value: unknown): value is ResizeRule {
 /** Whether a value has these lengths: the first ones, and no others. */
 function hasOnly(value: unknown, names: readonly string[], required: number): boolean {
   if (!isObject(value)) return false;
-  const isLength = (length: unknown) =>
-    Number.isSafeInteger(length) && (length as number) >= 1 && (length as number) <= LONGEST_EDGE;
+  const isLength = (length: unknown) => isWhole(length, 1, LONGEST_EDGE);
   const given = Object.entries(value).filter(([, length]) => length !== undefined);
   return (
     names.slice(0, required).every((name) => isLength(value[name])) &&

@@ -116,15 +116,16 @@ export function fulfilled<T>(outcome: PromiseSettledResult<T> | undefined): T {
  * Calls back once when a signal is aborted, at once where it is already.
  * @returns what ends the waiting for it.
  */
-export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
+export function onAbort(signal: AbortSignal | undefined, listener: (signal: AbortSignal) => void): () => void {
   if (signal === undefined) return () => {};
   if (signal.aborted) {
-    listener();
+    listener(signal);
     return () => {};
   }
+  const onEvent = () => listener(signal);
   allowListeners(signal);
-  signal.addEventListener("abort", listener, { once: true });
-  return () => signal.removeEventListener("abort", listener);
+  signal.addEventListener("abort", onEvent, { once: true });
+  return () => signal.removeEventListener("abort", onEvent);
 }
 
 /** One signal may be that of many calls, which Node 20 would warn about. */
@@ -149,7 +150,7 @@ export function either(
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   return new Promise<T>((resolve, reject) => {
-    const stop = onAbort(signal, () => reject(abortedError(signal)));
+    const stop = onAbort(signal, (signal) => reject(abortedError(signal)));
     work.then(resolve, reject).finally(stop);
   });
 }

@@ -82,6 +82,11 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
   );
 }
 
+/** Whether a value is a whole number from one to another. */
+export function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most;
+}
+
 /** Whether several were given, or one. */
 export function isList<T>(given: T | readonly T[]): given is readonly T[] {
   return Array.isArray(given);

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../../../errors.js";
 import type { PictureSize } from "../../../processing/picture-geometry.js";
 import { Executor } from "../../../torch/executor.js";
-import { shown } from "../../../util/values.js";
+import { isWhole, shown } from "../../../util/values.js";
 import type { BlipConfig } from "../../blip-config.js";
 import { type CompiledShapes, checkGivenLengths } from "../../compiled-shapes.js";
 import { Checkpoint, type CheckpointDtype, LoadedCheckpoint } from "./checkpoint.js";
@@ -64,18 +64,20 @@ export async function loadCheckpoint(
   checkDtype(dtype);
   checkGivenLengths(options, config);
   const shapes = shapesOf(config, options);
-  const executors = Array.from({ length: replicas }, () => new Executor(threads === undefined ? {} : { threads }));
+  const newExecutor = () => new Executor(threads === undefined ? {} : { threads });
+  const executor = newExecutor();
+  const executors = [executor, ...Array.from({ length: replicas - 1 }, newExecutor)];
   let checkpoint: Checkpoint | undefined;
   try {
     const loaded = await Checkpoint.load(directory, config.architecture, {
       dtype,
-      executor: executors[0] as Executor,
+      executor,
       imageTokens: shapes.imageTokens,
       signal,
     });
     checkpoint = loaded;
     // What laying the weights out has used and freed.
-    await (executors[0] as Executor).returnFreedMemory();
+    await executor.returnFreedMemory();
     let users = replicas;
     const release = async () => {
       if (--users === 0) await loaded.dispose();
@@ -111,7 +113,7 @@ export function pictureSizeOf(
   if (size === undefined) return { height: imageSize, width: imageSize };
   const { height, width } = typeof size === "number" ? { height: size, width: size } : (size ?? {});
   for (const edge of [height, width]) {
-    if (Number.isSafeInteger(edge) && (edge as number) >= patchSize && (edge as number) <= MOST_PIXELS) continue;
+    if (isWhole(edge, patchSize, MOST_PIXELS)) continue;
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `size must be a whole number of pixels from ${patchSize} to ${MOST_PIXELS}, or { height, width } of such, not ${shown(size)}.`,

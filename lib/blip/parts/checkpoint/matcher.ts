@@ -30,7 +30,7 @@ export class CheckpointMatcher implements Matcher {
     });
     // Of each text the head looks at the first token alone.
     const firsts = (await this.#encoder.encode(questions, signal)).map(({ hiddenStates }) => {
-      const width = hiddenStates.shape[2] as number;
+      const [, , width = 0] = hiddenStates.shape;
       return Tensor.view(hiddenStates.data.subarray(0, width), [1, 1, width], "float32");
     });
     return this.#run("image_text_matching", firsts, signal, (slice) => [stackRows(slice, slice.length)]);

@@ -45,7 +45,7 @@ export class GreedyDecoder {
         await this.#module.forward([start, hiddenStates, attentionMask]),
         size,
       );
-      const length = tokens.shape[1] as number;
+      const [, length = 0] = tokens.shape;
       for (let row = 0; row < slice.length; row++) {
         const ids = Array.from(tokens.data.subarray(row * length, (row + 1) * length), Number);
         const end = ids.indexOf(this.#config.sepTokenId);
