@@ -104,7 +104,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * Answers a question about a picture; several about the same, looking at it once; or one about each of several pictures.
+   * Answers a question about a picture; several about the same, which is encoded once; or one about each of several pictures.
    * Calls that wait at the same time run together where their options are equal and have no functions: see `maxBatchSize`.
    * @returns an answer for a question; answers in order for a list; with `settled`, each with its own result or error.
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`,

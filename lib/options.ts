@@ -51,11 +51,11 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
   maxQueueLength?: number;
   /**
    * What is found in a picture is kept for a while, by the picture's content, so that one that is asked about again, or by several
-   * callers at the same time, is looked at once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
+   * callers at the same time, is encoded once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
    * 384 x 384 pixels takes 1.8 MB. Of a checkpoint, what the text encoder needs of it is kept
    * from the second call about it on: 42 MB more, or 21 MB in bfloat16, in at most half of that memory. A picture
    * that nobody asks about for `maxAgeMs` (default 60,000) is let go of.
-   * false: every call looks at its pictures anew.
+   * false: every call encodes its pictures anew.
    */
   pictureCache?: PictureCacheOptions | boolean;
 }

@@ -52,7 +52,7 @@ export function tokenIdsOf(texts: TextTensors, padTokenId: number): TokenIds[] {
 export interface ImageTensors {
   /** float32 [n, 3, height, width]. n may be 1 for many texts on one picture. */
   pixelValues?: Tensor;
-  /** float32 [n, image tokens, vision hidden size]: from `encodeImages`, to look at a picture only once. */
+  /** float32 [n, image tokens, vision hidden size]: from `encodeImages`, to encode a picture only once. */
   imageEmbeds?: Tensor | readonly Tensor[];
   /**
    * Beside a list of imageEmbeds of [1, image tokens, vision hidden size] each: what `imageKeysValues` made of them, where it
@@ -63,7 +63,7 @@ export interface ImageTensors {
 
 /**
  * The embeddings of each text's picture.
- * @param encode looks at pictures: `encodeImages`.
+ * @param encode encodes pictures: `encodeImages`.
  * @throws NeuronBlipError `INVALID_INPUT` for tensors that are none, and for another number of pictures than of texts.
  */
 export async function imageRows(

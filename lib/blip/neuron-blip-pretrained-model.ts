@@ -29,7 +29,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   }
 
   /**
-   * Looks at pictures, each once; the embeddings can be asked about any number of times.
+   * Encodes pictures; their embeddings can be asked about any number of times.
    * @param pixelValues float32 [n, 3, height, width].
    * @returns one float32 [1, image tokens, vision hidden size] for each picture.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.

@@ -87,7 +87,7 @@ interface Group<Model> {
 
 /**
  * The calls that wait for a replica. When one is free, the row that waits longest goes next, and with it, as far as the batch
- * holds them, those that came later and may run with it. What comes in one turn of the event loop is looked at together.
+ * holds them, those that came later and may run with it. What comes in one turn of the event loop is considered as a whole.
  *
  * Where a batch fails, and not its replica, each row is run again alone, so that none fails for another's fault.
  */

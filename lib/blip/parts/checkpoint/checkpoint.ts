@@ -200,7 +200,7 @@ export class LoadedCheckpoint {
     return this.#checkpoint.call(this.executor, name, sizes === "text" ? [...inputs, ...this.#textSizes] : inputs);
   }
 
-  /** Looks at a grey picture, so that the first one does not wait for what libtorch prepares at a first call. */
+  /** Encodes a grey picture, so that the first one does not wait for what libtorch prepares at a first call. */
   async warmUp(): Promise<void> {
     const { imageSize, imageWidth = imageSize } = this.shapes;
     using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageWidth]);

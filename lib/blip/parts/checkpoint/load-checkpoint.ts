@@ -19,7 +19,7 @@ export interface CheckpointLoadOptions {
    * `interpolate_pos_encoding`. Default false.
    */
   interpolatePosEncoding?: boolean;
-  /** Height and width of the pictures that the model then looks at, in pixels, or one number for both. Needs `interpolatePosEncoding`. */
+  /** Height and width of the pictures that the model then takes, in pixels, or one number for both. Needs `interpolatePosEncoding`. */
   size?: number | PictureSize;
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
   threads?: number;
@@ -96,7 +96,7 @@ export async function loadCheckpoint(
 }
 
 /**
- * The size of the pictures that a checkpoint looks at.
+ * The size of the pictures that a checkpoint takes.
  * @throws NeuronBlipError `INVALID_INPUT` for one that is none, or another than the checkpoint's without `interpolatePosEncoding`.
  */
 export function pictureSizeOf(

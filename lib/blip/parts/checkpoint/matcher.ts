@@ -28,7 +28,7 @@ export class CheckpointMatcher implements Matcher {
     const questions = texts.map((text, i) => {
       return { ...text, attended: text.length, image: images[i] as Tensor<"float32">, keyValues: undefined };
     });
-    // Of each text the head looks at the first token alone.
+    // Of each text the head takes the first token alone.
     const firsts = (await this.#encoder.encode(questions, signal)).map(({ hiddenStates }) => {
       const [, , width = 0] = hiddenStates.shape;
       return Tensor.view(hiddenStates.data.subarray(0, width), [1, 1, width], "float32");

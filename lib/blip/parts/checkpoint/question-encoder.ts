@@ -65,9 +65,9 @@ export class TextEncoderCached {
   }
 
   /** As `forward`, from what `imageKeysValues` made of the picture. */
-  async forwardCached({ inputIds, attentionMask }: PaddedTexts, keysValues: Tensor): Promise<Tensor<"float32">> {
-    checkInput("imageKeysValues", keysValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
-    const output = await this.#functions.call("question_embeds_cached", [inputIds, attentionMask, keysValues]);
+  async forwardCached({ inputIds, attentionMask }: PaddedTexts, keyValues: Tensor): Promise<Tensor<"float32">> {
+    checkInput("imageKeysValues", keyValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
+    const output = await this.#functions.call("question_embeds_cached", [inputIds, attentionMask, keyValues]);
     return tensorFrom(output, "question_embeds", 0, this.#functions.path);
   }
 }
