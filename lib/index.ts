@@ -7,7 +7,6 @@ export type { BlipConfig } from "./blip/blip-config.js";
 export type { CompiledShapes, ImageShapes } from "./blip/compiled-shapes.js";
 export { type DecoderInputs, DecoderPaddedGenerator } from "./blip/decoder-padded-generator.js";
 export type { Architecture, PartName } from "./blip/heads.js";
-export type { KeysValuesDtype } from "./blip/key-values.js";
 export type { ReplicaOptions } from "./blip/load-parts.js";
 export type { LoadedParts } from "./blip/loaded-parts.js";
 export type { FileSpec, Manifest, PartSpec, TensorSpec } from "./blip/manifest.js";
@@ -28,22 +27,25 @@ export {
 } from "./blip/neuron-blip-for-question-answering.js";
 export { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
 export type { CheckpointDtype } from "./blip/parts/checkpoint/checkpoint.js";
+export type { KeysValuesDtype } from "./blip/parts/checkpoint/checkpoint-config.js";
+export {
+  type CachedDecoderInputs,
+  type CachedDecoderOutput,
+  TextDecoderCached,
+} from "./blip/parts/checkpoint/decoder.js";
 export type { CheckpointLoadOptions } from "./blip/parts/checkpoint/load-checkpoint.js";
-export { type CachedDecoderInputs, type CachedDecoderOutput, TextDecoderCached } from "./blip/text-decoder-cached.js";
-export { type PaddedTexts, TextEncoderCached } from "./blip/text-encoder-cached.js";
+export { type PaddedTexts, TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";
-export type { GenerationConfig } from "./generation/generation-config.js";
-export type { LogitsProcessor } from "./generation/logits-processor.js";
+export type { GenerationConfig, LogitsProcessor, StoppingCriterion } from "./generation/generation-config.js";
 export type { RankedSequence, RankingConfig } from "./generation/ranking.js";
-export type { StoppingCriterion } from "./generation/stopping-criteria.js";
 export { type Streamer, TextStreamer, type TextStreamerOptions } from "./generation/text-streamer.js";
 export type { HubOptions } from "./hub/hub-options.js";
 export type { DownloadProgress, ProgressCallback } from "./hub/hub-progress.js";
 export { EncodedImage, type Picture } from "./images/encoded-image.js";
-export type { PictureCacheOptions } from "./images/feature-cache.js";
+export type { PictureCacheOptions } from "./images/image-features.js";
 export { type ImageDecoder, loadImage, type RawImage } from "./images/load-image.js";
 export { NeuronBlip } from "./neuron-blip.js";
 export type { NeuronBlipOptions } from "./options.js";
@@ -102,7 +104,6 @@ export type { RankAnswerOptions } from "./tasks/rank.js";
 export type { Answer, Caption, GeneratedText, Match, RankedAnswer } from "./tasks/results.js";
 export type { SimilarityOptions } from "./tasks/similarity.js";
 export type { StreamOptions } from "./tasks/stream.js";
-export type { ShapePattern } from "./torch/check.js";
 export { CompiledPart } from "./torch/compiled-part.js";
 export { Executor, type ExecutorOptions } from "./torch/executor.js";
 export type { NeuronRuntimeOptions } from "./torch/neuron/neuron-runtime.js";
@@ -115,6 +116,7 @@ export {
   type TorchModuleOptions,
   type TorchOutput,
 } from "./torch/torch-module.js";
+export type { ShapePattern } from "./torch/torch-values.js";
 export type { TypedEmitter } from "./util/events.js";
 export type { ModelDirectory } from "./util/model-path.js";
 export type { UrlLike } from "./util/values.js";

@@ -23,8 +23,8 @@ import type { Answer, Caption, Match, RankedAnswer } from "./tasks/results.js";
 import { type SimilarityOptions, similarity } from "./tasks/similarity.js";
 import { type StreamOptions, stream } from "./tasks/stream.js";
 import { replicaFailureOf } from "./torch/neuron/neuron-error.js";
+import { InFlight } from "./util/concurrency.js";
 import { emitterOf } from "./util/events.js";
-import { InFlight } from "./util/in-flight.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
 /** Rows of a batch, where the parts take any number. */
@@ -67,7 +67,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       ...(maxBatchDelayMs !== undefined && { maxDelayMs: maxBatchDelayMs }),
       admission,
     });
-    const images = new ImageEncoder(processor, queue, {
+    const images = new ImageEncoder(processor.imageProcessor, queue, {
       // A CPU encodes one picture as fast as each of several.
       batchSize: onNeuron ? batch.limit : dynamicBatch ? 1 : (batchSizes[0] as number),
       shape: [1, imageTokens, visionHiddenSize],
@@ -76,7 +76,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     });
     const anyReplica = this.#replicas.one;
     const call: LoadedModel["call"] = (call) => this.#inFlight.run(() => admission.admit(call));
-    this.#model = { architecture, processor, queue, images, batch, samples, anyReplica, call };
+    this.#model = { processor, queue, images, batch, samples, anyReplica, call };
   }
 
   /**
@@ -99,11 +99,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
 
   /** The part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */
   get rankingPart(): RankingPart {
-    return replicaAs(this.#model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank").rankingPart;
+    const { anyReplica } = this.#model;
+    return replicaAs(anyReplica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank").rankingPart;
   }
 
   /**
-   * Answers a question about a picture; several about the same, looking at it once; or one about each of several pictures.
+   * Answers a question about a picture; several about the same, which is encoded once; or one about each of several pictures.
    * Calls that wait at the same time run together where their options are equal and have no functions: see `maxBatchSize`.
    * @returns an answer for a question; answers in order for a list; with `settled`, each with its own result or error.
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`,

@@ -2,13 +2,12 @@ import type { ReplicaOptions } from "./blip/load-parts.js";
 import { checkDtype } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
-import type { PictureCacheOptions } from "./images/feature-cache.js";
-import { checkMaxPixels } from "./images/image-size.js";
+import type { PictureCacheOptions } from "./images/image-features.js";
 import { checkSourceOptions } from "./images/open-picture.js";
 import type { SourceOptions } from "./processing/image-source.js";
 import { parseCores } from "./torch/neuron/cores.js";
 import { type ModelDirectory, pathOf } from "./util/model-path.js";
-import { shown } from "./util/values.js";
+import { isWhole, shown } from "./util/values.js";
 
 /** How to load a model, and how it serves calls. */
 export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
@@ -52,11 +51,11 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
   maxQueueLength?: number;
   /**
    * What is found in a picture is kept for a while, by the picture's content, so that one that is asked about again, or by several
-   * callers at the same time, is looked at once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
+   * callers at the same time, is encoded once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
    * 384 x 384 pixels takes 1.8 MB. Of a checkpoint, what the text encoder needs of it is kept
    * from the second call about it on: 42 MB more, or 21 MB in bfloat16, in at most half of that memory. A picture
    * that nobody asks about for `maxAgeMs` (default 60,000) is let go of.
-   * false: every call looks at its pictures anew.
+   * false: every call encodes its pictures anew.
    */
   pictureCache?: PictureCacheOptions | boolean;
 }
@@ -115,7 +114,6 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
   checkDtype(options.dtype);
   if (cores !== undefined) parseCores(cores);
   checkSourceOptions(options);
-  if (options.maxPixels !== undefined) checkMaxPixels(options.maxPixels);
   if (tokenizer !== undefined) pathOf(tokenizer, "tokenizer, a directory,");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));
@@ -136,10 +134,6 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
 function check(name: string, value: unknown, must: string, is: (value: unknown) => boolean): void {
   if (value === undefined || (value !== null && is(value))) return;
   throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${shown(value)}.`);
-}
-
-function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
 function isDelay(value: unknown): boolean {

@@ -177,7 +177,7 @@ function checkPairs(asked: readonly unknown[]): readonly ImageAndQuestion[] {
   throw invalid("Give a picture and a question, or { image, question }, or a list of those, and then the options.");
 }
 
-/** Every question about every picture. A picture's questions are asked side by side, so that it is looked at once. */
+/** Every question about every picture. A picture's questions are asked side by side, so that it is encoded once. */
 async function answerEvery(
   model: NeuronBlip,
   images: readonly Picture[],

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readJsonIfThere } from "../util/json-file.js";
-import { shown } from "../util/values.js";
+import { isWhole, shown } from "../util/values.js";
 import { type Architecture, HEADS, isArchitecture } from "./heads.js";
 
 /** What running BLIP needs of its `config.json`, with transformers' defaults, which it leaves out of the file. */
@@ -125,10 +125,6 @@ export function sectionOf(json: JsonObject, name: string, path: string): JsonObj
   const section = json[name] ?? {};
   if (isObject(section)) return section;
   throw corrupt(path, name, section, "an object");
-}
-
-function isWhole(value: unknown, least: number, most: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
 function corrupt(path: string, name: string, value: unknown, must: string): NeuronBlipError {

@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
-import { tensorFrom } from "../torch/check.js";
 import type { CompiledPart } from "../torch/compiled-part.js";
 import { Tensor } from "../torch/tensor.js";
+import { tensorFrom } from "../torch/torch-values.js";
 import { shown } from "../util/values.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
 import { batchSizesOf, type Manifest } from "./manifest.js";

@@ -1,8 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
 import { batchSizeFor } from "../torch/batch.js";
-import { checkInput, type ShapePattern, tensorFrom } from "../torch/check.js";
 import type { Part } from "../torch/part.js";
 import { Tensor } from "../torch/tensor.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../torch/torch-values.js";
 import type { BlipConfig } from "./blip-config.js";
 
 /** The decoder's own inputs for one step. */

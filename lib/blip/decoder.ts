@@ -2,11 +2,6 @@ import type { LogitsOfSequences } from "../generation/ranking.js";
 import type { BegunSequence, NextTokenLogits } from "../generation/search.js";
 import type { EncoderRow } from "./encoder-row.js";
 
-/** A decoder at work for some rows; what it keeps from step to step is freed at the end. */
-export interface Decoding extends Disposable {
-  readonly nextTokenLogits: NextTokenLogits;
-}
-
 /**
  * The part that scores candidates: of a checkpoint "text_decoder_cached", in a few calls for all candidates' tokens at one position;
  * of compiled parts "text_decoder_all_positions" in a call for each compiled batch of candidates, or, where the model was compiled
@@ -25,8 +20,15 @@ export interface DecodingOptions {
 /** Writes texts: what a model's way of doing so is, is chosen when it is loaded. */
 export interface Decoder {
   readonly rankingPart: RankingPart;
-  /** Begins with rows, which may be of any lengths. */
-  decode(rows: readonly EncoderRow[], options?: DecodingOptions): Decoding;
+  /**
+   * Decodes rows, which may be of any lengths.
+   * @param use asks for the logits, step by step; what is kept from step to step is freed when it has ended.
+   */
+  decode<T>(
+    rows: readonly EncoderRow[],
+    use: (nextTokenLogits: NextTokenLogits) => Promise<T>,
+    options?: DecodingOptions,
+  ): Promise<T>;
   /** The first tokens of greedy answers in one call, where the model has a part for that. */
   begin?(rows: readonly EncoderRow[], signal?: AbortSignal): Promise<BegunSequence[]>;
   /** The logits of all positions of sequences about one question at once, where the model has a part for that. */

@@ -3,7 +3,7 @@ import { NeuronBlipError, throwIfAborted } from "../errors.js";
 
 import { loadNeuronRuntime, type NeuronRuntimeOptions, visibleCores } from "../torch/neuron/neuron-runtime.js";
 import { TorchModule } from "../torch/torch-module.js";
-import { untilAborted } from "../util/abort.js";
+import { untilAborted } from "../util/concurrency.js";
 import type { Architecture } from "./heads.js";
 import type { ReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplicas, releaseReplica } from "./load-replicas.js";

@@ -6,8 +6,8 @@ import type { Architecture } from "./heads.js";
 import { loadParts, type ReplicaOptions, releaseParts } from "./load-parts.js";
 import type { LoadedParts } from "./loaded-parts.js";
 import { holdsCompiledParts, modelDirectoryOf } from "./model-directory.js";
+import type { LoadedCheckpoint } from "./parts/checkpoint/checkpoint.js";
 import { checkDtype, loadCheckpoint } from "./parts/checkpoint/load-checkpoint.js";
-import type { LoadedCheckpoint } from "./parts/checkpoint/loaded-checkpoint.js";
 
 /** What one replica of a model runs: compiled parts, or a checkpoint's functions. */
 export type LoadedReplica = LoadedParts | LoadedCheckpoint;

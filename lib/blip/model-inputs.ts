@@ -1,7 +1,7 @@
 import { NeuronBlipError } from "../errors.js";
 import { rowsOf } from "../torch/batch.js";
-import { checkRank } from "../torch/check.js";
 import type { Tensor } from "../torch/tensor.js";
+import { checkRank } from "../torch/torch-values.js";
 import { shown } from "../util/values.js";
 import type { TokenIds } from "./token-ids.js";
 
@@ -52,7 +52,7 @@ export function tokenIdsOf(texts: TextTensors, padTokenId: number): TokenIds[] {
 export interface ImageTensors {
   /** float32 [n, 3, height, width]. n may be 1 for many texts on one picture. */
   pixelValues?: Tensor;
-  /** float32 [n, image tokens, vision hidden size]: from `encodeImages`, to look at a picture only once. */
+  /** float32 [n, image tokens, vision hidden size]: from `encodeImages`, to encode a picture only once. */
   imageEmbeds?: Tensor | readonly Tensor[];
   /**
    * Beside a list of imageEmbeds of [1, image tokens, vision hidden size] each: what `imageKeysValues` made of them, where it
@@ -63,7 +63,7 @@ export interface ImageTensors {
 
 /**
  * The embeddings of each text's picture.
- * @param encode looks at pictures: `encodeImages`.
+ * @param encode encodes pictures: `encodeImages`.
  * @throws NeuronBlipError `INVALID_INPUT` for tensors that are none, and for another number of pictures than of texts.
  */
 export async function imageRows(
@@ -78,7 +78,7 @@ export async function imageRows(
   for (const tensor of given) {
     checkRank(pixelValues ? "pixelValues" : "imageEmbeds", tensor, "float32", pixelValues ? 4 : 3);
   }
-  const pictures = given.reduce((sum, tensor) => sum + (tensor.shape[0] as number), 0);
+  const pictures = given.reduce((sum, { shape: [count = 0] }) => sum + count, 0);
   if (pictures !== count && pictures !== 1) {
     throw new NeuronBlipError("INVALID_INPUT", `${pictures} pictures were given for ${count} texts.`);
   }

@@ -9,8 +9,6 @@ import {
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { CachedDecoder } from "./cached-decoding.js";
-import { CompiledDecoder } from "./compiled-decoder.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
@@ -20,6 +18,8 @@ import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas
 import type { LoadedParts } from "./loaded-parts.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
+import { CachedDecoder } from "./parts/checkpoint/decoder.js";
+import { CompiledDecoder } from "./parts/compiled/decoder.js";
 import { onesThenZeros, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a captioning model were compiled for. */
@@ -98,7 +98,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   generate(inputs: CaptionInputs, options: CaptionGenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const read = readOptions(options, "generate");
       throwIfAborted(read.signal);
       const prompts = this.#prompts(inputs);
@@ -120,7 +120,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     options: CaptionGenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.whileAlive(() => this.#generate(images.length, async () => images, prompts, options, places));
+    return this.calls.run(() => this.#generate(images.length, async () => images, prompts, options, places));
   }
 
   async #generate(
@@ -143,11 +143,11 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       return { prompt, config, place: places?.[i] };
     });
     const encoded = (await images()).map((hiddenStates) => {
-      const tokens = hiddenStates.shape[1] as number;
+      const [, tokens = 0] = hiddenStates.shape;
       return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
     });
-    using decoding = this.#decoder.decode(encoded);
-    return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
+    const { streamer } = generation;
+    return this.#decoder.decode(encoded, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer }));
   }
 
   #configOf(promptLength: number, generation: GenerationConfig): ResolvedGenerationConfig {

@@ -1,14 +1,14 @@
 import type { Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { CachedQuestionEncoder } from "./cached-questions.js";
-import { CompiledMatcher } from "./compiled-matcher.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import type { Matcher } from "./matcher.js";
 import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
-import { CheckpointMatcher } from "./parts/checkpoint/checkpoint-matcher.js";
+import { CheckpointMatcher } from "./parts/checkpoint/matcher.js";
+import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
+import { CompiledMatcher } from "./parts/compiled/matcher.js";
 import { checkTextLength, type TokenIds } from "./token-ids.js";
 
 /** What the parts of a retrieval model were compiled for. */
@@ -77,7 +77,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   matchLogits(inputs: ImageTensors & TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
       this.#check(texts);
@@ -91,7 +91,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
   ): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       this.#check(texts);
       return this.#matcher.matchLogits(texts, images, signal);
     });
@@ -104,7 +104,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   getImageFeatures(imageEmbeds: readonly Tensor[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const rows = await imageRows({ imageEmbeds }, imageEmbeds.length, async () => []);
       return this.#matcher.imageFeatures(rows, signal);
     });
@@ -116,7 +116,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   getTextFeatures(inputs: TextTensors, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       this.#check(texts);
       return this.#matcher.textFeatures(texts, signal);
@@ -125,7 +125,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
 
   /** @internal As `getTextFeatures`, of token ids. */
   textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       this.#check(texts);
       return this.#matcher.textFeatures(texts, signal);
     });

@@ -3,30 +3,29 @@ import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
-import { generate, type NextTokenLogits } from "../generation/search.js";
-import { isPlainGreedy } from "../generation/token-search.js";
-import { checkInput } from "../torch/check.js";
+import { generate, isPlainGreedy, type NextTokenLogits } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
+import { checkInput } from "../torch/torch-values.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { inTurns } from "../util/turns.js";
 import { shown } from "../util/values.js";
-import { CachedDecoder } from "./cached-decoding.js";
-import { CachedQuestionEncoder } from "./cached-questions.js";
-import { CompiledDecoder } from "./compiled-decoder.js";
-import { CompiledQuestionEncoder } from "./compiled-question-encoder.js";
 import { type CompiledShapes, findShapes, tooLong } from "./compiled-shapes.js";
 import type { Decoder, RankingPart } from "./decoder.js";
-import { DecoderAllPositions } from "./decoder-all-positions.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
 import type { EncoderRow } from "./encoder-row.js";
 import { readGenerationDefaults } from "./generation-defaults.js";
-import { GreedyDecoder } from "./greedy-decoder.js";
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import type { LoadedParts } from "./loaded-parts.js";
 import { type ImageTensors, imageRows, keyValuesOf, type TextTensors, tokenIdsOf } from "./model-inputs.js";
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { warmUpTutorialOnNeuron } from "./neuron-warm-up.js";
+import { CachedDecoder } from "./parts/checkpoint/decoder.js";
+import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
+import { CompiledDecoder } from "./parts/compiled/decoder.js";
+import { DecoderAllPositions } from "./parts/compiled/decoder-all-positions.js";
+import { GreedyDecoder } from "./parts/compiled/greedy-decoder.js";
+import { CompiledQuestionEncoder } from "./parts/compiled/question-encoder.js";
 import type { QuestionEncoder, TextAboutImage } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
 import { checkTextLength } from "./token-ids.js";
@@ -124,7 +123,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * `DISPOSED`; `ABORTED`.
    */
   generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return this.whileAlive(async () =>
+    return this.calls.run(async () =>
       (await this.#generate((signal) => this.#textsOf(inputs, signal), options)).flat(),
     );
   }
@@ -139,7 +138,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     options: GenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.whileAlive(() => this.#generate(async () => texts, options, places));
+    return this.calls.run(() => this.#generate(async () => texts, options, places));
   }
 
   /**
@@ -153,7 +152,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     candidates: readonly (readonly number[])[],
     options: RankOptions = {},
   ): Promise<RankedSequence[]> {
-    return this.whileAlive(() =>
+    return this.calls.run(() =>
       this.#rank(
         (signal) => this.#textsOf(inputs, signal),
         candidates,
@@ -170,7 +169,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     options: RankOptions,
     toResult: (ranked: RankedSequence) => T,
   ): Promise<T[]> {
-    return this.whileAlive(() => this.#rank(async () => texts, candidates, options, toResult));
+    return this.calls.run(() => this.#rank(async () => texts, candidates, options, toResult));
   }
 
   /**
@@ -182,7 +181,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   override imageKeysValues(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       throwIfAborted(signal);
       // A checkpoint checks the number of tokens itself, which with interpolatePosEncoding may be any.
       const imageTokens = this.shapes.isCompiled ? this.shapes.imageTokens : "any";
@@ -221,10 +220,11 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       this.shapes.answerLength + 1,
     );
     const questions = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
-    const begun = isPlainGreedy(config) ? await this.#decoder.begin?.(questions, signal) : undefined;
+    const { streamer } = generation;
+    const begin = this.#decoder.begin && isPlainGreedy(config) ? this.#decoder.begin : undefined;
+    const begun = await begin?.(questions, signal);
     const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
-    using decoding = this.#decoder.decode(questions);
-    return await generate(rows, decoding.nextTokenLogits, { signal, streamer: generation.streamer });
+    return this.#decoder.decode(questions, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer }));
   }
 
   async #rank<T>(
@@ -241,14 +241,16 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     if (question === undefined || second !== undefined) {
       throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
     }
-    using decoding = this.#decoder.decode([question], { revisits: true });
-    const nextTokenLogits: NextTokenLogits = (sequences) => {
-      throwIfAborted(signal);
-      return decoding.nextTokenLogits(sequences);
+    const rankBy = async (nextTokenLogits: NextTokenLogits): Promise<T[]> => {
+      const step: NextTokenLogits = (sequences) => {
+        throwIfAborted(signal);
+        return nextTokenLogits(sequences);
+      };
+      const [first] = await step([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
+      const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(step, BEGINNINGS_AT_ONCE);
+      return rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     };
-    const [first] = await nextTokenLogits([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
-    const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(nextTokenLogits, BEGINNINGS_AT_ONCE);
-    return await rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
+    return this.#decoder.decode([question], rankBy, { revisits: true });
   }
 
   /** Turns Hugging Face's tensors into token ids and pictures. */

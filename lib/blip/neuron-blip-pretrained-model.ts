@@ -1,8 +1,8 @@
 import { throwIfAborted } from "../errors.js";
 import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../torch/batch.js";
-import { checkRank } from "../torch/check.js";
 import type { Tensor } from "../torch/tensor.js";
-import { InFlight } from "../util/in-flight.js";
+import { checkRank } from "../torch/torch-values.js";
+import { InFlight } from "../util/concurrency.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { ImageShapes } from "./compiled-shapes.js";
 import { partOf } from "./load-parts.js";
@@ -17,7 +17,8 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   /** Computes what reading a text needs of a picture alone, where the model reads texts in the light of pictures and keeps that. */
   imageKeysValues?(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined>;
   readonly #loaded: LoadedReplica;
-  readonly #inFlight = new InFlight("model");
+  /** @internal Calls under way, which `dispose` waits for. */
+  protected readonly calls = new InFlight("model");
 
   protected constructor(loaded: LoadedReplica, shapes: Shapes) {
     this.config = loaded.config;
@@ -28,13 +29,13 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   }
 
   /**
-   * Looks at pictures, each once; the embeddings can be asked about any number of times.
+   * Encodes pictures; their embeddings can be asked about any number of times.
    * @param pixelValues float32 [n, 3, height, width].
    * @returns one float32 [1, image tokens, vision hidden size] for each picture.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
   encodeImages(pixelValues: Tensor, signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.whileAlive(async () => {
+    return this.calls.run(async () => {
       checkRank("pixelValues", pixelValues, "float32", 4);
       const embeddings: Tensor<"float32">[] = [];
       // A checkpoint's is 1: on the CPU a batch of pictures takes no less time than each by itself.
@@ -49,15 +50,10 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
 
   /** Frees the parts and ends the thread, after the work under way; later calls get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    return this.#inFlight.close(() => releaseReplica(this.#loaded));
+    return this.calls.close(() => releaseReplica(this.#loaded));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
-  }
-
-  /** Runs a call that `dispose` waits for. @throws NeuronBlipError `DISPOSED`. */
-  protected whileAlive<T>(call: () => Promise<T>): Promise<T> {
-    return this.#inFlight.run(call);
   }
 }

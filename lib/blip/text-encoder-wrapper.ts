@@ -1,6 +1,6 @@
-import { checkInput, type ShapePattern, tensorFrom } from "../torch/check.js";
 import type { Part } from "../torch/part.js";
 import { Tensor } from "../torch/tensor.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../torch/torch-values.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 
 /** The text encoder, which reads a question in the light of a picture: a compiled one, `text_encoder.pt`, or a checkpoint's. */
@@ -32,7 +32,8 @@ export class TextEncoderWrapper {
     checkInput("attentionMask", attentionMask, "int64", this.#textShape);
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#imageShape);
     // Every part of a picture counts, always.
-    const imageAttentionMask = Tensor.zeros("int64", [imageEmbeds.shape[0] as number, this.#imageTokens]);
+    const [count = 0] = imageEmbeds.shape;
+    const imageAttentionMask = Tensor.zeros("int64", [count, this.#imageTokens]);
     imageAttentionMask.data.fill(1n);
     const output = await this.#module.forward([inputIds, attentionMask, imageEmbeds, imageAttentionMask]);
     return tensorFrom(output, "last_hidden_state", 0, this.#module.path);

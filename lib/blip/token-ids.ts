@@ -54,6 +54,25 @@ export function onesThenZeros(ones: number, width: number): Tensor<"int64"> {
   return mask;
 }
 
+/**
+ * From so many tokens about one picture on, computing its keys and values takes less time than it saves them; for fewer, each attends
+ * to the picture's embeddings by themselves.
+ */
+const TOKENS_THAT_PAY = 64;
+
+/**
+ * Whether a picture's keys and values are worth computing for texts about it.
+ * @param lengths of the texts, in tokens.
+ */
+export function keyValuesPay(lengths: Iterable<number>): boolean {
+  let tokens = 0;
+  for (const length of lengths) {
+    tokens += length;
+    if (tokens >= TOKENS_THAT_PAY) return true;
+  }
+  return false;
+}
+
 /** @throws NeuronBlipError `INPUT_TOO_LONG` for more tokens than the model takes. */
 export function checkTextLength(
   row: number,

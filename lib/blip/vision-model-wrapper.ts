@@ -1,6 +1,6 @@
-import { checkInput, type ShapePattern, tensorFrom } from "../torch/check.js";
 import type { Part } from "../torch/part.js";
 import type { Tensor } from "../torch/tensor.js";
+import { checkInput, type ShapePattern, tensorFrom } from "../torch/torch-values.js";
 
 export interface VisionModelOutput {
   /** float32 [batch, image tokens, vision hidden size]: the picture, as the text models attend to it. */

@@ -1,10 +1,7 @@
 import { logSoftmax, noTokenLeft } from "./distribution.js";
-import { type GeneratedSequence, generatedSequence } from "./generated-sequence.js";
-import type { ResolvedGenerationConfig } from "./generation-config.js";
-import type { LogitsProcessor } from "./logits-processor.js";
+import { type GeneratedSequence, generatedSequence, hasEnded, type Search } from "./generated-sequence.js";
+import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-config.js";
 import { logitsProcessors } from "./logits-processors.js";
-import type { Search } from "./row-search.js";
-import { hasEnded } from "./stopping-criteria.js";
 
 /** What transformers takes for minus infinity, added where a beam may not be chosen. */
 const OUT_OF_REACH = -1e9;

@@ -40,11 +40,6 @@ export function noTokenLeft(): NeuronBlipError {
   );
 }
 
-/** The natural logarithm of one token's probability. */
-export function logProbabilityOf(scores: Float32Array, token: number): number {
-  return (scores[token] as number) - logSumExp(scores);
-}
-
 /**
  * Logarithms of probabilities in place of scores, rounded to float32.
  * @throws NeuronBlipError `EXECUTION_FAILED` where the scores are no numbers, or forbid every token.

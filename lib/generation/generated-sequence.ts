@@ -1,3 +1,15 @@
+import type { StoppingCriterion } from "./generation-config.js";
+
+/** The search for one row's sequences. */
+export interface Search {
+  /** The sequences whose next token's logits are wanted; none when the search has ended. */
+  readonly live: readonly (readonly number[])[];
+  /** Takes those logits, in order, and may overwrite them. */
+  advance(logits: readonly Float32Array[]): void;
+  /** What was found, the best first. Once the search has ended. */
+  results(): GeneratedSequence[];
+}
+
 /** A generated sequence with how likely the model found it. */
 export interface GeneratedSequence {
   /** The tokens, from the first of the prompt to the end-of-sequence token (which a length limit can cut off). */
@@ -32,4 +44,18 @@ export function generatedSequence(
     sequenceScore: sequenceScore ?? sumLogProbability,
     ...(scores && { scores: [...scores] }),
   };
+}
+
+/**
+ * Whether a sequence ends: by the end-of-sequence token, by its length, or by a criterion of the user's.
+ */
+export function hasEnded(
+  sequence: readonly number[],
+  config: { eosTokenId: number; maxLength: number; stoppingCriteria: readonly StoppingCriterion[] },
+): boolean {
+  return (
+    sequence.at(-1) === config.eosTokenId ||
+    sequence.length >= config.maxLength ||
+    config.stoppingCriteria.some((ends) => ends(sequence))
+  );
 }

@@ -1,9 +1,20 @@
 import { randomInt } from "node:crypto";
 import { NeuronBlipError } from "../errors.js";
-import { shown } from "../util/values.js";
-import type { LogitsProcessor } from "./logits-processor.js";
-import type { StoppingCriterion } from "./stopping-criteria.js";
+import { isWhole, shown } from "../util/values.js";
 import type { Streamer } from "./text-streamer.js";
+
+/**
+ * Changes the scores of the next token in place.
+ * @param sequence the tokens so far, prompt included.
+ * @param scores one score per token of the vocabulary: logits, or, in beam search, their log-softmax.
+ */
+export type LogitsProcessor = (sequence: readonly number[], scores: Float32Array) => void;
+
+/**
+ * Says whether a sequence ends here, as transformers' StoppingCriteria.
+ * @param sequence the tokens so far, prompt and newest token included.
+ */
+export type StoppingCriterion = (sequence: readonly number[]) => boolean;
 
 /**
  * How to generate, with Hugging Face's names, meanings and defaults. Fields left out take the model's
@@ -140,7 +151,7 @@ const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is
   topP: ["a number above 0, at most 1", (value) => isNumber(value) && value > 0 && value <= 1],
   minP: ["a number from 0 to 1", (value) => isNumber(value) && value >= 0 && value <= 1],
   typicalP: ["a number above 0, at most 1", (value) => isNumber(value) && value > 0 && value <= 1],
-  seed: ["a whole number from 0 to 4294967295", (value) => isTokenId(value) && (value as number) < 2 ** 32],
+  seed: ["a whole number from 0 to 4294967295", (value) => isWhole(value, 0, 2 ** 32 - 1)],
   repetitionPenalty: ["a number above 0", (value) => isNumber(value) && value > 0],
   noRepeatNgramSize: wholeNumber(0),
   badWordsIds: ["a list of lists of token ids", isListOf(isTokenSequence)],
@@ -277,12 +288,11 @@ function withoutUndefined(options: GenerationConfig): GenerationConfig {
 }
 
 function wholeNumber(least: number): readonly [string, (value: unknown) => boolean] {
-  return [`a whole number >= ${least}`, (value) => Number.isSafeInteger(value) && (value as number) >= least];
+  return [`a whole number >= ${least}`, (value) => isWhole(value, least)];
 }
 
 function atMost(most: number, reason: string): readonly [string, (value: unknown) => boolean] {
-  const is = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= most;
-  return [`a whole number >= 1 and <= ${most}, since ${reason}`, is];
+  return [`a whole number >= 1 and <= ${most}, since ${reason}`, (value) => isWhole(value, 1, most)];
 }
 
 function isNumber(value: unknown): value is number {
@@ -298,7 +308,7 @@ function isFunction(value: unknown): boolean {
 }
 
 function isTokenId(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+  return isWhole(value, 0);
 }
 
 function isListOf(is: (value: unknown) => boolean): (value: unknown) => boolean {
@@ -306,7 +316,7 @@ function isListOf(is: (value: unknown) => boolean): (value: unknown) => boolean 
 }
 
 function isTokenSequence(value: unknown): boolean {
-  return isListOf(isTokenId)(value) && (value as unknown[]).length > 0;
+  return Array.isArray(value) && value.length > 0 && value.every(isTokenId);
 }
 
 function isBias(value: unknown): boolean {
@@ -319,8 +329,8 @@ function isBiasValue(value: unknown): boolean {
 }
 
 function isStreamer(value: unknown): boolean {
-  const streamer = value as Partial<Streamer> | null;
-  return typeof streamer?.put === "function" && typeof streamer.end === "function";
+  if (typeof value !== "object" || value === null || !("put" in value) || !("end" in value)) return false;
+  return isFunction(value.put) && isFunction(value.end);
 }
 
 function invalid(message: string): NeuronBlipError {

@@ -2,8 +2,7 @@
  * transformers' logits processors (`generation/logits_process.py`), in its order (`_get_logits_processor` of
  * `generation/utils.py`), on one sequence at a time. Each rounds to float32 where transformers does, so that ties stay ties.
  */
-import type { ResolvedGenerationConfig } from "./generation-config.js";
-import type { LogitsProcessor } from "./logits-processor.js";
+import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-config.js";
 
 const FORBIDDEN = Number.NEGATIVE_INFINITY;
 

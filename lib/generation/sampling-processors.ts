@@ -1,7 +1,6 @@
 /** The processors that transformers applies before it draws a token, in its order, after those of logits-processors.ts. */
 import { softmax } from "./distribution.js";
-import type { ResolvedGenerationConfig } from "./generation-config.js";
-import type { LogitsProcessor } from "./logits-processor.js";
+import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-config.js";
 
 const FORBIDDEN = Number.NEGATIVE_INFINITY;
 

@@ -2,7 +2,7 @@
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import { either } from "../util/abort.js";
+import { either } from "../util/concurrency.js";
 import { isCommit, revisionOf } from "../util/hub-name.js";
 import { LARGEST_FILE } from "../util/json-file.js";
 import { downloadFile, FileChangedError } from "./download-file.js";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { abortedError, NeuronBlipError } from "../errors.js";
-import { either } from "../util/abort.js";
+import { either } from "../util/concurrency.js";
 import { isObject } from "../util/json-file.js";
 import { packageFile } from "../util/package-file.js";
 import { type Asked, connectionError, type Peer, refusal, unreached } from "./hub-errors.js";

@@ -2,7 +2,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { types } from "node:util";
 import { abortedError, NeuronBlipError, throwIfAborted } from "../errors.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 import { kindOf } from "./describe-source.js";
 import { copyBytes } from "./picture-file.js";
 
@@ -35,7 +35,7 @@ export async function withinTime<T>(
   };
   // It keeps the process alive: a stream that never ends may not.
   const timer = setTimeout(late, timeLimitMs);
-  const stop = onAbort(signal, () => ending.abort(abortedError(signal as AbortSignal)));
+  const stop = onAbort(signal, (signal) => ending.abort(abortedError(signal)));
   try {
     return await Promise.race([work(ending.signal), ended]);
   } finally {

@@ -2,7 +2,7 @@ import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:tim
 import { Worker } from "node:worker_threads";
 import { abortedError, messageOf } from "../errors.js";
 import type { ImageDecoder } from "../processing/raw-image.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 import { packageFile } from "../util/package-file.js";
 import type { DecodeThreadData, WorkReply, WorkRequest } from "./decode-worker.js";
 import { ThreadState } from "./thread-state.js";
@@ -146,7 +146,7 @@ export class DecodeThread {
       throw error;
     }
     clock.start(this.#isReady ? this.#timeLimit(pixels) : START_MS);
-    stop = onAbort(signal, () => abandon(abortedError(signal as AbortSignal), GRACE_MS));
+    stop = onAbort(signal, (signal) => abandon(abortedError(signal), GRACE_MS));
     return outcome;
   }
 }

@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import type { PixelTarget } from "../processing/image-loader.js";
 import type { ImageDecoder, PixelImage, RawImage } from "../processing/raw-image.js";
-import { Semaphore } from "../util/semaphore.js";
+import { Semaphore } from "../util/concurrency.js";
 import { DecodeThread } from "./decode-thread.js";
 import type { WorkReply, WorkRequest } from "./decode-worker.js";
 import { checkPixelLimit } from "./image-size.js";
@@ -75,7 +75,7 @@ export class DecoderPool {
    * @throws Error that says what is wrong with the file; NeuronBlipError `IMAGE_TOO_LARGE`, before it is decoded, `ABORTED`
    */
   async decode(file: PictureFile, options: DecodeOptions): Promise<RawImage> {
-    return (await this.#decode(file, undefined, options)) as RawImage;
+    return imageOf(await this.#decode(file, undefined, options));
   }
 
   /**
@@ -85,7 +85,7 @@ export class DecoderPool {
    * @throws as above; NeuronBlipError `INVALID_INPUT` for a picture of another size, where it is not to be resized
    */
   async decodeToValues(file: PictureFile, target: PixelTarget, options: DecodeOptions): Promise<Float32Array> {
-    return (await this.#decode(file, target, options)) as Float32Array;
+    return valuesOf(await this.#decode(file, target, options));
   }
 
   /**
@@ -95,7 +95,7 @@ export class DecoderPool {
    * @throws NeuronBlipError `INVALID_IMAGE` where the thread fails, `INVALID_INPUT`, `OUT_OF_MEMORY`, `ABORTED`
    */
   async toValues(image: PixelImage, target: PixelTarget, signal?: AbortSignal): Promise<Float32Array> {
-    return (await this.#prepare(image, target, signal)) as Float32Array;
+    return this.#prepare(image, target, valuesOf, signal);
   }
 
   /**
@@ -103,14 +103,15 @@ export class DecoderPool {
    * @param image whose memory is given away
    */
   async expand(image: PixelImage, signal?: AbortSignal): Promise<RawImage> {
-    return (await this.#prepare(image, undefined, signal)) as RawImage;
+    return this.#prepare(image, undefined, imageOf, signal);
   }
 
-  async #prepare(
+  async #prepare<T>(
     image: PixelImage,
     target: PixelTarget | undefined,
+    resultOf: (reply: WorkReply) => T,
     signal: AbortSignal | undefined,
-  ): Promise<RawImage | Float32Array> {
+  ): Promise<T> {
     const leaveLane = await this.#lane.acquire(1, signal);
     const held = { leaveLane, leaveSharp: () => {}, untilFree: false, pixels: image.width * image.height, signal };
     try {
@@ -125,7 +126,7 @@ export class DecoderPool {
     { bytes, name }: PictureFile,
     target: PixelTarget | undefined,
     { maxPixels, decoder, signal }: DecodeOptions,
-  ): Promise<RawImage | Float32Array> {
+  ): Promise<WorkReply> {
     this.#decoder = decoder;
     let file = bytes;
     let isSlow = false;
@@ -157,7 +158,7 @@ export class DecoderPool {
         checkPixelLimit(reply.width, reply.height, maxPixels, name);
         isSlow = true;
       } else if (reply.kind === "needs sharp") needsSharp = true;
-      else return resultOf(reply);
+      else return reply;
       file = reply.file;
     }
   }
@@ -207,9 +208,17 @@ export class DecoderPool {
   }
 }
 
-function resultOf(reply: WorkReply): RawImage | Float32Array {
+function imageOf(reply: WorkReply): RawImage {
   if (reply.kind === "image") return reply.image;
+  throw failureOf(reply);
+}
+
+function valuesOf(reply: WorkReply): Float32Array {
   if (reply.kind === "values") return reply.values;
-  if (reply.kind === "error" && reply.code) throw new NeuronBlipError(reply.code, reply.reason);
-  throw new Error(`the decoder replied with ${reply.kind}`);
+  throw failureOf(reply);
+}
+
+function failureOf(reply: WorkReply): Error {
+  if (reply.kind === "error" && reply.code) return new NeuronBlipError(reply.code, reply.reason);
+  return new Error(`the decoder replied with ${reply.kind}`);
 }

@@ -3,12 +3,15 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
 import type { PixelImage } from "../processing/raw-image.js";
-import { oneLine } from "../util/values.js";
+import { isWhole, oneLine } from "../util/values.js";
 import { kindOf } from "./describe-source.js";
 import { copyBytes, type PictureFile } from "./picture-file.js";
 
 /** Bytes of the caller's that are copied in one turn of the event loop: a few milliseconds' work. */
 const COPIED_AT_ONCE = 2 ** 22;
+
+/** Of a picture, in pixels: more than any decoder counts. */
+const LONGEST_EDGE = 2 ** 31 - 1;
 
 /** What is expected of pixels, before any of it is checked. */
 interface UncheckedPixels {
@@ -27,7 +30,7 @@ export function checkPixels({ data, width, height, channels }: UncheckedPixels, 
   if (!(types.isUint8Array(data) || types.isUint8ClampedArray(data))) {
     throw invalid(`${name} needs its pixels as a Uint8Array of 8-bit samples, not ${kindOf(data)}.`);
   }
-  if (!isSize(width) || !isSize(height)) {
+  if (!isWhole(width, 1, LONGEST_EDGE) || !isWhole(height, 1, LONGEST_EDGE)) {
     throw invalid(`${name} has a size of ${sizeOf(width)} x ${sizeOf(height)}: not a picture's.`);
   }
   const pixels = width * height;
@@ -79,10 +82,6 @@ export async function copyPixels({ data, ...size }: PixelImage): Promise<PixelIm
     copy.set(data.subarray(at, at + COPIED_AT_ONCE), at);
   }
   return { data: copy, ...size };
-}
-
-function isSize(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) < 2 ** 31;
 }
 
 function sizeOf(value: unknown): string {

@@ -1,22 +1,20 @@
 import { createHash } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
 import { throwIfAborted } from "../errors.js";
-import type { BlipProcessor } from "../processing/blip-processor.js";
+import type { BlipImageProcessor } from "../processing/blip-image-processor.js";
 import type { ImageSource, SourceOptions } from "../processing/image-source.js";
 import type { Ticket } from "../serving/admission.js";
 import type { BatchQueue, Job } from "../serving/batch-queue.js";
 import { stackRows } from "../torch/batch.js";
-import { checkInput } from "../torch/check.js";
 import { handleOf, Tensor } from "../torch/tensor.js";
+import { checkInput } from "../torch/torch-values.js";
+import { fulfilled, Semaphore } from "../util/concurrency.js";
 import { RefCounted } from "../util/ref-counted.js";
-import { Semaphore } from "../util/semaphore.js";
-import { fulfilled } from "../util/settled.js";
 import { EncodedImage, featuresOf, type Picture } from "./encoded-image.js";
-import { FeatureCache, type PictureCacheOptions } from "./feature-cache.js";
-import { ImageFeatures } from "./image-features.js";
-import { ImageKeyValues } from "./image-key-values.js";
-import { isFile, openPicture } from "./open-picture.js";
-import { asSource, sha256 } from "./picture-file.js";
+import { FeatureCache, ImageFeatures, ImageKeyValues, type PictureCacheOptions } from "./image-features.js";
+import { toPixelValues } from "./load-image.js";
+import { isFile, type OpenedPicture, openPicture } from "./open-picture.js";
 
 /** How many pictures are decoded, or wait for the vision model, at a time: each takes up to 2 MB once it is decoded. */
 const PICTURES_IN_HAND = 64;
@@ -50,7 +48,7 @@ export interface ImageEncoderOptions {
 /** Encodes pictures: reads and decodes them, runs the vision model, and keeps their features for a while. */
 export class ImageEncoder {
   readonly keyValues: ImageKeyValues;
-  readonly #processor: BlipProcessor;
+  readonly #processor: BlipImageProcessor;
   readonly #queue: BatchQueue<NeuronBlipPreTrainedModel>;
   readonly #shape: readonly number[];
   readonly #cache: FeatureCache | undefined;
@@ -59,7 +57,7 @@ export class ImageEncoder {
   readonly #vision: Job<NeuronBlipPreTrainedModel, Pixels, Tensor<"float32">>;
 
   constructor(
-    processor: BlipProcessor,
+    processor: BlipImageProcessor,
     queue: BatchQueue<NeuronBlipPreTrainedModel>,
     { batchSize, shape, cache, sources }: ImageEncoderOptions,
   ) {
@@ -84,23 +82,34 @@ export class ImageEncoder {
   }
 
   /**
-   * Encodes pictures; those that were encoded before are taken as they are. Where the vision model takes several at a time, those of
-   * a call are decoded side by side and join the queue together; else each goes its way alone.
+   * Encodes a picture; one that was encoded before is taken as it is.
+   * @returns its features, for the caller to release.
+   */
+  async encode(image: Picture, options: EncodeOptions = {}): Promise<RefCounted<ImageFeatures>> {
+    if (image instanceof EncodedImage) return this.#check(image).retain();
+    return this.#encodeAlone(await this.#open(image, options), options);
+  }
+
+  /**
+   * Encodes pictures. Where the vision model takes several at a time, those of a call are decoded side by side and join the queue
+   * as one run; else each goes its way alone.
    * @returns each picture's features, for the caller to release, or error, in order.
    */
-  encode(
+  encodeAll(
     images: readonly Picture[],
     options: EncodeOptions = {},
   ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
     const sources = images.filter((image): image is ImageSource => !(image instanceof EncodedImage));
-    const together = this.#vision.limit > 1 && sources.length > 1 ? this.#encodeTogether(sources, options) : undefined;
+    if (this.#vision.limit === 1 || sources.length < 2) {
+      return Promise.allSettled(images.map((image) => this.encode(image, options)));
+    }
+    const batch = this.#encodeBatch(sources, options);
     let next = 0;
     return Promise.allSettled(
       images.map(async (image) => {
-        if (image instanceof EncodedImage) return this.#check(image).retain();
-        if (together === undefined) return this.#featuresOf(await this.#open(image, options), options);
+        if (image instanceof EncodedImage) return this.encode(image, options);
         const place = next++;
-        return fulfilled((await together)[place]);
+        return fulfilled((await batch)[place]);
       }),
     );
   }
@@ -110,9 +119,7 @@ export class ImageEncoder {
    * @throws NeuronBlipError as `NeuronBlip.encodeImage`.
    */
   async encodeToKeep(image: ImageSource, options: EncodeOptions): Promise<EncodedImage> {
-    const [outcome] = await this.encode([image], options);
-    if (outcome?.status !== "fulfilled") throw outcome?.reason;
-    const found = outcome.value;
+    const found = await this.encode(image, options);
     try {
       if (image instanceof EncodedImage || !this.#cache) {
         await this.keyValues.compute(found, options.signal);
@@ -139,7 +146,7 @@ export class ImageEncoder {
     this.#cache?.dispose();
   }
 
-  async #encodeTogether(
+  async #encodeBatch(
     sources: readonly ImageSource[],
     options: EncodeOptions,
   ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
@@ -154,7 +161,7 @@ export class ImageEncoder {
       opened.map(async (outcome) => {
         const one = fulfilled(outcome);
         const place = missing.indexOf(one);
-        if (place < 0) return this.#featuresOf(one, options);
+        if (place < 0) return this.#encodeAlone(one, options);
         const pixels = fulfilled(decoded[place]);
         return this.#featuresOf(one, options, (signal) => {
           const run = this.#run(pixels, { ...options, signal });
@@ -184,9 +191,8 @@ export class ImageEncoder {
     const opened = await openPicture(picture, { ...this.#sources, signal });
     throwIfAborted(signal);
     if (isFile(opened)) {
-      const source = asSource(opened);
       const digest = this.#cache ? await sha256(opened.bytes) : "";
-      return { digest, decode: (signal) => this.#prepare(source, signal) };
+      return { digest, decode: (signal) => this.#prepare(opened, signal) };
     }
     const giveBack = await this.#inHand.acquire(1, signal);
     try {
@@ -198,8 +204,29 @@ export class ImageEncoder {
     }
   }
 
-  async #prepare(source: ImageSource, signal: AbortSignal | undefined): Promise<Pixels> {
-    return new RefCounted(await this.#processor.processImages(source, signal ? { signal } : {}));
+  /** Makes the vision model's input of a picture. */
+  async #prepare(opened: OpenedPicture, signal: AbortSignal | undefined): Promise<Pixels> {
+    const { target } = this.#processor;
+    const values = await toPixelValues(opened, target, { ...this.#sources, signal });
+    return new RefCounted(Tensor.from(values, [1, 3, target.height, target.width]));
+  }
+
+  /** Decodes a picture by itself, in its turn, and runs the vision model; where it is not in the cache. */
+  #encodeAlone(opened: OpenedImage, options: EncodeOptions): Promise<RefCounted<ImageFeatures>> {
+    return this.#featuresOf(opened, options, async (signal) => {
+      options.ticket?.defer();
+      const giveBack = await this.#inHand.acquire(1, signal);
+      try {
+        const pixels = await opened.decode(signal);
+        try {
+          return await this.#run(pixels, { ...options, signal });
+        } finally {
+          pixels.release();
+        }
+      } finally {
+        giveBack();
+      }
+    });
   }
 
   /**
@@ -209,7 +236,7 @@ export class ImageEncoder {
   async #featuresOf(
     opened: OpenedImage,
     options: EncodeOptions,
-    run = (signal?: AbortSignal) => this.#decodeAndRun(opened, { ...options, signal }),
+    run: (signal: AbortSignal | undefined) => Promise<ImageFeatures>,
   ): Promise<RefCounted<ImageFeatures>> {
     if (this.#cache === undefined) return new RefCounted(await run(options.signal));
     let runs = false;
@@ -222,21 +249,6 @@ export class ImageEncoder {
       return features;
     } finally {
       if (!runs) opened.forget?.();
-    }
-  }
-
-  async #decodeAndRun(opened: OpenedImage, options: EncodeOptions): Promise<ImageFeatures> {
-    options.ticket?.defer();
-    const giveBack = await this.#inHand.acquire(1, options.signal);
-    try {
-      const pixels = await opened.decode(options.signal);
-      try {
-        return await this.#run(pixels, options);
-      } finally {
-        pixels.release();
-      }
-    } finally {
-      giveBack();
     }
   }
 
@@ -253,6 +265,22 @@ export class ImageEncoder {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#shape);
     return features;
   }
+}
+
+/** So many bytes are hashed in one turn of the event loop: about a millisecond's work, and less than copying them would be. */
+const SLICE = 2 ** 20;
+
+/**
+ * The SHA-256 in hex, in slices, with turns of the event loop in between: WebCrypto, which has threads of its own, copies its
+ * input first, all at once, which holds the event loop for longer than any slice does.
+ */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  const hash = createHash("sha256");
+  for (let at = 0; at < bytes.length; at += SLICE) {
+    if (at > 0) await nextTurn();
+    hash.update(bytes.subarray(at, at + SLICE));
+  }
+  return hash.digest("hex");
 }
 
 /** The SHA-256 of a picture as the model takes it: 1.8 MB of 384 x 384 pixels, a millisecond. */

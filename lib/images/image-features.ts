@@ -1,16 +1,27 @@
+/** What is kept of pictures that were encoded. */
+import { performance } from "node:perf_hooks";
+import { clearTimeout, setTimeout } from "node:timers";
+import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
+import { keyValuesPay } from "../blip/token-ids.js";
+import { NeuronBlipError, throwIfAborted } from "../errors.js";
+import type { BatchQueue, Job } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";
-import type { RefCounted } from "../util/ref-counted.js";
+import { untilAborted } from "../util/concurrency.js";
+import { RefCounted } from "../util/ref-counted.js";
 
 /** What a model made of a picture, in native memory. */
 export class ImageFeatures {
   /** float32 [1, image tokens, vision hidden size]. */
   readonly imageEmbeds: Tensor<"float32">;
+  /** What the embeddings take. */
+  readonly bytes: number;
   #keyValues: RefCounted<Tensor> | undefined;
   #disposed = false;
 
   /** @param keyValues is given over: disposing this lets go of it. */
   constructor(imageEmbeds: Tensor<"float32">, keyValues?: RefCounted<Tensor>) {
     this.imageEmbeds = imageEmbeds;
+    this.bytes = bytesOf(imageEmbeds);
     this.#keyValues = keyValues;
   }
 
@@ -34,12 +45,7 @@ export class ImageFeatures {
     this.#keyValues = undefined;
   }
 
-  /** What the embeddings take. */
-  get bytes(): number {
-    return bytesOf(this.imageEmbeds);
-  }
-
-  /** What the keys and values take, besides. */
+  /** What the keys and values take, beside the embeddings. */
   get keyValuesBytes(): number {
     return this.#keyValues ? bytesOf(this.#keyValues.value) : 0;
   }
@@ -55,4 +61,286 @@ export class ImageFeatures {
 /** Of float32 and of the half types, which is what embeddings, keys and values are. */
 export function bytesOf({ dtype, size }: Tensor): number {
   return size * (dtype === "float32" ? 4 : 2);
+}
+
+export interface PictureCacheOptions {
+  /** The most native memory that pictures in the cache take, in bytes; their keys and values at most half of it. Default 256 MiB. */
+  maxBytes?: number;
+  /** How long a picture that nobody asks about is kept, in ms. Default 60,000. */
+  maxAgeMs?: number;
+}
+
+interface Entry {
+  readonly features: RefCounted<ImageFeatures>;
+  /** What its embeddings, and its keys and values, were counted as. */
+  bytes: number;
+  keyValuesBytes: number;
+  usedAt: number;
+  usedBefore: number;
+}
+
+/** A picture that is being encoded, for all that ask for it meanwhile. */
+interface Encoding {
+  readonly done: Promise<RefCounted<ImageFeatures>>;
+  readonly controller: AbortController;
+  askers: number;
+}
+
+/** Errors that say something of the picture, whoever asks. */
+const OF_THE_PICTURE: readonly string[] = ["INVALID_IMAGE", "IMAGE_TOO_LARGE", "INVALID_INPUT"];
+
+/**
+ * Keeps pictures' features, by the pictures' content. Those that are asked for at the same time are encoded once; those asked for
+ * longest ago make room for others. Keys and values, which are much larger and quicker to make, have half of the memory, so that
+ * they do not drive pictures out. It keeps no process alive.
+ */
+export class FeatureCache {
+  readonly #maxBytes: number;
+  readonly #maxAgeMs: number;
+  /** The one used longest ago first. */
+  readonly #entries = new Map<string, Entry>();
+  readonly #encodings = new Map<string, Encoding>();
+  #bytes = 0;
+  #keyValuesBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ maxBytes = 256 * 2 ** 20, maxAgeMs = 60_000 }: PictureCacheOptions = {}) {
+    this.#maxBytes = maxBytes;
+    this.#maxAgeMs = maxAgeMs;
+  }
+
+  /** What the pictures in the cache take, in bytes. */
+  get bytes(): number {
+    return this.#bytes + this.#keyValuesBytes;
+  }
+
+  /** Whether a picture is there now. */
+  has(content: string): boolean {
+    return this.#entries.has(content);
+  }
+
+  /**
+   * The picture of that content; where it is not there, what `encode` makes of it.
+   * @param encode gets a signal that is aborted when nobody asks for the picture any more. A failure is not kept.
+   * @returns it, for the caller to release, and whether it was there, or being encoded, already.
+   * @throws NeuronBlipError `ABORTED`, as soon as the signal is; what `encode` throws.
+   */
+  async get(
+    content: string,
+    signal: AbortSignal | undefined,
+    encode: (signal: AbortSignal) => Promise<ImageFeatures>,
+  ): Promise<{ features: RefCounted<ImageFeatures>; wasThere: boolean }> {
+    for (;;) {
+      throwIfAborted(signal);
+      const entry = this.#entries.get(content);
+      if (entry) {
+        this.#touch(content, entry);
+        return { features: entry.features.retain(), wasThere: true };
+      }
+      const joined = this.#encodings.get(content);
+      const encoding = joined ?? this.#begin(content, encode);
+      encoding.askers++;
+      try {
+        const features = await untilAborted(encoding.done, signal);
+        return { features: features.retain(), wasThere: joined !== undefined };
+      } catch (error) {
+        throwIfAborted(signal);
+        const ofThePicture = error instanceof NeuronBlipError && OF_THE_PICTURE.includes(error.code);
+        // Another call's bad luck is its own.
+        if (joined === undefined || ofThePicture) throw error;
+      } finally {
+        if (--encoding.askers === 0) this.#end(content, encoding);
+      }
+    }
+  }
+
+  /**
+   * Whether a picture's keys and values, of so many bytes, are worth keeping: where there is room for them, and where those that
+   * would have to go were asked for longer ago than this picture before its last use. Otherwise pictures that are asked for
+   * in turns would only drive out each other's.
+   */
+  wants(features: RefCounted<ImageFeatures>, bytes: number): boolean {
+    const entry = this.#entryOf(features);
+    if (entry === undefined || bytes > this.#maxBytes / 2) return false;
+    if (this.#keyValuesBytes + bytes <= this.#maxBytes / 2) return true;
+    const [oldest] = this.#withKeyValues();
+    return oldest !== undefined && oldest.usedAt < entry.usedBefore;
+  }
+
+  /** Counts the keys and values that a picture has got, and lets go of others' where they are too many. */
+  recount(features: RefCounted<ImageFeatures>): void {
+    const entry = this.#entryOf(features);
+    if (entry === undefined) return;
+    this.#count(entry);
+    for (const other of this.#withKeyValues()) {
+      if (this.#keyValuesBytes <= this.#maxBytes / 2) break;
+      other.features.value.forgetKeyValues();
+      this.#count(other);
+    }
+    this.#makeRoom();
+  }
+
+  /** Lets go of everything. */
+  dispose(): void {
+    clearTimeout(this.#timer);
+    for (const content of [...this.#entries.keys()]) this.#drop(content);
+  }
+
+  #begin(content: string, encode: (signal: AbortSignal) => Promise<ImageFeatures>): Encoding {
+    const controller = new AbortController();
+    const done = encode(controller.signal).then((features) => new RefCounted(features));
+    const encoding: Encoding = { done, controller, askers: 0 };
+    this.#encodings.set(content, encoding);
+    done.then(
+      (features) => {
+        if (this.#encodings.get(content) !== encoding) return;
+        this.#encodings.delete(content);
+        const never = Number.NEGATIVE_INFINITY;
+        const entry = { features: features.retain(), bytes: 0, keyValuesBytes: 0, usedAt: never, usedBefore: never };
+        this.#count(entry);
+        this.#touch(content, entry);
+      },
+      () => {
+        if (this.#encodings.get(content) === encoding) this.#encodings.delete(content);
+      },
+    );
+    return encoding;
+  }
+
+  /** When nobody asks for it any more: what was found stays with the cache and those who have it. */
+  #end(content: string, encoding: Encoding): void {
+    if (this.#encodings.get(content) === encoding) {
+      this.#encodings.delete(content);
+      encoding.controller.abort();
+    }
+    encoding.done.then(
+      (features) => features.release(),
+      () => {},
+    );
+  }
+
+  #touch(content: string, entry: Entry): void {
+    entry.usedBefore = entry.usedAt;
+    entry.usedAt = performance.now();
+    this.#entries.delete(content);
+    this.#entries.set(content, entry);
+    this.#makeRoom();
+  }
+
+  #count(entry: Entry): void {
+    const { bytes, keyValuesBytes } = entry.features.value;
+    this.#bytes += bytes - entry.bytes;
+    this.#keyValuesBytes += keyValuesBytes - entry.keyValuesBytes;
+    entry.bytes = bytes;
+    entry.keyValuesBytes = keyValuesBytes;
+  }
+
+  #entryOf(features: RefCounted<ImageFeatures>): Entry | undefined {
+    return [...this.#entries.values()].find((entry) => entry.features === features);
+  }
+
+  /** The one used longest ago first. */
+  #withKeyValues(): Entry[] {
+    return [...this.#entries.values()].filter(({ keyValuesBytes }) => keyValuesBytes > 0);
+  }
+
+  #makeRoom(): void {
+    const tooOld = performance.now() - this.#maxAgeMs;
+    for (const [content, { usedAt }] of this.#entries) {
+      if (this.bytes <= this.#maxBytes && usedAt > tooOld) break;
+      this.#drop(content);
+    }
+    const [oldest] = this.#entries.values();
+    clearTimeout(this.#timer);
+    this.#timer = oldest && setTimeout(() => this.#makeRoom(), Math.max(1, oldest.usedAt - tooOld)).unref();
+  }
+
+  #drop(content: string): void {
+    const entry = this.#entries.get(content);
+    if (entry === undefined) return;
+    this.#entries.delete(content);
+    this.#bytes -= entry.bytes;
+    this.#keyValuesBytes -= entry.keyValuesBytes;
+    entry.features.release();
+  }
+}
+
+/** Computes each picture's keys and values, one by one. */
+const KEY_VALUES: Job<NeuronBlipPreTrainedModel, RefCounted<ImageFeatures>, Tensor | undefined> = {
+  key: "keys and values",
+  limit: 1,
+  work: (model, rows, signal) =>
+    Promise.all(rows.map(async ({ value }) => model.imageKeysValues?.(value.imageEmbeds, signal))),
+  hold: (features) => {
+    features.retain();
+    return () => features.release();
+  },
+};
+
+/**
+ * Computes what the text encoder needs of a picture, whatever the question, once for all questions about it, where that pays; it is
+ * kept with the picture's features.
+ */
+export class ImageKeyValues {
+  readonly #queue: BatchQueue<NeuronBlipPreTrainedModel>;
+  readonly #cache: FeatureCache | undefined;
+  readonly #computing = new WeakMap<ImageFeatures, Promise<void>>();
+  /** Whether the model has them: known once it was asked. */
+  #exist = true;
+  /** Of one picture; 0 until the first are there. */
+  #bytes = 0;
+
+  constructor(queue: BatchQueue<NeuronBlipPreTrainedModel>, cache: FeatureCache | undefined) {
+    this.#queue = queue;
+    this.#cache = cache;
+  }
+
+  /**
+   * Computes them before texts about a picture, where those are many. Where that fails, the texts do without, or say why not.
+   * @param lengths of the texts, in tokens.
+   * @throws NeuronBlipError `ABORTED`.
+   */
+  async prepareFor(
+    lengths: Iterable<number>,
+    features: RefCounted<ImageFeatures>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    if (!this.#exist || features.value.keyValues || !keyValuesPay(lengths)) return;
+    await this.compute(features, signal).catch(() => throwIfAborted(signal));
+  }
+
+  /** Computes them in the background for a picture that was asked about again: it may well be a third time. */
+  prepareForMore(features: RefCounted<ImageFeatures>): void {
+    if (this.#cache?.wants(features, this.#bytes)) void this.compute(features).catch(() => {});
+  }
+
+  /**
+   * Computes them, once for all that ask.
+   * @throws NeuronBlipError `ABORTED`, `EXECUTION_FAILED`, `DISPOSED`.
+   */
+  compute(features: RefCounted<ImageFeatures>, signal?: AbortSignal): Promise<void> {
+    const { value } = features;
+    if (!this.#exist || value.keyValues) return Promise.resolve();
+    let computing = this.#computing.get(value);
+    if (computing === undefined) {
+      features.retain();
+      computing = this.#run(features).finally(() => {
+        this.#computing.delete(value);
+        features.release();
+      });
+      this.#computing.set(value, computing);
+    }
+    return untilAborted(computing, signal);
+  }
+
+  async #run(features: RefCounted<ImageFeatures>): Promise<void> {
+    const [keyValues] = await this.#queue.runAll([features], KEY_VALUES);
+    if (keyValues === undefined) {
+      this.#exist = false;
+      return;
+    }
+    this.#bytes = bytesOf(keyValues);
+    features.value.keep(new RefCounted(keyValues));
+    this.#cache?.recount(features);
+  }
 }

@@ -1,5 +1,4 @@
 import { NeuronBlipError } from "../errors.js";
-import { shown } from "../util/values.js";
 import { avif } from "./formats/avif.js";
 import { bmp } from "./formats/bmp.js";
 import { FORMAT_NAMES, type ImageCodec, type ImageFormat, type ImageHeader } from "./formats/codec.js";
@@ -101,12 +100,6 @@ export function explainTruncation(error: unknown, format: ImageFormat, file: Buf
   if (!(error instanceof RangeError)) return error;
   const name = FORMAT_NAMES[format];
   return new Error(`the ${name} data is truncated or damaged (${file.length} bytes)`, { cause: error });
-}
-
-/** @throws NeuronBlipError `INVALID_INPUT` */
-export function checkMaxPixels(maxPixels: unknown): void {
-  if (typeof maxPixels === "number" && maxPixels > 0) return;
-  throw new NeuronBlipError("INVALID_INPUT", `maxPixels must be a number above 0, not ${shown(maxPixels)}.`);
 }
 
 /**

@@ -6,8 +6,8 @@ import { oneLine } from "../util/values.js";
 import { type DecodeOptions, DecoderPool } from "./decoder-pool.js";
 import { kindOf } from "./describe-source.js";
 import { copyPixels } from "./given-pixels.js";
-import { checkMaxPixels, DEFAULT_MAX_PIXELS } from "./image-size.js";
-import { isFile, openPicture } from "./open-picture.js";
+import { DEFAULT_MAX_PIXELS } from "./image-size.js";
+import { isFile, type OpenedPicture, openPicture } from "./open-picture.js";
 import type { PictureFile } from "./picture-file.js";
 
 export type { ImageDecoder, RawImage } from "../processing/raw-image.js";
@@ -32,7 +32,7 @@ export async function loadImage(source: ImageSource, given: LoadImageOptions = {
   const decodeOptions = decodeOptionsOf(options);
   const opened = await openPicture(source, options);
   throwIfAborted(options.signal);
-  if (isFile(opened)) return decoded(opened, decodeOptions, (file) => pool.decode(file, decodeOptions));
+  if (isFile(opened)) return orInvalidImage(opened, pool.decode(opened, decodeOptions), options.signal);
   const { channels, ...image } = opened;
   if (channels === 3 || channels === 4) return { ...image, channels };
   return pool.expand(await copyPixels(opened), options.signal);
@@ -49,13 +49,27 @@ export async function loadPixelValues(
   given: LoadImageOptions = {},
 ): Promise<Float32Array> {
   const options = readOptions(given, "loading a picture", OPTIONS);
+  decodeOptionsOf(options); // what is wrong with them is told before anything is read
+  return toPixelValues(await openPicture(source, options), target, options);
+}
+
+/**
+ * Makes the model's pixel values of a picture that was read, on a worker thread.
+ * @param opened given away, where it is a file: its bytes are an empty array afterwards.
+ * @returns [3, height, width]
+ * @throws as loadPixelValues
+ */
+export async function toPixelValues(
+  opened: OpenedPicture,
+  target: PixelTarget,
+  options: DecodingOptions,
+): Promise<Float32Array> {
+  const { signal } = options;
   const decodeOptions = decodeOptionsOf(options);
-  const opened = await openPicture(source, options);
-  throwIfAborted(options.signal);
-  if (isFile(opened)) return decoded(opened, decodeOptions, (file) => pool.decodeToValues(file, target, decodeOptions));
+  if (isFile(opened)) return orInvalidImage(opened, pool.decodeToValues(opened, target, decodeOptions), signal);
   const image = await copyPixels(opened);
-  throwIfAborted(options.signal);
-  return pool.toValues(image, target, options.signal);
+  throwIfAborted(signal);
+  return pool.toValues(image, target, signal);
 }
 
 /** A picture of one pixel. */
@@ -68,9 +82,11 @@ export async function warmUpDecoding(): Promise<void> {
 
 const OPTIONS: readonly (keyof LoadImageOptions)[] = ["maxPixels", "decoder", "signal", "maxBytes", "fetch", "files"];
 
-function decodeOptionsOf(options: LoadImageOptions): DecodeOptions {
+/** How a picture that was read is to be decoded. */
+type DecodingOptions = { readonly [Name in "maxPixels" | "decoder" | "signal"]?: LoadImageOptions[Name] | undefined };
+
+function decodeOptionsOf(options: DecodingOptions): DecodeOptions {
   const { maxPixels = DEFAULT_MAX_PIXELS, decoder, signal } = options;
-  checkMaxPixels(maxPixels);
   const chosen: unknown = decoder ?? (process.env.NEURON_BLIP_DECODER || "sharp");
   if (chosen !== "sharp" && chosen !== "jimp") {
     const name = decoder === undefined ? "NEURON_BLIP_DECODER" : "decoder";
@@ -81,13 +97,10 @@ function decodeOptionsOf(options: LoadImageOptions): DecodeOptions {
   return { maxPixels, decoder: chosen, signal };
 }
 
-async function decoded<T>(
-  file: PictureFile,
-  { signal }: DecodeOptions,
-  decode: (file: PictureFile) => Promise<T>,
-): Promise<T> {
+/** What a file was decoded to; what its decoder says of it becomes `INVALID_IMAGE`. */
+async function orInvalidImage<T>(file: PictureFile, decoding: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   try {
-    const result = await decode(file);
+    const result = await decoding;
     throwIfAborted(signal);
     return result;
   } catch (error) {

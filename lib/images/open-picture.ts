@@ -4,8 +4,8 @@ import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import type { BlobLike, FileHandleLike, ImageSource, SourceOptions } from "../processing/image-source.js";
 import type { PixelImage } from "../processing/raw-image.js";
-import { untilAborted } from "../util/abort.js";
-import { oneLine } from "../util/values.js";
+import { untilAborted } from "../util/concurrency.js";
+import { oneLine, shown } from "../util/values.js";
 import { DEFAULT_MAX_BYTES, DEFAULT_TIME_LIMIT_MS } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";
 import { checkPixels, readSharpOutput } from "./given-pixels.js";
@@ -32,9 +32,7 @@ export function isFile(picture: OpenedPicture): picture is PictureFile {
  * @throws NeuronBlipError `INVALID_INPUT` for what is no picture or was read before, `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `ABORTED`
  */
 export async function openPicture(source: ImageSource, options: OpenOptions): Promise<OpenedPicture> {
-  const { maxBytes, files, fetch } = checkSourceOptions(options);
-  const { maxPixels = DEFAULT_MAX_PIXELS, signal } = options;
-  const limits = { maxBytes, files, fetch, maxPixels, signal, timeLimitMs: DEFAULT_TIME_LIMIT_MS };
+  const limits = { ...checkSourceOptions(options), signal: options.signal, timeLimitMs: DEFAULT_TIME_LIMIT_MS };
   try {
     return await open(source, limits);
   } catch (error) {
@@ -47,12 +45,21 @@ export async function openPicture(source: ImageSource, options: OpenOptions): Pr
   }
 }
 
-/** @throws NeuronBlipError `INVALID_INPUT` */
-export function checkSourceOptions({ maxBytes = DEFAULT_MAX_BYTES, fetch, files = true }: SourceOptions): {
+/** How pictures may come, and how large: checked, with the defaults. @throws NeuronBlipError `INVALID_INPUT` */
+export function checkSourceOptions({
+  maxBytes = DEFAULT_MAX_BYTES,
+  maxPixels = DEFAULT_MAX_PIXELS,
+  fetch,
+  files = true,
+}: SourceOptions & { readonly maxPixels?: number | undefined }): {
   maxBytes: number;
+  maxPixels: number;
   fetch: SourceOptions["fetch"];
   files: boolean;
 } {
+  if (typeof maxPixels !== "number" || !(maxPixels > 0)) {
+    throw invalid(`maxPixels must be a number above 0, not ${shown(maxPixels)}.`);
+  }
   if (typeof maxBytes !== "number" || !(maxBytes > 0)) {
     throw invalid(
       `maxBytes must be a number above 0, not ${typeof maxBytes === "number" ? maxBytes : kindOf(maxBytes)}.`,
@@ -64,7 +71,7 @@ export function checkSourceOptions({ maxBytes = DEFAULT_MAX_BYTES, fetch, files 
     );
   }
   if (typeof files !== "boolean") throw invalid(`files must be true or false, not ${kindOf(files)}.`);
-  return { maxBytes, fetch, files };
+  return { maxBytes, maxPixels, fetch, files };
 }
 
 function open(

@@ -1,10 +1,4 @@
 /** Encoded pictures on their way from the caller to the thread that decodes them. */
-import { createHash } from "node:crypto";
-import { setImmediate as nextTurn } from "node:timers/promises";
-
-/** So many bytes are hashed in one turn of the event loop: about a millisecond's work, and less than copying them would be. */
-const SLICE = 2 ** 20;
-
 /** A file's bytes, in memory that no caller can reach, and what errors call the picture. */
 export interface PictureFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -31,17 +25,4 @@ export function ownFile(source: Uint8Array): PictureFile | undefined {
 /** A copy of a caller's bytes, which may be shared with other threads, and may change or go away. */
 export function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength));
-}
-
-/**
- * The SHA-256 in hex, in slices, with turns of the event loop in between: WebCrypto, which has threads of its own, copies its
- * input first, all at once, which holds the event loop for longer than any slice does.
- */
-export async function sha256(bytes: Uint8Array): Promise<string> {
-  const hash = createHash("sha256");
-  for (let at = 0; at < bytes.length; at += SLICE) {
-    if (at > 0) await nextTurn();
-    hash.update(bytes.subarray(at, at + SLICE));
-  }
-  return hash.digest("hex");
 }

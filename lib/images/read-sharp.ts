@@ -2,7 +2,7 @@
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { SharpLike } from "../processing/image-source.js";
 import type { PixelImage } from "../processing/raw-image.js";
-import { untilAborted } from "../util/abort.js";
+import { untilAborted } from "../util/concurrency.js";
 import { oneLine } from "../util/values.js";
 import { type ArrivalLimits, withinTime } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";
@@ -40,7 +40,8 @@ export async function readSharp(
     return readSharpOutput(output);
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
-    const reason = oneLine(messageOf(error).split("\n")[0] as string, 300);
+    const [firstLine = ""] = messageOf(error).split("\n");
+    const reason = oneLine(firstLine, 300);
     throw new NeuronBlipError("INVALID_IMAGE", `${NAME} cannot be decoded: ${reason}.`, { cause: error });
   }
 }

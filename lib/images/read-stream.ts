@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import type { NodeStreamLike, ResponseLike, WebStreamLike } from "../processing/image-source.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 import { oneLine } from "../util/values.js";
 import { type ArrivalLimits, ArrivingBytes, tooManyBytes, withinTime } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";

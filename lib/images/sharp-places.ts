@@ -2,7 +2,7 @@
 import { clearInterval, setInterval } from "node:timers";
 import { abortedError, throwIfAborted } from "../errors.js";
 import { native } from "../torch/native.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 import { SHARP_AT_A_TIME } from "./sharp-limits.js";
 
 /** How often a thread that waits looks whether another has given a place back. */
@@ -63,11 +63,11 @@ class SharpPlaces {
       };
       this.#waiting.push(enter);
       this.#look();
-      stop = onAbort(signal, () => {
+      stop = onAbort(signal, (signal) => {
         const at = this.#waiting.indexOf(enter);
         if (at >= 0) this.#waiting.splice(at, 1);
         this.#look();
-        reject(abortedError(signal as AbortSignal));
+        reject(abortedError(signal));
       });
     });
   }

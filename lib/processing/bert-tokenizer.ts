@@ -7,11 +7,9 @@ import { isObject, type JsonObject, readJsonIfThere } from "../util/json-file.js
 import type { ModelDirectory } from "../util/model-path.js";
 import { atOnce } from "../util/turns.js";
 import { shown } from "../util/values.js";
-import { AddedTokens } from "./added-tokens.js";
 import { normalizeForBert, splitForBert } from "./bert-normalizer.js";
-import { TextReader } from "./text-reader.js";
+import { AddedTokens, TextReader, WordPiece } from "./text-reader.js";
 import { checkTokenizerConfig, checkTokenizerJson, readVocabulary, type TokenizerJson } from "./tokenizer-json.js";
-import { WordPiece } from "./word-piece.js";
 
 export interface EncodeOptions {
   /** The most tokens, [CLS] and [SEP] included. Default: no limit. */
@@ -142,7 +140,8 @@ export class BertTokenizer {
     }
     checkMaxLength(maxLength);
     const ids = [this.clsTokenId];
-    for (const found of this.#read(text)) {
+    const steps = this.#reader?.read(text) ?? [this.#tokenizer.encode(text, { add_special_tokens: false }).ids];
+    for (const found of steps) {
       for (const id of found) ids.push(id);
       const most = maxLength - 1; // without [SEP]
       if (ids.length >= most && truncation) {
@@ -187,10 +186,6 @@ export class BertTokenizer {
     });
   }
 
-  #read(text: string): Iterable<readonly number[]> {
-    return this.#reader?.read(text) ?? [this.#tokenizer.encode(text, { add_special_tokens: false }).ids];
-  }
-
   /** @param configured the token's name in tokenizer_config.json: a string, an AddedToken's object, or nothing */
   #specialId(configured: unknown, name: string): number {
     const content = isObject(configured) ? configured.content : configured;
@@ -213,7 +208,7 @@ function checkMaxLength(maxLength: number): void {
 
 /** @throws NeuronBlipError `INVALID_INPUT` for a length that no text can be padded to. */
 export function checkPadding(maxLength: number | undefined): void {
-  if (Number.isInteger(maxLength) && (maxLength as number) <= LONGEST_PADDING) return;
+  if (maxLength !== undefined && Number.isInteger(maxLength) && maxLength <= LONGEST_PADDING) return;
   throw new NeuronBlipError(
     "INVALID_INPUT",
     `To pad to it, maxLength must be a whole number of at most ${LONGEST_PADDING}, since no model of this kind reads more, ` +

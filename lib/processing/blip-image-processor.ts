@@ -4,7 +4,7 @@ import { directoryOf } from "../hub/model-directory.js";
 import { Tensor } from "../torch/tensor.js";
 import { isObject } from "../util/json-file.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { shown } from "../util/values.js";
+import { isList, isWhole, shown } from "../util/values.js";
 import { imageLoader, type LoadImageOptions, type PixelTarget } from "./image-loader.js";
 import type { BlipImageProcessorConfig } from "./image-processor-config.js";
 import type { ImageSource } from "./image-source.js";
@@ -42,7 +42,8 @@ export class BlipImageProcessor {
   readonly config: Config;
   /** The size of every prepared picture, in pixels. */
   readonly outputSize: PictureSize;
-  readonly #target: PixelTarget;
+  /** @internal What the model takes of a picture. */
+  readonly target: PixelTarget;
 
   /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
@@ -56,9 +57,9 @@ export class BlipImageProcessor {
     const { width, height } = this.outputSize;
     const tables = new Float32Array(3 * 256);
     for (const channel of [0, 1, 2]) tables.set(makeTable(this.config, channel), channel * 256);
-    this.#target = { width, height, doResize, resize: size, crop, pad, tables };
+    this.target = { width, height, doResize, resize: size, crop, pad, tables };
     // Where every picture gets one size, what is wrong with it can be told now.
-    if (doResize && "width" in size) resizedSize(size, this.#target);
+    if (doResize && "width" in size) resizedSize(size, this.target);
   }
 
   /**
@@ -105,7 +106,7 @@ export class BlipImageProcessor {
         const i = next++;
         const source = sources[i] as ImageSource;
         try {
-          const values = await loadPixelValues(source, this.#target, options);
+          const values = await loadPixelValues(source, this.target, options);
           for (let at = list.indexOf(source); at >= 0; at = list.indexOf(source, at + 1)) {
             pixelValues.data.set(values, at * size);
           }
@@ -176,15 +177,10 @@ function isRule(value: unknown): value is ResizeRule {
 /** Whether a value has these lengths: the first ones, and no others. */
 function hasOnly(value: unknown, names: readonly string[], required: number): boolean {
   if (!isObject(value)) return false;
-  const isLength = (length: unknown) =>
-    Number.isSafeInteger(length) && (length as number) >= 1 && (length as number) <= LONGEST_EDGE;
+  const isLength = (length: unknown) => isWhole(length, 1, LONGEST_EDGE);
   const given = Object.entries(value).filter(([, length]) => length !== undefined);
   return (
     names.slice(0, required).every((name) => isLength(value[name])) &&
     given.every(([name, length]) => names.includes(name) && isLength(length))
   );
-}
-
-function isList(images: ImageSource | readonly ImageSource[]): images is readonly ImageSource[] {
-  return Array.isArray(images);
 }

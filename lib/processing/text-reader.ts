@@ -1,4 +1,4 @@
-import type { AddedTokens } from "./added-tokens.js";
+/** Reads a text into token ids: added tokens, and between them the pieces of words. */
 import {
   type BertNormalizerConfig,
   beginsWithWord,
@@ -6,7 +6,6 @@ import {
   normalizeForBert,
   splitForBert,
 } from "./bert-normalizer.js";
-import { isLonger, type WordPiece } from "./word-piece.js";
 
 /** How much of a text is read in one step: less than a millisecond's work. */
 const STEP = 1024;
@@ -101,4 +100,123 @@ function endOfStep(text: string, at: number): number {
   const last = text.charCodeAt(end - 1);
   const isFirstOfPair = last >= 0xd800 && last < 0xdc00 && end < text.length;
   return isFirstOfPair ? end + 1 : end;
+}
+
+/** What tokenizer.json says of a token that is looked for in the text itself, such as [SEP]. */
+export interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  /** Whether it is looked for after normalisation. */
+  readonly normalized?: boolean;
+  /** Whether it must stand by itself, between characters that are no word's. */
+  readonly single_word?: boolean;
+}
+
+export interface FoundToken {
+  readonly id: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+const endsWord = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const beginsWord = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+
+/** Finds tokens in a text that is not normalised: of those that begin first, the longest. */
+export class AddedTokens {
+  /** By the first character, the longest first. */
+  readonly #tokens = new Map<string, AddedToken[]>();
+
+  constructor(tokens: readonly AddedToken[]) {
+    for (const token of tokens) {
+      const first = token.content[0];
+      if (first === undefined) continue;
+      const others = this.#tokens.get(first) ?? [];
+      this.#tokens.set(first, others);
+      others.push(token);
+    }
+    for (const others of this.#tokens.values()) others.sort((one, other) => other.content.length - one.content.length);
+  }
+
+  /** The first token that begins in [from, to). */
+  next(text: string, from: number, to: number): FoundToken | undefined {
+    if (this.#tokens.size === 0) return undefined;
+    let start = from;
+    while (start < to) {
+      const token = this.#tokens.get(text[start] as string)?.find(({ content }) => text.startsWith(content, start));
+      if (token === undefined) {
+        start++;
+        continue;
+      }
+      const end = start + token.content.length;
+      if (!token.single_word || standsAlone(text, start, end)) return { id: token.id, start, end };
+      start = end;
+    }
+    return undefined;
+  }
+}
+
+function standsAlone(text: string, start: number, end: number): boolean {
+  // A character may take two places.
+  return !endsWord.test(text.slice(Math.max(0, start - 2), start)) && !beginsWord.test(text.slice(end, end + 2));
+}
+
+/** What tokenizer.json says of a WordPiece model. */
+export interface WordPieceConfig {
+  readonly vocab: Readonly<Record<string, number>>;
+  readonly unk_token: string;
+  readonly continuing_subword_prefix: string;
+  readonly max_input_chars_per_word: number;
+}
+
+/** BERT's model of words, as the Rust library has it: the longest piece of the vocabulary, then the longest that goes on. */
+export class WordPiece {
+  /** The most characters of a word; a longer one is unknown. */
+  readonly maxCharacters: number;
+  readonly unknownId: number;
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #prefix: string;
+  /** The length of the longest piece: nothing longer need be looked up. */
+  readonly #longest: number;
+
+  /** @param unknownId the token of words that the vocabulary has no pieces for. */
+  constructor(config: WordPieceConfig, unknownId: number) {
+    this.#ids = new Map(Object.entries(config.vocab));
+    this.unknownId = unknownId;
+    this.#prefix = config.continuing_subword_prefix;
+    this.maxCharacters = config.max_input_chars_per_word;
+    let longest = 0;
+    for (const piece of this.#ids.keys()) longest = Math.max(longest, piece.length);
+    this.#longest = longest;
+  }
+
+  /** A word's pieces. */
+  idsOf(word: string): readonly number[] {
+    const whole = this.#ids.get(word);
+    if (whole !== undefined && word.length <= this.maxCharacters) return [whole];
+    if (isLonger(word, this.maxCharacters)) return [this.unknownId];
+    const ids: number[] = [];
+    let start = 0;
+    while (start < word.length) {
+      const prefix = start === 0 ? "" : this.#prefix;
+      let end = Math.min(word.length, start + this.#longest);
+      let id: number | undefined;
+      for (; end > start; end--) {
+        id = this.#ids.get(prefix + word.slice(start, end));
+        if (id !== undefined) break;
+      }
+      if (id === undefined) return [this.unknownId];
+      ids.push(id);
+      start = end;
+    }
+    return ids;
+  }
+}
+
+/** Whether a text has more characters (code points) than that. */
+export function isLonger(text: string, characters: number): boolean {
+  if (text.length <= characters) return false;
+  if (text.length > 2 * characters) return true;
+  let count = 0;
+  for (const _ of text) if (++count > characters) return true;
+  return false;
 }

@@ -2,10 +2,9 @@
 import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readTextIfThere } from "../util/json-file.js";
-import { shown } from "../util/values.js";
-import type { AddedToken } from "./added-tokens.js";
+import { isWhole, shown } from "../util/values.js";
 import type { BertNormalizerConfig } from "./bert-normalizer.js";
-import type { WordPieceConfig } from "./word-piece.js";
+import type { AddedToken, WordPieceConfig } from "./text-reader.js";
 
 /** A tokenizer.json with everything that is needed of it. */
 export interface TokenizerJson {
@@ -158,10 +157,6 @@ function normalizerOf(config: JsonObject): JsonObject {
 function checkId(id: unknown, name: string): void {
   if (isWhole(id, 0, MOST_TOKENS - 1)) return;
   throw corrupt("tokenizer.json", name, id, `a whole number from 0 to ${MOST_TOKENS - 1}, as no vocabulary has more`);
-}
-
-function isWhole(value: unknown, least: number, most: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
 function stringOf(value: unknown, name: string, fallback: string): string {

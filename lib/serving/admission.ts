@@ -42,34 +42,25 @@ export class Admission {
           "load the model with a larger maxQueueLength or more replicas.",
       );
     }
-    const ticket = this.#issue();
+    this.#waiting++;
+    this.#coming++;
+    let begun = false;
+    const ticket = {
+      isComing: true,
+      defer: () => {
+        if (ticket.isComing) this.#coming--;
+        ticket.isComing = false;
+      },
+      begin: () => {
+        ticket.defer();
+        if (!begun) this.#waiting--;
+        begun = true;
+      },
+    };
     try {
       return await call(ticket);
     } finally {
       ticket.begin();
     }
-  }
-
-  #issue(): Ticket {
-    this.#waiting++;
-    this.#coming++;
-    let begun = false;
-    let isComing = true;
-    const defer = () => {
-      if (isComing) this.#coming--;
-      isComing = false;
-    };
-    const begin = () => {
-      defer();
-      if (!begun) this.#waiting--;
-      begun = true;
-    };
-    return {
-      get isComing() {
-        return isComing;
-      },
-      defer,
-      begin,
-    };
   }
 }

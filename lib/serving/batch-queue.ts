@@ -2,7 +2,7 @@
 import { performance } from "node:perf_hooks";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { abortedError, NeuronBlipError } from "../errors.js";
-import { onAbort } from "../util/abort.js";
+import { fulfilled, onAbort } from "../util/concurrency.js";
 import type { Admission, Ticket } from "./admission.js";
 import type { Replicas } from "./replicas.js";
 
@@ -87,7 +87,7 @@ interface Group<Model> {
 
 /**
  * The calls that wait for a replica. When one is free, the row that waits longest goes next, and with it, as far as the batch
- * holds them, those that came later and may run with it. What comes in one turn of the event loop is looked at together.
+ * holds them, those that came later and may run with it. What comes in one turn of the event loop is considered as a whole.
  *
  * Where a batch fails, and not its replica, each row is run again alone, so that none fails for another's fault.
  */
@@ -128,12 +128,11 @@ export class BatchQueue<Model extends AsyncDisposable> {
     if (this.#closed) throw disposedError();
     if (options.signal?.aborted) throw abortedError(options.signal);
     if (rows.length === 0) return [];
-    let call: Call<Model> | undefined;
+    let stopListening = () => {};
     const done = new Promise<PromiseSettledResult<unknown>[]>((resolve, reject) => {
-      call = this.#add(rows, job as unknown as AnyJob<Model>, options, resolve, reject);
+      const call = this.#add(rows, job as unknown as AnyJob<Model>, options, resolve, reject);
+      stopListening = onAbort(options.signal, (signal) => this.#stop(call, abortedError(signal)));
     });
-    const { signal } = options;
-    const stopListening = onAbort(signal, () => this.#stop(call as Call<Model>, abortedError(signal as AbortSignal)));
     try {
       return (await done) as PromiseSettledResult<T>[];
     } finally {
@@ -144,7 +143,7 @@ export class BatchQueue<Model extends AsyncDisposable> {
   /** As `run`, for rows that all must do. @returns their results. */
   async runAll<Row, T>(rows: readonly Row[], job: Job<Model, Row, T>, options: RunOptions = {}): Promise<T[]> {
     const outcomes = await this.run(rows, job, { ...options, settled: false });
-    return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<T>).value);
+    return outcomes.map(fulfilled);
   }
 
   /** Refuses further rows and those that wait, with `DISPOSED`. Those under way go on. */

@@ -1,7 +1,7 @@
 import { clearInterval, setInterval } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
-import { onAbort } from "../util/abort.js";
+import { onAbort } from "../util/concurrency.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
 export interface ReplicaEvents {

@@ -1,7 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
 import type { BlipProcessor, ProcessTextOptions } from "../processing/blip-processor.js";
 import { shown } from "../util/values.js";
-import type { Encode } from "./run-pairs.js";
 
 export interface TextOptions {
   /** Cut a text that is longer than the compiled length, instead of throwing `INPUT_TOO_LONG`. Default false. */
@@ -17,10 +16,8 @@ export interface SettledOption {
   settled?: boolean;
 }
 
-/** Gives what encodes the texts of a call. */
-export function textEncoding(processor: BlipProcessor, options: ProcessTextOptions): Encode {
-  return (text) => processor.encodeSteps(text, options);
-}
+/** Encodes a text, in steps of less than a millisecond. @throws NeuronBlipError where it cannot be. */
+export type Encode = (text: string) => Generator<void, number[]>;
 
 /** Encodes a text. @param tooLong makes the error of one that is too long, as its user knows the limit. */
 export function* encodeWithin(

@@ -1,9 +1,13 @@
-import type { GenerationConfig } from "../generation/generation-config.js";
+import { throwIfAborted } from "../errors.js";
+import type { Picture } from "../images/encoded-image.js";
+import type { ImageEncoder } from "../images/image-encoder.js";
+import { snapshotBytes } from "../images/open-picture.js";
 import type { RunOptions } from "../serving/batch-queue.js";
-import { fulfilled } from "../util/settled.js";
-import type { BatchKey } from "./batch-key.js";
-import { holdPicture, type LoadedModel } from "./loaded-model.js";
-import { type PairLists, type PairOptions, type PreparedPair, runPairs } from "./run-pairs.js";
+import { fulfilled } from "../util/concurrency.js";
+import { inTurns } from "../util/turns.js";
+import { isList } from "../util/values.js";
+import type { LoadedModel, PreparedPair } from "./loaded-model.js";
+import { type PairLists, type PairOptions, runPairs } from "./run-pairs.js";
 
 /** A result for one pair; a list of results, or with `settled` of outcomes, for lists. */
 export type ResultFor<T> = T | T[] | PromiseSettledResult<T>[];
@@ -19,38 +23,39 @@ export async function forEachPair<T>(
   options: PairOptions,
   run: (pairs: readonly PreparedPair[], options: RunOptions) => Promise<PromiseSettledResult<T>[]>,
 ): Promise<ResultFor<T>> {
-  const one = !Array.isArray(lists.images) && !Array.isArray(lists.texts);
-  const settled = options.settled && !one;
+  const { images, texts } = lists;
+  const { signal, settled } = options;
+  if (!isList(images) && !isList(texts)) {
+    return model.call((ticket) =>
+      runPair(images, texts, model.images, { ...options, ticket }, (pairs) => run(pairs, { signal, ticket })),
+    );
+  }
   const outcomes = await model.call((ticket) =>
-    runPairs(lists, model.images, { ...options, settled, ticket }, (pairs) =>
-      run(pairs, { signal: options.signal, settled, ticket }),
-    ),
+    runPairs(lists, model.images, { ...options, ticket }, (pairs) => run(pairs, { signal, settled, ticket })),
   );
-  if (one) return fulfilled(outcomes[0]);
   return settled ? outcomes : outcomes.map(fulfilled);
 }
 
-/** What jobs that generate have in common. */
-export function generationJob<Options extends GenerationConfig>(
-  { batch }: LoadedModel,
-  { options, key, callsBack }: BatchKey<Options>,
-  pairs: readonly PreparedPair[],
-) {
-  // With "ones" the decoder sees the padding that the questions of one call have.
-  const padded = "questionMask" in options && options.questionMask === "ones" ? pairs[0]?.text?.paddedLength : 0;
-  return {
-    ...batch,
-    key: key && `${padded} ${key}`,
-    callsBack,
-    retry: options.streamer === undefined, // it has had tokens already
-    hold: holdPicture,
-  };
-}
-
-/** Makes results of others; where that fails, it is that row's error. */
-export async function mapped<T, U>(
-  outcomes: Promise<PromiseSettledResult<T>[]>,
-  map: (value: T) => U,
-): Promise<PromiseSettledResult<U>[]> {
-  return Promise.allSettled((await outcomes).map(async (outcome) => map(fulfilled(outcome))));
+/** Runs one pair: its text becomes token ids, its picture features; then the model runs. */
+export async function runPair<T>(
+  image: Picture,
+  text: string,
+  images: ImageEncoder,
+  options: PairOptions,
+  run: (pairs: readonly PreparedPair[]) => Promise<readonly PromiseSettledResult<T>[]>,
+): Promise<T> {
+  const { encode, signal } = options;
+  throwIfAborted(signal);
+  const picture = snapshotBytes(image);
+  // The text first: it fails at no cost.
+  const ids = encode && (await inTurns(encode(text), signal));
+  const features = await images.encode(picture, options);
+  try {
+    if (ids) await images.keyValues.prepareFor([ids.length], features, signal);
+    const tokenIds = ids && { ids, length: ids.length, paddedLength: ids.length };
+    const [outcome] = await run([{ place: 0, features, text: tokenIds }]);
+    return fulfilled(outcome);
+  } finally {
+    features.release();
+  }
 }

@@ -1,19 +1,21 @@
 import { type Architecture, HEADS } from "../blip/heads.js";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
 import type { TextAboutImage } from "../blip/question-encoder.js";
+import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError } from "../errors.js";
 import type { ImageEncoder } from "../images/image-encoder.js";
+import type { ImageFeatures } from "../images/image-features.js";
 import type { BlipProcessor } from "../processing/blip-processor.js";
 import type { Ticket } from "../serving/admission.js";
-import type { BatchQueue, Job } from "../serving/batch-queue.js";
+import type { BatchQueue } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";
-import type { PreparedPair } from "./run-pairs.js";
+import type { RefCounted } from "../util/ref-counted.js";
 
-type AnyModel = NeuronBlipPreTrainedModel;
+/** A replica of whatever class. */
+export type AnyModel = NeuronBlipPreTrainedModel;
 
 /** A loaded model, as its tasks use it. */
 export interface LoadedModel {
-  readonly architecture: Architecture;
   readonly processor: BlipProcessor;
   readonly queue: BatchQueue<AnyModel>;
   readonly images: ImageEncoder;
@@ -27,45 +29,37 @@ export interface LoadedModel {
   call<T>(call: (ticket: Ticket) => Promise<T>): Promise<T>;
 }
 
-/** One of the classes of models. */
-export interface ModelClass<Model> {
+/** One of the classes of models, whose constructors are private. */
+interface ModelClass<Model> extends NewableFunction {
   readonly prototype: Model;
-  [Symbol.hasInstance](value: unknown): boolean;
 }
 
 /**
- * A replica as the class that a task needs.
+ * Gives a replica as the class that a task needs.
  * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a model of another class.
  */
 export function replicaAs<Model extends AnyModel>(
-  { anyReplica, architecture }: LoadedModel,
+  replica: AnyModel,
   Class: ModelClass<Model>,
   needed: Architecture,
   task: string,
 ): Model {
-  if (isOf(anyReplica, Class)) return anyReplica;
+  if (replica instanceof Class) return replica;
+  const { architecture } = replica.config;
   throw new NeuronBlipError(
     "ARTIFACT_MISMATCH",
     `${task} needs a ${needed}. This model is a ${architecture}: it can ${HEADS[architecture].can}.`,
   );
 }
 
-/** A job for replicas of one class, as the queue takes it. */
-export function jobOf<Model extends AnyModel, Row, T>(
-  Class: ModelClass<Model>,
-  job: Job<Model, Row, T>,
-): Job<AnyModel, Row, T> {
-  return {
-    ...job,
-    work: (model, rows, signal) => {
-      if (isOf(model, Class)) return job.work(model, rows, signal);
-      throw new TypeError("The replicas of a model are of one class.");
-    },
-  };
-}
-
-function isOf<Model>(value: unknown, Class: ModelClass<Model>): value is Model {
-  return value instanceof Class;
+/** One picture with its text, ready for a replica. */
+export interface PreparedPair {
+  /** Its index in the call's list. */
+  readonly place: number;
+  readonly features: RefCounted<ImageFeatures>;
+  /** While it runs: the picture's keys and values, where they are there. */
+  keyValues?: RefCounted<Tensor> | undefined;
+  readonly text: TokenIds | undefined;
 }
 
 /** A pair's text and picture, as a replica takes them. */

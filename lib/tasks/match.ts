@@ -1,11 +1,19 @@
 import { NeuronBlipForImageTextRetrieval } from "../blip/neuron-blip-for-image-text-retrieval.js";
 import { readOptions } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import { type SettledOption, type TextOptions, textEncoding } from "./encode-text.js";
-import { forEachPair, mapped, type ResultFor } from "./for-each-pair.js";
-import { embedsOf, holdPicture, jobOf, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
+import type { Job } from "../serving/batch-queue.js";
+import type { SettledOption, TextOptions } from "./encode-text.js";
+import { forEachPair, type ResultFor } from "./for-each-pair.js";
+import {
+  type AnyModel,
+  embedsOf,
+  holdPicture,
+  type LoadedModel,
+  type PreparedPair,
+  replicaAs,
+  textAboutImage,
+} from "./loaded-model.js";
 import { type Match, toMatch } from "./results.js";
-import type { PreparedPair } from "./run-pairs.js";
 
 export interface MatchOptions extends TextOptions, SettledOption {
   /** Checked between steps. */
@@ -20,16 +28,20 @@ export async function match(
   given: MatchOptions,
 ): Promise<ResultFor<Match>> {
   const { settled, truncation = false, signal } = readOptions(given, "match", ["settled", "truncation", "signal"]);
-  const { shapes } = replicaAs(model, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
-  const encode = textEncoding(model.processor, { maxLength: shapes.questionLength, truncation });
-  const job = jobOf(NeuronBlipForImageTextRetrieval, {
+  const matching = (replica: AnyModel) =>
+    replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
+  const maxLength = matching(model.anyReplica).shapes.questionLength;
+  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
+  const job: Job<AnyModel, PreparedPair, Match> = {
     ...model.batch,
     key: "match",
-    work: (replica, rows: readonly PreparedPair[], signal) =>
-      replica.matchRows(rows.map(textAboutImage), embedsOf(rows), signal),
+    work: async (replica, rows, signal) => {
+      const logits = await matching(replica).matchRows(rows.map(textAboutImage), embedsOf(rows), signal);
+      return logits.map(({ data }) => toMatch(data));
+    },
     hold: holdPicture,
-  });
+  };
   return forEachPair(model, { images, texts }, { settled, signal, encode }, (pairs, run) =>
-    mapped(model.queue.run(pairs, job, run), ({ data }) => toMatch(data)),
+    model.queue.run(pairs, job, run),
   );
 }

@@ -5,12 +5,19 @@ import type { RankedSequence } from "../generation/ranking.js";
 import type { Picture } from "../images/encoded-image.js";
 import { snapshotBytes } from "../images/open-picture.js";
 import type { BlipProcessor } from "../processing/blip-processor.js";
-import { fulfilled } from "../util/settled.js";
+import type { Job } from "../serving/batch-queue.js";
 import { inTurns } from "../util/turns.js";
-import { encodeWithin, type TextOptions, textEncoding } from "./encode-text.js";
-import { holdPicture, jobOf, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
+import { encodeWithin, type TextOptions } from "./encode-text.js";
+import { runPair } from "./for-each-pair.js";
+import {
+  type AnyModel,
+  holdPicture,
+  type LoadedModel,
+  type PreparedPair,
+  replicaAs,
+  textAboutImage,
+} from "./loaded-model.js";
 import type { RankedAnswer } from "./results.js";
-import { type PreparedPair, runPairs } from "./run-pairs.js";
 
 export interface RankAnswerOptions extends RankOptions, TextOptions {}
 
@@ -23,7 +30,9 @@ export async function rank(
   rankOptions: RankAnswerOptions,
 ): Promise<RankedAnswer[]> {
   const { truncation = false, signal, ...options } = readOptions(rankOptions, "rank");
-  const replica = replicaAs(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
+  const ranking = (replica: AnyModel) =>
+    replicaAs(replica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
+  const replica = ranking(model.anyReplica);
   if (!Array.isArray(candidates) || candidates.length === 0) {
     throw new NeuronBlipError("INVALID_INPUT", "Give the candidates as an array of one or more strings.");
   }
@@ -35,22 +44,19 @@ export async function rank(
   const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
     return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
   };
-  const job = jobOf(NeuronBlipForQuestionAnswering, {
+  const job: Job<AnyModel, PreparedPair, RankedAnswer[]> = {
     key: undefined,
     limit: 1,
-    work: async (replica, rows: readonly PreparedPair[], signal) => [
-      await replica.rankRow(rows.map(textAboutImage), tokenIds, { ...options, signal }, toAnswer),
+    work: async (replica, rows, signal) => [
+      await ranking(replica).rankRow(rows.map(textAboutImage), tokenIds, { ...options, signal }, toAnswer),
     ],
     hold: holdPicture,
-  });
-  const encode = textEncoding(model.processor, { maxLength: replica.shapes.questionLength, truncation });
-  return model.call(async (ticket) => {
+  };
+  const maxLength = replica.shapes.questionLength;
+  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
+  return model.call((ticket) => {
     const run = { signal, ticket };
-    const lists = { images: picture, texts: question };
-    const [ranked] = await runPairs(lists, model.images, { ...run, encode }, (pairs) =>
-      model.queue.run(pairs, job, run),
-    );
-    return fulfilled(ranked);
+    return runPair(picture, question, model.images, { ...run, encode }, (pairs) => model.queue.run(pairs, job, run));
   });
 }
 

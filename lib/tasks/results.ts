@@ -1,4 +1,3 @@
-import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import type { RankedSequence } from "../generation/ranking.js";
 
 /** What is known of a generated text. */
@@ -44,17 +43,6 @@ export interface Match {
   score: number;
   /** The matching head's logits of no and of yes. */
   logits: [no: number, yes: number];
-}
-
-/** A row's first sequence, with the others as its alternatives. */
-export function bestOf<T extends GeneratedText & { alternatives?: T[] }>(
-  sequences: readonly GeneratedSequence[],
-  toResult: (text: GeneratedText) => T,
-): T {
-  const [best, ...others] = sequences.map((sequence) => {
-    return toResult({ score: Math.exp(sequence.sumLogProbability), ...sequence });
-  });
-  return { ...(best as T), ...(others.length > 0 && { alternatives: others }) };
 }
 
 /** @param logits float32 [1, 2]: of no and of yes. */

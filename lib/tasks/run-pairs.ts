@@ -1,15 +1,14 @@
-/** A call's pictures and texts, paired, prepared and encoded, so that one that is bad can fail alone. */
+/** A call's lists of pictures and texts, paired, prepared and encoded in portions, so that one that is bad can fail alone. */
 import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, throwIfAborted, withoutFrames } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import type { EncodeOptions, ImageEncoder } from "../images/image-encoder.js";
-import type { ImageFeatures } from "../images/image-features.js";
 import { snapshotBytes } from "../images/open-picture.js";
-import type { Tensor } from "../torch/tensor.js";
-import type { RefCounted } from "../util/ref-counted.js";
 import { inTurns, isTurnOver, nextTurn } from "../util/turns.js";
-import { PlaceGroups } from "./place-groups.js";
-import { TokenIdRows } from "./token-id-rows.js";
+import { isList } from "../util/values.js";
+import type { Encode } from "./encode-text.js";
+import type { PreparedPair } from "./loaded-model.js";
+import { IndexGroups, TokenIdRows } from "./long-lists.js";
 
 /** What is kept in memory at a time: each prepared picture, and each encoded, takes up to 2 MB. */
 const PICTURES_AT_ONCE = 32;
@@ -20,29 +19,18 @@ export const PAIRS_AT_ONCE = 256;
 /** A picture, or several; a text, or several; where both are several, the first belongs to the first. */
 export interface PairLists {
   images: Picture | readonly Picture[];
-  /** undefined: no text. */
-  texts: string | readonly string[] | undefined;
+  texts: string | readonly string[];
 }
-
-/** One picture with its text, ready for a replica. */
-export interface PreparedPair {
-  /** Its index in the call's list. */
-  place: number;
-  features: RefCounted<ImageFeatures>;
-  /** While it runs: the picture's keys and values, where they are there. */
-  keyValues?: RefCounted<Tensor> | undefined;
-  text: TokenIds | undefined;
-}
-
-/** Encodes a text, in steps of less than a millisecond. @throws NeuronBlipError where it cannot be. */
-export type Encode = (text: string) => Generator<void, number[]>;
 
 export interface PairOptions extends EncodeOptions {
-  /** Whether a bad pair fails alone. */
+  /** Whether a bad pair of a list fails alone. */
   settled?: boolean | undefined;
-  /** Gives a text's token ids, in steps; undefined where there are no texts. */
+  /** Gives a text's token ids, in steps; undefined where texts have no part in it. */
   encode: Encode | undefined;
 }
+
+/** The outcome of a pair that has none yet. */
+const PENDING: PromiseRejectedResult = { status: "rejected", reason: undefined };
 
 /**
  * Runs every pair, in portions, so that a list of any length neither holds the event loop nor is prepared whole.
@@ -64,7 +52,7 @@ export async function runPairs<T>(
     if (isEnd || !options.settled) throw error;
     return { status: "rejected", reason: withoutFrames(error) };
   };
-  const results = new Array<PromiseSettledResult<T> | undefined>(pairs.count);
+  const results = new Array<PromiseSettledResult<T>>(pairs.count).fill(PENDING);
   // Texts first: they fail at no cost.
   const texts = await inTurns(
     encodeSteps(pairs, options.encode, (place, error) => {
@@ -72,34 +60,36 @@ export async function runPairs<T>(
     }),
     signal,
   );
-  const isWanted = (place: number) => results[place] === undefined;
+  const isWanted = (place: number) => results[place] === PENDING;
   const groups = await inTurns(groupSteps(pairs, isWanted), signal);
-  const pictureEntries = groups.entries();
+  const groupEntries = groups.entries();
   for (;;) {
-    const portion = nextOf(pictureEntries, PICTURES_AT_ONCE);
+    const portion = nextOf(groupEntries, PICTURES_AT_ONCE);
     if (portion.length === 0) break;
-    const firstOf = (i: number) => (portion[i] as (typeof portion)[number])[1];
     throwIfAborted(signal);
-    const outcomes = await images.encode(
+    const outcomes = await images.encodeAll(
       portion.map(([image]) => image),
       options,
     );
     try {
-      for (const [i, outcome] of outcomes.entries()) {
-        if (outcome.status === "rejected") failed(outcome.reason);
-        else if (texts)
-          await images.keyValues.prepareFor(lengthsOf(groups.placesFrom(firstOf(i)), texts), outcome.value, signal);
+      for (const [i, [, first]] of portion.entries()) {
+        const outcome = outcomes[i];
+        if (outcome?.status !== "fulfilled") failed(outcome?.reason);
+        else if (texts) {
+          await images.keyValues.prepareFor(lengthsOf(groups.indicesFrom(first), texts), outcome.value, signal);
+        }
       }
       let ready: PreparedPair[] = [];
       const runReady = async () => {
         const outcomes = await run(ready);
-        for (const [i, outcome] of outcomes.entries()) results[(ready[i] as PreparedPair).place] = outcome;
+        for (const [i, { place }] of ready.entries()) results[place] = outcomes[i] ?? PENDING;
         ready = [];
       };
-      for (const [i, outcome] of outcomes.entries()) {
-        for (const place of groups.placesFrom(firstOf(i))) {
+      for (const [i, [, first]] of portion.entries()) {
+        const outcome = outcomes[i];
+        for (const place of groups.indicesFrom(first)) {
           if (isTurnOver()) await nextTurn(signal);
-          if (outcome.status === "rejected") results[place] = failed(outcome.reason);
+          if (outcome?.status !== "fulfilled") results[place] = failed(outcome?.reason);
           else ready.push({ place, features: outcome.value, text: texts?.(place) });
           if (ready.length === PAIRS_AT_ONCE) await runReady();
         }
@@ -109,7 +99,7 @@ export async function runPairs<T>(
       for (const outcome of outcomes) if (outcome.status === "fulfilled") outcome.value.release();
     }
   }
-  return results as PromiseSettledResult<T>[];
+  return results;
 }
 
 /**
@@ -173,35 +163,35 @@ interface Pairs {
 }
 
 function pairUp({ images, texts }: PairLists): Pairs {
-  if (Array.isArray(images) && Array.isArray(texts) && images.length !== texts.length) {
+  if (isList(images) && isList(texts) && images.length !== texts.length) {
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `${images.length} pictures were given with ${texts.length} texts. Give as many, or one of either.`,
     );
   }
-  const count = Array.isArray(images) ? images.length : Array.isArray(texts) ? texts.length : 1;
-  return { count, image: imagesOf(images), text: itemsOf<string>(texts as string | readonly string[]) };
-}
-
-/** Pictures by their place; bytes in memory that the first portion needs are copied now, before the call returns to its caller. */
-function imagesOf(images: PairLists["images"]): (place: number) => Picture {
+  const count = isList(images) ? images.length : isList(texts) ? texts.length : 1;
   const imageAt = itemsOf<Picture>(images);
+  // Bytes in memory that the first portion needs are copied now, before the call returns to its caller.
   const snapshots = new Map<Picture, Picture>();
-  for (const image of Array.isArray(images) ? images : [images]) {
+  for (const image of isList(images) ? images : [images]) {
     if (snapshots.size === PICTURES_AT_ONCE) break;
     if (!snapshots.has(image)) snapshots.set(image, snapshotBytes(image));
   }
-  return (place) => {
-    const image = imageAt(place);
-    return snapshots.get(image) ?? image;
+  return {
+    count,
+    image: (place) => {
+      const image = imageAt(place);
+      return snapshots.get(image) ?? image;
+    },
+    text: itemsOf<string>(texts),
   };
 }
 
 /** An item by its place in a list, or the one that stands for all. */
 function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
-  if (!Array.isArray(given)) return () => given as T;
-  const items: T[] = given.slice();
-  return (place) => items[place] as T;
+  if (!isList(given)) return () => given;
+  const items = given.slice();
+  return (place) => items[place] as T; // what a caller left out, too
 }
 
 /**
@@ -209,8 +199,8 @@ function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
  * several times in a list, and others are encoded once.
  * @param isWanted false for pairs that have failed.
  */
-function* groupSteps(pairs: Pairs, isWanted: (place: number) => boolean): Generator<void, PlaceGroups<Picture>> {
-  const groups = new PlaceGroups<Picture>(pairs.count);
+function* groupSteps(pairs: Pairs, isWanted: (place: number) => boolean): Generator<void, IndexGroups<Picture>> {
+  const groups = new IndexGroups<Picture>(pairs.count);
   for (let place = 0; place < pairs.count; place++) {
     yield;
     if (isWanted(place)) groups.add(pairs.image(place), place);

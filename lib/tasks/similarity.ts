@@ -2,13 +2,21 @@ import { NeuronBlipForImageTextRetrieval } from "../blip/neuron-blip-for-image-t
 import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import { fulfilled } from "../util/settled.js";
+import type { Job } from "../serving/batch-queue.js";
+import type { Tensor } from "../torch/tensor.js";
+import { fulfilled } from "../util/concurrency.js";
 import { inTurns } from "../util/turns.js";
 import { cosineSteps, packed } from "./cosines.js";
-import { textEncoding } from "./encode-text.js";
-import { embedsOf, holdPicture, jobOf, type LoadedModel, replicaAs } from "./loaded-model.js";
+import {
+  type AnyModel,
+  embedsOf,
+  holdPicture,
+  type LoadedModel,
+  type PreparedPair,
+  replicaAs,
+} from "./loaded-model.js";
 import type { MatchOptions } from "./match.js";
-import { encodeSteps, PAIRS_AT_ONCE, type PairLists, type PreparedPair, runPairs } from "./run-pairs.js";
+import { encodeSteps, PAIRS_AT_ONCE, type PairLists, runPairs } from "./run-pairs.js";
 
 export type SimilarityOptions = Omit<MatchOptions, "settled">;
 
@@ -20,23 +28,25 @@ export async function similarity(
   options: SimilarityOptions,
 ): Promise<number[][]> {
   const { truncation = false, signal } = readOptions(options, "similarity", ["truncation", "signal"]);
-  const { shapes } = replicaAs(model, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "similarity");
+  const retrieving = (replica: AnyModel) =>
+    replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "similarity");
+  const maxLength = retrieving(model.anyReplica).shapes.questionLength;
   if (!Array.isArray(images) || !Array.isArray(texts)) {
     throw new NeuronBlipError("INVALID_INPUT", "similarity takes an array of pictures and an array of texts.");
   }
   const { queue, batch } = model;
-  const encode = textEncoding(model.processor, { maxLength: shapes.questionLength, truncation });
-  const imageJob = jobOf(NeuronBlipForImageTextRetrieval, {
+  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
+  const imageJob: Job<AnyModel, PreparedPair, Tensor<"float32">> = {
     ...batch,
     key: "image features",
-    work: (replica, rows: readonly PreparedPair[], signal) => replica.getImageFeatures(embedsOf(rows), signal),
+    work: (replica, rows, signal) => retrieving(replica).getImageFeatures(embedsOf(rows), signal),
     hold: holdPicture,
-  });
-  const textJob = jobOf(NeuronBlipForImageTextRetrieval, {
+  };
+  const textJob: Job<AnyModel, TokenIds, Tensor<"float32">> = {
     ...batch,
     key: "text features",
-    work: (replica, rows: readonly TokenIds[], signal) => replica.textFeaturesOf(rows, signal),
-  });
+    work: (replica, rows, signal) => retrieving(replica).textFeaturesOf(rows, signal),
+  };
   return model.call(async (ticket) => {
     throwIfAborted(signal);
     if (texts.length === 0) return images.map(() => []);
@@ -49,7 +59,7 @@ export async function similarity(
       signal,
     );
     const run = { signal, ticket };
-    const pairs: PairLists = { images, texts: undefined };
+    const pairs: PairLists = { images, texts: "" };
     const imageFeatures = await runPairs(pairs, model.images, { ...run, encode: undefined }, (portion) =>
       queue.run(portion, imageJob, run),
     );

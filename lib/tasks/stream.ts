@@ -3,7 +3,7 @@ import type { GenerateOptions } from "../blip/neuron-blip-for-question-answering
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import { TextStreamer } from "../generation/text-streamer.js";
 import type { Picture } from "../images/encoded-image.js";
-import { either } from "../util/abort.js";
+import { either } from "../util/concurrency.js";
 import { answer } from "./answer.js";
 import { caption } from "./caption.js";
 import type { TextOptions } from "./encode-text.js";
@@ -29,7 +29,7 @@ export async function* stream(
   const streamer = new TextStreamer(model.processor, { callbackFunction: (piece) => pieces.write(piece) });
   const all = { ...options, signal, streamer };
   const generation =
-    model.architecture === "BlipForConditionalGeneration"
+    model.anyReplica.config.architecture === "BlipForConditionalGeneration"
       ? caption(model, image, { ...all, ...(text !== undefined && { prompt: text }) })
       : answer(model, image, text as string, all);
   const ended = generation.then(

@@ -29,8 +29,8 @@ export class CompiledPart implements Part {
    * @throws NeuronBlipError as TorchModule.forward; `INVALID_INPUT` for a batch that it was not compiled for.
    */
   async forward(inputs: readonly Tensor[]): Promise<TorchOutput> {
-    const batch = inputs[0]?.shape[0];
-    const module = this.#modules.get(batch as number);
+    const [batch = 0] = inputs[0]?.shape ?? [];
+    const module = this.#modules.get(batch);
     if (module === undefined) {
       throw new NeuronBlipError(
         "INVALID_INPUT",

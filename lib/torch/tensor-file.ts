@@ -2,7 +2,7 @@ import { NeuronBlipError } from "../errors.js";
 import { shorten } from "../util/values.js";
 import type { Executor } from "./executor.js";
 import { type Dtype, fromNative, native } from "./native.js";
-import { TorchValue } from "./torch-value.js";
+import { TorchValue } from "./torch-values.js";
 
 /** Where a tensor lies in a file: packed, in the order of its dimensions, little-endian. */
 export interface TensorEntry {

@@ -1,6 +1,6 @@
 import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
-import { type OwnFloat32Array, type OwnUint8Array, shown, typedArrayName } from "../util/values.js";
+import { type OwnFloat32Array, type OwnUint8Array, shown } from "../util/values.js";
 import { type Dtype, fromNative, native, type TensorHandle } from "./native.js";
 
 export type { Dtype } from "./native.js";
@@ -91,6 +91,8 @@ let handleOf: (tensor: Tensor) => TensorHandle;
 export class Tensor<D extends Dtype = Dtype> implements Disposable {
   readonly dtype: D;
   readonly shape: readonly number[];
+  /** How many elements: the product of the shape, 1 for a scalar. */
+  readonly size: number;
   readonly #handle: TensorHandle;
   #data: TensorData<D> | undefined;
   #disposed = false;
@@ -107,6 +109,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     this.#handle = handle;
     this.dtype = dtype;
     this.shape = Object.freeze([...shape]);
+    this.size = shape.reduce((product, length) => product * length, 1);
     this.#data = data;
   }
 
@@ -169,11 +172,6 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     const owner = owners.get(array.buffer) as TensorHandle;
     const handle = guarded(() => native().viewTensor(owner, array.byteOffset, dtype, shape));
     return new Tensor(handle, dtype, shape, array as TensorData<D>);
-  }
-
-  /** How many elements: the product of the shape, 1 for a scalar. */
-  get size(): number {
-    return elementCount(this.shape);
   }
 
   /**
@@ -247,7 +245,7 @@ function elementCount(shape: readonly number[]): number {
 function checkArray<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype?: D): D {
   if (!types.isTypedArray(array))
     throw invalid(`A tensor is made from a typed array, such as Float32Array, not ${shown(array)}.`);
-  const name = typedArrayName(array);
+  const name = array[Symbol.toStringTag]; // of whatever realm and subclass it is: that of a Buffer is "Uint8Array"
   const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
   if (type === undefined) {
     throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);

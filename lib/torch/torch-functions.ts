@@ -1,14 +1,18 @@
-import { InFlight } from "../util/in-flight.js";
+import { InFlight } from "../util/concurrency.js";
 import type { Executor } from "./executor.js";
 import { callError, compileError } from "./module-error.js";
-import { checkedInputs, type FunctionInput } from "./module-input.js";
-import { fromOutput, type TorchOutput } from "./module-output.js";
 import { type FunctionsHandle, fromNative, type ModuleSignature, native, type QuantizedEngine } from "./native.js";
-import { onThreadOf, TorchValue } from "./torch-value.js";
+import {
+  checkedInputs,
+  type FunctionInput,
+  fromOutput,
+  onThreadOf,
+  type TorchOutput,
+  TorchValue,
+} from "./torch-values.js";
 
-export type { FunctionInput } from "./module-input.js";
 export type { QuantizedEngine } from "./native.js";
-export { TorchValue } from "./torch-value.js";
+export { type FunctionInput, TorchValue } from "./torch-values.js";
 
 export interface FunctionCallOptions {
   /** The thread to run on. Default: the one that compiled. */

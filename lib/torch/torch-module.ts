@@ -4,16 +4,14 @@ import { adviceFor } from "../util/advice.js";
 import { type ModelDirectory, pathOf } from "../util/model-path.js";
 import { checkCount, Executor } from "./executor.js";
 import { callError, loadError } from "./module-error.js";
-import { checkedInputs, type TorchInput } from "./module-input.js";
-import { fromOutput, type TorchOutput } from "./module-output.js";
 import { fromNative, type ModuleHandle, type ModuleSignature, type Native, native } from "./native.js";
 import { isNeuronFailure, neuronError } from "./neuron/neuron-error.js";
 import { loadNeuronRuntime, type NeuronRuntimeOptions } from "./neuron/neuron-runtime.js";
 import { retryBusy } from "./neuron/retry-busy.js";
+import { checkedInputs, fromOutput, type TorchInput, type TorchOutput } from "./torch-values.js";
 
-export type { TorchInput } from "./module-input.js";
-export type { TorchOutput } from "./module-output.js";
 export type { ModuleSignature } from "./native.js";
+export type { TorchInput, TorchOutput } from "./torch-values.js";
 
 export interface TorchModuleOptions extends NeuronRuntimeOptions {
   /** The thread to load and run on. Default: one of the module's own, closed when it is disposed. */

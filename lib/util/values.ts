@@ -82,7 +82,12 @@ export function isAbortSignal(value: unknown): value is AbortSignal {
   );
 }
 
-/** The name of a typed array's own type, of whatever realm and subclass it is: that of a Buffer is "Uint8Array". */
-export function typedArrayName(array: { readonly [Symbol.toStringTag]: string }): string {
-  return array[Symbol.toStringTag];
+/** Whether a value is a whole number from one to another. */
+export function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most;
+}
+
+/** Whether several were given, or one. */
+export function isList<T>(given: T | readonly T[]): given is readonly T[] {
+  return Array.isArray(given);
 }

@@ -5,7 +5,7 @@ import { loadReplica, releaseReplica } from "../../dist/blip/load-replicas.js";
 
 /** @typedef {import("../../dist/blip/load-replicas.js").LoadedReplica} LoadedReplica */
 /** @typedef {import("../../dist/blip/loaded-parts.js").LoadedParts} LoadedParts */
-/** @typedef {import("../../dist/blip/parts/checkpoint/loaded-checkpoint.js").LoadedCheckpoint} LoadedCheckpoint */
+/** @typedef {import("../../dist/blip/parts/checkpoint/checkpoint.js").LoadedCheckpoint} LoadedCheckpoint */
 /** @typedef {Map<string, () => Promise<unknown>>} Work by the stage's name */
 
 /** One model's stages. It is loaded when the first is run. */

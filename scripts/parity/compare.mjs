@@ -24,7 +24,7 @@ function optionsOf(settings) {
 }
 
 /**
- * The numbers that this package draws the tokens of each sequence by: see lib/generation/token-search.ts.
+ * The numbers that this package draws the tokens of each sequence by: see lib/generation/search.ts.
  * @param {number} seed
  * @param {number} sequences
  */

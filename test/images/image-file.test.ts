@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { BlipImageProcessor, type ImageSource, loadImage } from "neuron-blip";
+import { sha256 } from "../../dist/images/image-encoder.js";
 import { isFile, openPicture } from "../../dist/images/open-picture.js";
-import { asSource, sha256 } from "../../dist/images/picture-file.js";
+import { asSource } from "../../dist/images/picture-file.js";
 import { fails, fixture } from "../helpers.ts";
 
 const path = join(fixture("pictures"), "chelsea.png");

@@ -14,8 +14,7 @@ import {
   NeuronBlipPreTrainedModel,
   Tensor,
 } from "neuron-blip";
-import { FeatureCache } from "../../dist/images/feature-cache.js";
-import { ImageFeatures } from "../../dist/images/image-features.js";
+import { FeatureCache, ImageFeatures } from "../../dist/images/image-features.js";
 import { RefCounted } from "../../dist/util/ref-counted.js";
 import { fails, fixture } from "../helpers.js";
 

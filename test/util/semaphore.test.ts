@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Semaphore } from "../../dist/util/semaphore.js";
+import { Semaphore } from "../../dist/util/concurrency.js";
 import { fails } from "../helpers.js";
 
 /** Acquires, and says so in a list. */

@@ -4,6 +4,9 @@ import { type JsonObject, readJsonIfThere } from "../../../util/json-file.js";
 import { shown } from "../../../util/values.js";
 import { sectionOf, sizeIn } from "../../blip-config.js";
 
+/** The dtypes that keys and values have: bfloat16 where the text models calculate in it. */
+export type KeysValuesDtype = "float32" | "bfloat16";
+
 /** One of BLIP's two transformers, as its section of config.json describes it. */
 export interface TransformerConfig {
   readonly hiddenSize: number;

@@ -1,11 +1,10 @@
 import { NeuronBlipError } from "../../../errors.js";
 import type { PictureSize } from "../../../processing/picture-geometry.js";
 import { Executor } from "../../../torch/executor.js";
-import { shown } from "../../../util/values.js";
+import { isWhole, shown } from "../../../util/values.js";
 import type { BlipConfig } from "../../blip-config.js";
 import { type CompiledShapes, checkGivenLengths } from "../../compiled-shapes.js";
-import { Checkpoint, type CheckpointDtype } from "./checkpoint.js";
-import { LoadedCheckpoint } from "./loaded-checkpoint.js";
+import { Checkpoint, type CheckpointDtype, LoadedCheckpoint } from "./checkpoint.js";
 
 /** How a checkpoint is loaded, on the CPU. */
 export interface CheckpointLoadOptions {
@@ -20,7 +19,7 @@ export interface CheckpointLoadOptions {
    * `interpolate_pos_encoding`. Default false.
    */
   interpolatePosEncoding?: boolean;
-  /** Height and width of the pictures that the model then looks at, in pixels, or one number for both. Needs `interpolatePosEncoding`. */
+  /** Height and width of the pictures that the model then takes, in pixels, or one number for both. Needs `interpolatePosEncoding`. */
   size?: number | PictureSize;
   /** How many cores of the CPU the replica may use. Default: libtorch's own choice. */
   threads?: number;
@@ -65,18 +64,20 @@ export async function loadCheckpoint(
   checkDtype(dtype);
   checkGivenLengths(options, config);
   const shapes = shapesOf(config, options);
-  const executors = Array.from({ length: replicas }, () => new Executor(threads === undefined ? {} : { threads }));
+  const newExecutor = () => new Executor(threads === undefined ? {} : { threads });
+  const executor = newExecutor();
+  const executors = [executor, ...Array.from({ length: replicas - 1 }, newExecutor)];
   let checkpoint: Checkpoint | undefined;
   try {
     const loaded = await Checkpoint.load(directory, config.architecture, {
       dtype,
-      executor: executors[0] as Executor,
+      executor,
       imageTokens: shapes.imageTokens,
       signal,
     });
     checkpoint = loaded;
     // What laying the weights out has used and freed.
-    await (executors[0] as Executor).returnFreedMemory();
+    await executor.returnFreedMemory();
     let users = replicas;
     const release = async () => {
       if (--users === 0) await loaded.dispose();
@@ -95,7 +96,7 @@ export async function loadCheckpoint(
 }
 
 /**
- * The size of the pictures that a checkpoint looks at.
+ * The size of the pictures that a checkpoint takes.
  * @throws NeuronBlipError `INVALID_INPUT` for one that is none, or another than the checkpoint's without `interpolatePosEncoding`.
  */
 export function pictureSizeOf(
@@ -112,7 +113,7 @@ export function pictureSizeOf(
   if (size === undefined) return { height: imageSize, width: imageSize };
   const { height, width } = typeof size === "number" ? { height: size, width: size } : (size ?? {});
   for (const edge of [height, width]) {
-    if (Number.isSafeInteger(edge) && (edge as number) >= patchSize && (edge as number) <= MOST_PIXELS) continue;
+    if (isWhole(edge, patchSize, MOST_PIXELS)) continue;
     throw new NeuronBlipError(
       "INVALID_INPUT",
       `size must be a whole number of pixels from ${patchSize} to ${MOST_PIXELS}, or { height, width } of such, not ${shown(size)}.`,

@@ -1,11 +1,11 @@
-import { throwIfAborted } from "../errors.js";
-import { batchesOf, rowsOf, stackRows } from "../torch/batch.js";
-import type { Tensor } from "../torch/tensor.js";
-import type { CompiledShapes } from "./compiled-shapes.js";
-import type { EncoderRow } from "./encoder-row.js";
-import type { Question, QuestionEncoder } from "./question-encoder.js";
-import type { TextEncoderWrapper } from "./text-encoder-wrapper.js";
-import { onesThenZeros, paddedRow } from "./token-ids.js";
+import { throwIfAborted } from "../../../errors.js";
+import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
+import type { Tensor } from "../../../torch/tensor.js";
+import type { CompiledShapes } from "../../compiled-shapes.js";
+import type { EncoderRow } from "../../encoder-row.js";
+import type { Question, QuestionEncoder } from "../../question-encoder.js";
+import type { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
+import { onesThenZeros, paddedRow } from "../../token-ids.js";
 
 /** Reads questions by the tutorial's text encoder, in its compiled batch sizes and length. */
 export class CompiledQuestionEncoder implements QuestionEncoder {

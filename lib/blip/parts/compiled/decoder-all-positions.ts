@@ -1,12 +1,12 @@
-import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import type { LogitsOfSequences } from "../generation/ranking.js";
-import { batchesOf } from "../torch/batch.js";
-import { tensorFrom } from "../torch/check.js";
-import type { CompiledPart } from "../torch/compiled-part.js";
-import { Tensor } from "../torch/tensor.js";
-import type { BlipConfig } from "./blip-config.js";
-import { StackedRows } from "./decoding.js";
-import type { EncoderRow } from "./encoder-row.js";
+import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
+import type { LogitsOfSequences } from "../../../generation/ranking.js";
+import { batchesOf } from "../../../torch/batch.js";
+import type { CompiledPart } from "../../../torch/compiled-part.js";
+import { Tensor } from "../../../torch/tensor.js";
+import { tensorFrom } from "../../../torch/torch-values.js";
+import type { BlipConfig } from "../../blip-config.js";
+import type { EncoderRow } from "../../encoder-row.js";
+import { StackedRows } from "./next-token-logits.js";
 
 /** The compiled decoder that gives the logits of every position at once, `text_decoder_all_positions.pt`: for ranking. */
 export class DecoderAllPositions {

@@ -1,13 +1,13 @@
-import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import { notNumbers } from "../generation/distribution.js";
-import type { BegunSequence } from "../generation/search.js";
-import { batchesOf } from "../torch/batch.js";
-import type { CompiledPart } from "../torch/compiled-part.js";
-import { Tensor } from "../torch/tensor.js";
-import type { TorchOutput } from "../torch/torch-module.js";
-import type { BlipConfig } from "./blip-config.js";
-import { StackedRows } from "./decoding.js";
-import type { EncoderRow } from "./encoder-row.js";
+import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
+import { notNumbers } from "../../../generation/distribution.js";
+import type { BegunSequence } from "../../../generation/search.js";
+import { batchesOf } from "../../../torch/batch.js";
+import type { CompiledPart } from "../../../torch/compiled-part.js";
+import { Tensor } from "../../../torch/tensor.js";
+import type { TorchOutput } from "../../../torch/torch-module.js";
+import type { BlipConfig } from "../../blip-config.js";
+import type { EncoderRow } from "../../encoder-row.js";
+import { StackedRows } from "./next-token-logits.js";
 
 /**
  * The compiled decoder that gives the first tokens of greedy answers in one call, `text_decoder_greedy.pt`: for devices where
@@ -45,7 +45,7 @@ export class GreedyDecoder {
         await this.#module.forward([start, hiddenStates, attentionMask]),
         size,
       );
-      const length = tokens.shape[1] as number;
+      const [, length = 0] = tokens.shape;
       for (let row = 0; row < slice.length; row++) {
         const ids = Array.from(tokens.data.subarray(row * length, (row + 1) * length), Number);
         const end = ids.indexOf(this.#config.sepTokenId);

@@ -1,11 +1,11 @@
-import type { LogitsOfSequences } from "../generation/ranking.js";
-import type { BegunSequence } from "../generation/search.js";
-import type { Decoder, Decoding, RankingPart } from "./decoder.js";
+import type { LogitsOfSequences } from "../../../generation/ranking.js";
+import type { BegunSequence, NextTokenLogits } from "../../../generation/search.js";
+import type { Decoder, RankingPart } from "../../decoder.js";
+import type { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
+import type { EncoderRow } from "../../encoder-row.js";
 import type { DecoderAllPositions } from "./decoder-all-positions.js";
-import type { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import { nextTokenLogitsOf } from "./decoding.js";
-import type { EncoderRow } from "./encoder-row.js";
 import type { GreedyDecoder } from "./greedy-decoder.js";
+import { nextTokenLogitsOf } from "./next-token-logits.js";
 
 /** Writes by the tutorial's decoder, a whole padded sequence at every step, and by what was compiled besides. */
 export class CompiledDecoder implements Decoder {
@@ -27,7 +27,7 @@ export class CompiledDecoder implements Decoder {
     if (allPositions) this.logitsOf = (question, signal) => allPositions.logitsOf(question, signal);
   }
 
-  decode(rows: readonly EncoderRow[]): Decoding {
-    return { nextTokenLogits: nextTokenLogitsOf(this.#textDecoder, rows), [Symbol.dispose]() {} };
+  decode<T>(rows: readonly EncoderRow[], use: (nextTokenLogits: NextTokenLogits) => Promise<T>): Promise<T> {
+    return use(nextTokenLogitsOf(this.#textDecoder, rows));
   }
 }

@@ -1,8 +1,8 @@
-import type { NextTokenLogits, RowSequence } from "../generation/search.js";
-import { rowsOf, slicesOf, stackRows } from "../torch/batch.js";
-import type { Tensor } from "../torch/tensor.js";
-import type { DecoderInputs, DecoderPaddedGenerator } from "./decoder-padded-generator.js";
-import type { EncoderRow } from "./encoder-row.js";
+import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
+import { rowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
+import type { Tensor } from "../../../torch/tensor.js";
+import type { DecoderInputs, DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
+import type { EncoderRow } from "../../encoder-row.js";
 
 /** Runs live sequences, of whichever rows, through the decoder's compiled batch size: in as few calls as it allows. */
 export function nextTokenLogitsOf(decoder: DecoderPaddedGenerator, rows: readonly EncoderRow[]): NextTokenLogits {

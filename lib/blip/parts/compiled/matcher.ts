@@ -1,10 +1,10 @@
-import { throwIfAborted } from "../errors.js";
-import { batchesOf, ownRowsOf, stackRows } from "../torch/batch.js";
-import { checkInput, tensorFrom } from "../torch/check.js";
-import type { Part } from "../torch/part.js";
-import { Tensor } from "../torch/tensor.js";
-import type { Matcher } from "./matcher.js";
-import { paddedRow, type TokenIds } from "./token-ids.js";
+import { throwIfAborted } from "../../../errors.js";
+import { batchesOf, ownRowsOf, stackRows } from "../../../torch/batch.js";
+import type { Part } from "../../../torch/part.js";
+import { Tensor } from "../../../torch/tensor.js";
+import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
+import type { Matcher } from "../../matcher.js";
+import { paddedRow, type TokenIds } from "../../token-ids.js";
 
 /** The compiled parts of a retrieval model. */
 export interface MatchingParts {

@@ -1,9 +1,18 @@
+/** What crosses to libtorch and back: inputs, outputs, and values that stay there. */
 import { types } from "node:util";
 import { messageOf, NeuronBlipError } from "../errors.js";
 import { oneLine, shorten, shown } from "../util/values.js";
-import type { ModuleSignature, NativeInput } from "./native.js";
+import { Executor } from "./executor.js";
+import {
+  type Dtype,
+  fromNative,
+  type ModuleSignature,
+  type NativeInput,
+  type NativeOutput,
+  native,
+  type ValueHandle,
+} from "./native.js";
 import { handleOf, Tensor } from "./tensor.js";
-import { handleOfValue, TorchValue } from "./torch-value.js";
 
 /**
  * What a TorchScript module takes: tensors; numbers, bigints (int, of 64 bits), booleans, strings and null (None); arrays (lists and
@@ -158,3 +167,145 @@ function classOf(value: object): string {
 function step(key: unknown): string {
   return typeof key === "string" ? JSON.stringify(shorten(key, 40)) : String(key);
 }
+
+/**
+ * What a TorchScript module returns: tuples and lists as arrays, string-keyed dicts as objects, None as null. An int is a number, or a
+ * bigint where a number cannot hold it (beyond `Number.MAX_SAFE_INTEGER`).
+ */
+export type TorchOutput =
+  | Tensor
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | TorchOutput[]
+  | { [key: string]: TorchOutput };
+
+/** What the addon's outputs are in JavaScript. */
+export function fromOutput(output: NativeOutput): TorchOutput {
+  switch (output.kind) {
+    case "tensor":
+      return new Tensor(output.handle, output.dtype, output.shape);
+    case "list":
+      return output.items.map(fromOutput);
+    case "dict":
+      return Object.fromEntries(output.items.map((item, i) => [output.keys[i], fromOutput(item)]));
+    case "value":
+      return output.value;
+  }
+}
+
+/** A compiled shape; where the part takes any size along a dimension, that is "any". */
+export type ShapePattern = readonly (number | "any")[];
+
+/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype, or one of them, and shape that was compiled for. */
+export function checkInput(name: string, tensor: Tensor, dtype: Dtype | readonly Dtype[], shape: ShapePattern): void {
+  if (!(tensor instanceof Tensor)) {
+    throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor, not ${inWords(tensor)}.`);
+  }
+  const fits =
+    tensor.shape.length === shape.length && shape.every((size, i) => size === "any" || tensor.shape[i] === size);
+  const dtypes = [dtype].flat();
+  if (!dtypes.includes(tensor.dtype) || !fits) {
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} must be ${dtypes.join(" or ")} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,
+    );
+  }
+}
+
+/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and number of dimensions expected. */
+export function checkRank(name: string, tensor: Tensor, dtype: Dtype, rank: number): void {
+  if (!(tensor instanceof Tensor) || tensor.dtype !== dtype || tensor.shape.length !== rank || tensor.shape[0] === 0) {
+    throw new NeuronBlipError(
+      "INVALID_INPUT",
+      `${name} must be a ${dtype} tensor of ${rank} dimensions, not ${inWords(tensor)}.`,
+    );
+  }
+}
+
+/** What was given in place of a tensor that fits. */
+export function inWords(value: unknown): string {
+  if (value instanceof Tensor) return `${value.dtype} [${value.shape.join(", ")}]`;
+  // Another copy's tensors have another addon's memory.
+  if (typeof value === "object" && value !== null && value.constructor?.name === "Tensor" && "dtype" in value) {
+    return "a Tensor of another copy of neuron-blip: load the package once in a process (`npm ls neuron-blip` lists the copies)";
+  }
+  return shown(value);
+}
+
+/**
+ * A tensor of an output: the output itself, or its entry of that name (a dict) or index (a tuple).
+ * @param dtype default "float32".
+ * @throws NeuronBlipError `ARTIFACT_MISMATCH` where something else was returned.
+ */
+export function tensorFrom(output: TorchOutput, name: string, index: number, path: string): Tensor<"float32">;
+export function tensorFrom(output: TorchOutput, name: string, index: number, path: string, dtype: Dtype): Tensor;
+export function tensorFrom(
+  output: TorchOutput,
+  name: string,
+  index: number,
+  path: string,
+  dtype: Dtype = "float32",
+): Tensor {
+  let found: TorchOutput | undefined = output;
+  if (Array.isArray(output)) found = output[index];
+  else if (typeof output === "object" && output !== null && !(output instanceof Tensor)) found = output[name];
+  if (found instanceof Tensor && found.dtype === dtype) return found;
+  throw new NeuronBlipError(
+    "ARTIFACT_MISMATCH",
+    `"${path}" did not return a ${dtype} tensor "${name}": it is not the part that its name says, or was compiled with ` +
+      "outputs of another precision.",
+  );
+}
+
+/** The addon's handle of a value. */
+let handleOfValue: (value: TorchValue) => ValueHandle;
+
+/**
+ * A value of TorchScript that lives in native memory, whatever its type: what a function made (`TorchFunctions.keep`), or a file's
+ * tensors (`openTensors`). It may be an input of any function on any executor of the process, of several at once; no function may
+ * change it while another reads it.
+ */
+export class TorchValue implements AsyncDisposable {
+  readonly #handle: ValueHandle;
+  readonly #executor: Executor;
+  #disposed: Promise<void> | undefined;
+
+  static {
+    handleOfValue = (value) => value.#handle;
+  }
+
+  /** @param executor the thread that frees it. */
+  constructor(handle: ValueHandle, executor: Executor) {
+    this.#handle = handle;
+    this.#executor = executor;
+  }
+
+  /** Frees the value when the calls made before are done; calls made later get `DISPOSED`. May be called twice. */
+  dispose(): Promise<void> {
+    this.#disposed ??= onThreadOf(this.#executor, ({ handle }) => native().releaseValue(handle, this.#handle));
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+/** Frees on an executor's thread, since to unmap gigabytes takes a while; on one of its own where that executor is closed. */
+export async function onThreadOf(executor: Executor, free: (executor: Executor) => Promise<void>): Promise<void> {
+  try {
+    if (!executor.isClosed) {
+      await free(executor);
+      return;
+    }
+    await using another = new Executor();
+    await free(another);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+export { handleOfValue };

@@ -1,11 +1,11 @@
 import { throwIfAborted } from "../../../errors.js";
 import { ownRowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
-import { checkInput, tensorFrom } from "../../../torch/check.js";
 import { Tensor } from "../../../torch/tensor.js";
-import type { CachedQuestionEncoder } from "../../cached-questions.js";
+import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
 import { paddedRows, type TokenIds } from "../../token-ids.js";
-import type { LoadedCheckpoint } from "./loaded-checkpoint.js";
+import type { LoadedCheckpoint } from "./checkpoint.js";
+import type { CachedQuestionEncoder } from "./question-encoder.js";
 
 /** The most texts or pictures of one call. */
 const ROWS_AT_ONCE = 64;
@@ -28,9 +28,9 @@ export class CheckpointMatcher implements Matcher {
     const questions = texts.map((text, i) => {
       return { ...text, attended: text.length, image: images[i] as Tensor<"float32">, keyValues: undefined };
     });
-    // Of each text the head looks at the first token alone.
+    // Of each text the head takes the first token alone.
     const firsts = (await this.#encoder.encode(questions, signal)).map(({ hiddenStates }) => {
-      const width = hiddenStates.shape[2] as number;
+      const [, , width = 0] = hiddenStates.shape;
       return Tensor.view(hiddenStates.data.subarray(0, width), [1, 1, width], "float32");
     });
     return this.#run("image_text_matching", firsts, signal, (slice) => [stackRows(slice, slice.length)]);
