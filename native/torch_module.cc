@@ -2,12 +2,10 @@
 
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "caching_allocator.h"
 #include "call_job.h"
-#include "cpu_features.h"
 #include "errors.h"
 #include "handle.h"
 #include "instance.h"
@@ -31,48 +29,13 @@ std::vector<c10::FunctionSchema> SchemasOf(const torch::jit::Module& module) {
   return schemas;
 }
 
-/// Of the part alone, not of its submodules.
-void ToFloat32(torch::jit::Module& part) {
-  for (const auto& [name, value] : part.named_attributes(/*recurse=*/false)) {
-    if (!value.isTensor() || value.toTensor().scalar_type() != at::kBFloat16) continue;
-    part.setattr(name, value.toTensor().to(at::kFloat));
-  }
-}
-
-/// Lets submodules that can lay out their weights for this CPU do so: those with the method `neuron_blip_pack_weights`,
-/// which scripts/neuron_blip_compile/cpu_linear.py makes; its `prepared` does the same. The whole module is made
-/// float32 where the CPU has no bfloat16. Where there is no such layout here they stay as they are.
-void PackWeights(const torch::jit::Module& module) {
-  const auto packs = [](const torch::jit::Module& part) {
-    return part.find_method("neuron_blip_pack_weights").has_value();
-  };
-  std::vector<torch::jit::Module> parts;
-  for (const torch::jit::Module& part : module.modules()) parts.push_back(part);
-  if (std::none_of(parts.begin(), parts.end(), packs)) return;
-  const c10::InferenceMode inference;
-  const bool to_float32 = !HasBfloat16();
-  bool has_layout = true;
-  // One after the other, so that no more than one is there twice.
-  for (torch::jit::Module& part : parts) {
-    if (to_float32) ToFloat32(part);
-    if (!has_layout || !packs(part)) continue;
-    try {
-      part.run_method("neuron_blip_pack_weights");
-    } catch (const std::exception&) {  // what TorchScript makes of an operator's error
-      has_layout = false;
-    }
-  }
-}
-
 }  // namespace
 
 TorchModule::TorchModule(torch::jit::Module module, std::shared_ptr<Executor> executor)
     : module_(std::move(module)),
       executor_(std::move(executor)),
       schemas_(SchemasOf(*module_)),
-      bytes_(WeightBytes(*module_)) {
-  PackWeights(*module_);
-}
+      bytes_(WeightBytes(*module_)) {}
 
 c10::IValue TorchModule::Call(const std::string& method, std::vector<c10::IValue> inputs) {
   if (!module_) throw CodedError("DISPOSED", "This module has been disposed. Load it again.");
