@@ -35,7 +35,7 @@ export interface ImageLoader {
 
 let loader: ImageLoader | undefined;
 
-/** Gives the processors the loader that they use: index.ts does, before anyone can make one. */
+/** Gives the processors the loader that they use: wiring.ts does, before anyone can make one. */
 export function provideImageLoader(given: ImageLoader): void {
   loader = given;
 }
