@@ -217,12 +217,10 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`,
    * `QUEUE_FULL`.
    */
-  encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
-    return this.#model.call(async (ticket) => {
-      const { signal } = readOptions(options, "encodeImage", ["signal"]);
-      throwIfAborted(signal);
-      return this.#model.images.encodeToKeep(image, { signal, ticket });
-    });
+  async encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
+    const { signal } = readOptions(options, "encodeImage", ["signal"]);
+    throwIfAborted(signal);
+    return this.#model.call((ticket) => this.#model.images.encodeToKeep(image, { signal, ticket }));
   }
 
   /** Frees every replica after the work under way; later calls get `DISPOSED`. May be called twice. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { types } from "node:util";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
 import { throwIfAborted } from "../errors.js";
 import type { BlipImageProcessor } from "../processing/blip-image-processor.js";
@@ -24,8 +25,11 @@ type Pixels = RefCounted<Tensor<"float32">>;
 /** A picture that was read: what it is known by, and what becomes its pixels. */
 interface OpenedImage {
   readonly digest: string;
+  /** @returns pixels for the caller to release. */
   decode(signal: AbortSignal | undefined): Promise<Pixels>;
-  /** Lets go of what was prepared, where it is not decoded. */
+  /** What gives back the permit of a picture that was prepared already. */
+  readonly giveBack?: () => void;
+  /** Lets go of what was prepared. */
   forget?(): void;
 }
 
@@ -150,15 +154,20 @@ export class ImageEncoder {
     sources: readonly ImageSource[],
     options: EncodeOptions,
   ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
-    const opened = await Promise.allSettled(sources.map((source) => this.#open(source, options)));
-    const missing = this.#missingOf(opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
+    const outcomes = await Promise.allSettled(sources.map((source) => this.#open(source, options)));
+    const opened = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+    // Permits are taken all at once: who holds some and waits for more may wait for ever.
+    for (const one of opened) one.giveBack?.();
+    const missing = this.#missingOf(opened);
     if (missing.length > 0) options.ticket?.defer();
-    const giveBack = await this.#inHand.acquire(missing.length, options.signal);
+    const giveBack = await this.#inHand.acquire(missing.length, options.signal).catch((error) => {
+      for (const one of opened) one.forget?.();
+      throw error;
+    });
     const runs: Promise<ImageFeatures>[] = [];
     const decoded = await Promise.allSettled(missing.map((one) => one.decode(options.signal)));
-    // Settled at once: one that is rejected meanwhile must not count as unhandled.
     const found = Promise.allSettled(
-      opened.map(async (outcome) => {
+      outcomes.map(async (outcome) => {
         const one = fulfilled(outcome);
         const place = missing.indexOf(one);
         if (place < 0) return this.#encodeAlone(one, options);
@@ -170,10 +179,13 @@ export class ImageEncoder {
         });
       }),
     );
-    // Not for pictures that other calls encode: those may need the permits.
-    await Promise.allSettled(runs);
-    for (const outcome of decoded) if (outcome.status === "fulfilled") outcome.value.release();
-    giveBack();
+    // Pictures that other calls encode may need the permits, and where those fail, their pixels are still wanted.
+    void Promise.allSettled(runs).then(giveBack);
+    void found
+      .then(() => Promise.allSettled(runs))
+      .then(() => {
+        for (const outcome of decoded) if (outcome.status === "fulfilled") outcome.value.release();
+      });
     return found;
   }
 
@@ -181,13 +193,14 @@ export class ImageEncoder {
   #missingOf(opened: readonly OpenedImage[]): OpenedImage[] {
     const cache = this.#cache;
     if (cache === undefined) return [...opened];
-    const byDigest = new Map(opened.map((one) => [one.digest, one] as const));
-    return [...byDigest.values()].filter(({ digest }) => !cache.has(digest));
+    const digests = opened.map(({ digest }) => digest);
+    return opened.filter(({ digest }, i) => digests.indexOf(digest) === i && !cache.has(digest));
   }
 
-  /** Reads a picture. Pixels are prepared at once, and known by what becomes of them: their owner may change them meanwhile. */
+  /** Reads a picture. Pixels are prepared, in their turn, and known by what becomes of them: their owner may change them meanwhile. */
   async #open(picture: ImageSource, options: EncodeOptions): Promise<OpenedImage> {
-    const { signal } = options;
+    const { signal, ticket } = options;
+    if (!isAtHand(picture)) ticket?.defer();
     const opened = await openPicture(picture, { ...this.#sources, signal });
     throwIfAborted(signal);
     if (isFile(opened)) {
@@ -198,9 +211,14 @@ export class ImageEncoder {
     try {
       const pixels = await this.#prepare(opened, signal);
       const digest = this.#cache ? digestOf(pixels.value) : "";
-      return { digest, decode: async () => pixels, forget: () => pixels.release() };
-    } finally {
+      const forget = () => {
+        giveBack();
+        pixels.release();
+      };
+      return { digest, decode: async () => pixels.retain(), giveBack, forget };
+    } catch (error) {
       giveBack();
+      throw error;
     }
   }
 
@@ -215,7 +233,7 @@ export class ImageEncoder {
   #encodeAlone(opened: OpenedImage, options: EncodeOptions): Promise<RefCounted<ImageFeatures>> {
     return this.#featuresOf(opened, options, async (signal) => {
       options.ticket?.defer();
-      const giveBack = await this.#inHand.acquire(1, signal);
+      const giveBack = opened.giveBack ?? (await this.#inHand.acquire(1, signal));
       try {
         const pixels = await opened.decode(signal);
         try {
@@ -238,17 +256,19 @@ export class ImageEncoder {
     options: EncodeOptions,
     run: (signal: AbortSignal | undefined) => Promise<ImageFeatures>,
   ): Promise<RefCounted<ImageFeatures>> {
-    if (this.#cache === undefined) return new RefCounted(await run(options.signal));
-    let runs = false;
+    let encoding: Promise<ImageFeatures> | undefined;
+    const encode = (signal: AbortSignal | undefined) => {
+      encoding = run(signal);
+      return encoding;
+    };
     try {
-      const { features, wasThere } = await this.#cache.get(opened.digest, options.signal, (signal) => {
-        runs = true;
-        return run(signal);
-      });
+      if (this.#cache === undefined) return new RefCounted(await encode(options.signal));
+      const { features, wasThere } = await this.#cache.get(opened.digest, options.signal, encode);
       if (wasThere) this.keyValues.prepareForMore(features);
       return features;
     } finally {
-      if (!runs) opened.forget?.();
+      // It may go on for others when this call was aborted.
+      if (opened.forget) void Promise.allSettled([encoding]).then(() => opened.forget?.());
     }
   }
 
@@ -265,6 +285,12 @@ export class ImageEncoder {
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#shape);
     return features;
   }
+}
+
+/** Whether a picture is read in a moment, and not from afar. */
+function isAtHand(picture: ImageSource): boolean {
+  if (typeof picture === "string") return !/^https?:/i.test(picture);
+  return types.isUint8Array(picture) || (typeof picture === "object" && picture !== null && "data" in picture);
 }
 
 /** So many bytes are hashed in one turn of the event loop: about a millisecond's work, and less than copying them would be. */

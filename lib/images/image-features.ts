@@ -114,9 +114,9 @@ export class FeatureCache {
     return this.#bytes + this.#keyValuesBytes;
   }
 
-  /** Whether a picture is there now. */
+  /** Whether a picture is there now, or is being encoded. */
   has(content: string): boolean {
-    return this.#entries.has(content);
+    return this.#entries.has(content) || this.#encodings.has(content);
   }
 
   /**

@@ -83,6 +83,8 @@ interface Batch<Model> {
 interface Group<Model> {
   readonly job: AnyJob<Model>;
   rows: WaitingRow<Model>[];
+  /** Whether younger rows went before these while they waited for others: then they wait for others no more. */
+  passedOver: boolean;
 }
 
 /**
@@ -165,7 +167,7 @@ export class BatchQueue<Model extends AsyncDisposable> {
     const state = { results: [], missing, begun: false, stopped: undefined, batches: new Set<Batch<Model>>() };
     const call: Call<Model> = { job, options, resolve, reject, ...state };
     const key = job.key ?? Symbol("alone");
-    const group = this.#groups.get(key) ?? { job, rows: [] };
+    const group = this.#groups.get(key) ?? { job, rows: [], passedOver: false };
     this.#groups.set(key, group);
     const since = performance.now();
     for (const [index, row] of rows.entries()) group.rows.push({ row, index, call, order: this.#order++, since });
@@ -194,13 +196,17 @@ export class BatchQueue<Model extends AsyncDisposable> {
     const awaitsOthers = this.#areOthersComing();
     let oldest: [key: unknown, group: Group<Model>] | undefined;
     let soonest = Number.POSITIVE_INFINITY;
+    const held: Group<Model>[] = [];
     for (const [key, group] of this.#groups) {
       const first = group.rows[0] as WaitingRow<Model>;
       const isFull = group.job.key === undefined || group.rows.length >= group.job.limit;
-      const others = awaitsOthers ? Math.max(first.since, this.#roomSince) + LONGEST_ARRIVAL_MS : 0;
+      const others =
+        awaitsOthers && !group.passedOver ? Math.max(first.since, this.#roomSince) + LONGEST_ARRIVAL_MS : 0;
       const left = isFull ? 0 : Math.max(first.since + this.#maxDelayMs, others) - now;
-      if (left > 0) soonest = Math.min(soonest, left);
-      else if (oldest === undefined || first.order < (oldest[1].rows[0] as WaitingRow<Model>).order) {
+      if (left > 0) {
+        soonest = Math.min(soonest, left);
+        held.push(group);
+      } else if (oldest === undefined || first.order < (oldest[1].rows[0] as WaitingRow<Model>).order) {
         oldest = [key, group];
       }
     }
@@ -209,6 +215,8 @@ export class BatchQueue<Model extends AsyncDisposable> {
       return [];
     }
     const [key, group] = oldest;
+    for (const other of held) other.passedOver = true;
+    group.passedOver = false;
     const { limit, splits = false } = group.job;
     const share = splits ? Math.ceil(group.rows.length / Math.max(1, this.#replicas.idle)) : limit;
     const rows = group.rows.splice(0, Math.min(limit, share));

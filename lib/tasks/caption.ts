@@ -41,10 +41,9 @@ export async function caption(
       model,
       plan,
       pairs,
-      (replica, rows, options, places) => {
-        const prompts = hasPrompt ? rows.map(textAboutImage) : undefined;
-        return captioning(replica).generateRows(embedsOf(rows), prompts, options, places);
-      },
+      // Other calls' rows may be among them, with a prompt or, as no tokens, without.
+      (replica, rows, options, places) =>
+        captioning(replica).generateRows(embedsOf(rows), rows.map(textAboutImage), options, places),
       (text: GeneratedText): Caption => ({ caption: processor.tokenizer.decode(text.tokenIds), ...text }),
     );
     return queue.run(pairs, job, run);

@@ -39,22 +39,22 @@ export async function rank(
   throwIfAborted(signal);
   const given: string[] = candidates.slice();
   const picture = snapshotBytes(image);
-  const tokenIds = await inTurns(candidateSteps(model.processor, replica, given), signal);
   // Written out, V8 soon allocates what will live long where it is not moved; with `...ranked` it does not.
   const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
     return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
   };
-  const job: Job<AnyModel, PreparedPair, RankedAnswer[]> = {
-    key: undefined,
-    limit: 1,
-    work: async (replica, rows, signal) => [
-      await ranking(replica).rankRow(rows.map(textAboutImage), tokenIds, { ...options, signal }, toAnswer),
-    ],
-    hold: holdPicture,
-  };
   const maxLength = replica.shapes.questionLength;
   const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
-  return model.call((ticket) => {
+  return model.call(async (ticket) => {
+    const tokenIds = await inTurns(candidateSteps(model.processor, replica, given), signal);
+    const job: Job<AnyModel, PreparedPair, RankedAnswer[]> = {
+      key: undefined,
+      limit: 1,
+      work: async (replica, rows, signal) => [
+        await ranking(replica).rankRow(rows.map(textAboutImage), tokenIds, { ...options, signal }, toAnswer),
+      ],
+      hold: holdPicture,
+    };
     const run = { signal, ticket };
     return runPair(picture, question, model.images, { ...run, encode }, (pairs) => model.queue.run(pairs, job, run));
   });

@@ -11,7 +11,7 @@ import type { PreparedPair } from "./loaded-model.js";
 import { IndexGroups, TokenIdRows } from "./long-lists.js";
 
 /** What is kept in memory at a time: each prepared picture, and each encoded, takes up to 2 MB. */
-const PICTURES_AT_ONCE = 32;
+export const PICTURES_AT_ONCE = 32;
 
 /** Each pair that is generated for has its encoded question, and at every step a vocabulary of logits for each of its beams. */
 export const PAIRS_AT_ONCE = 256;

@@ -2,6 +2,7 @@ import { NeuronBlipForImageTextRetrieval } from "../blip/neuron-blip-for-image-t
 import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
+import { snapshotBytes } from "../images/open-picture.js";
 import type { Job } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";
 import { fulfilled } from "../util/concurrency.js";
@@ -16,7 +17,7 @@ import {
   replicaAs,
 } from "./loaded-model.js";
 import type { MatchOptions } from "./match.js";
-import { encodeSteps, PAIRS_AT_ONCE, type PairLists, runPairs } from "./run-pairs.js";
+import { encodeSteps, PAIRS_AT_ONCE, type PairLists, PICTURES_AT_ONCE, runPairs } from "./run-pairs.js";
 
 export type SimilarityOptions = Omit<MatchOptions, "settled">;
 
@@ -51,6 +52,8 @@ export async function similarity(
     throwIfAborted(signal);
     if (texts.length === 0) return images.map(() => []);
     const given = texts.slice();
+    // Now, before the call returns to its caller, who may change them.
+    const pictures = images.map((image, i) => (i < PICTURES_AT_ONCE ? snapshotBytes(image) : image));
     const list = { count: given.length, text: (place: number) => given[place] as string };
     const encoded = await inTurns(
       encodeSteps(list, encode, (_, error) => {
@@ -59,7 +62,7 @@ export async function similarity(
       signal,
     );
     const run = { signal, ticket };
-    const pairs: PairLists = { images, texts: "" };
+    const pairs: PairLists = { images: pictures, texts: "" };
     const imageFeatures = await runPairs(pairs, model.images, { ...run, encode: undefined }, (portion) =>
       queue.run(portion, imageJob, run),
     );

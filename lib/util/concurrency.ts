@@ -58,6 +58,7 @@ export class Semaphore {
    */
   async acquire(count = 1, signal?: AbortSignal): Promise<() => void> {
     throwIfAborted(signal);
+    if (count === 0) return () => {};
     const taken = Math.min(count, this.#permits);
     if (this.#waiting.length > 0 || this.#free < taken) await this.#wait(taken, signal);
     else this.#free -= taken;

@@ -165,6 +165,31 @@ describe("a picture that is asked about again", () => {
     }
   });
 
+  it("is looked at once where a list has the same content several times", async () => {
+    const pictures = [readFileSync(cat), coffee, readFileSync(cat), cat];
+    assert.equal(await looks(() => blip.answer(pictures, "dog?", short)), 2);
+  });
+
+  it("is looked at by a list that waited for it, where the call that began with it fails", async () => {
+    const expected = await blip.answer([cat, coffee], "what is it?", short);
+    await using fresh = await load();
+    const { encodeImages } = NeuronBlipPreTrainedModel.prototype;
+    let failures = 1;
+    NeuronBlipPreTrainedModel.prototype.encodeImages = async function (...args) {
+      for (let i = 0; i < 20; i++) await nextTurn();
+      if (failures-- > 0) throw new NeuronBlipError("NEURON_EXECUTION", "once");
+      return encodeImages.apply(this, args);
+    };
+    try {
+      const first = fresh.answer([cat, coffee], "what is it?", { ...short, settled: true });
+      const second = fresh.answer([cat, coffee], "what is it?", short);
+      await first;
+      assert.deepEqual(await second, expected);
+    } finally {
+      NeuronBlipPreTrainedModel.prototype.encodeImages = encodeImages;
+    }
+  });
+
   it("goes on being looked at for the others when one that asks is aborted", async () => {
     const stop = new AbortController();
     const count = await looks(async () => {

@@ -203,6 +203,25 @@ describe("the queue for replicas", () => {
     assert.equal(admission.waiting, 0);
   });
 
+  it("lets rows that wait for others be passed over once: a call that is long in coming holds nobody up", async () => {
+    const bench = new Bench();
+    const { admission } = bench;
+    let arrive = () => {};
+    const slow = admission.admit(
+      () =>
+        new Promise<void>((resolve) => {
+          arrive = resolve;
+        }),
+    );
+    const waits = admission.admit((ticket) => bench.run("a", bench.job(), { ticket }));
+    const alone = ["x", "y", "z"].map((row) => bench.run(row, bench.job({ key: undefined })));
+    assert.deepEqual(await bench.begun(), ["0: x"]);
+    assert.deepEqual(await bench.end(), ["0: x", "0: a"]);
+    for (let i = 0; i < 3; i++) await bench.end();
+    arrive();
+    await Promise.all([slow, waits, ...alone]);
+  });
+
   it("fails only the row at fault: where a batch fails, each runs again alone", async () => {
     const bench = new Bench();
     const work: FakeJob["work"] = async (_, rows) => {
@@ -482,6 +501,22 @@ describe("concurrent calls", () => {
     for (const text of texts) alone.push(await matching.match(cat, text));
     const together = await Promise.all(texts.map((text) => matching.match(cat, text)));
     for (const [i, { score }] of together.entries()) assert(Math.abs(score - (alone[i]?.score as number)) < 1e-6);
+  });
+
+  it("of captions run together too, each with its own prompt or none", async () => {
+    for (const name of ["captions", "captions-checkpoint"]) {
+      await using describing = await NeuronBlip.fromPretrained(fixture(`parity/${name}/model`), { threads: 1 });
+      using picture = await describing.encodeImage(cat);
+      const prompts = [undefined, "a picture of", undefined, "the cup"];
+      const call = (prompt?: string) => describing.caption(picture, { maxNewTokens: 4, ...(prompt && { prompt }) });
+      const alone: number[][] = [];
+      for (const prompt of prompts) alone.push((await call(prompt)).tokenIds);
+      const together = await Promise.all(prompts.map(call));
+      assert.deepEqual(
+        together.map(({ tokenIds }) => tokenIds),
+        alone,
+      );
+    }
   });
 
   it("refuse options that are none", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -166,6 +166,13 @@ describe("the heads", () => {
       await assert.rejects(retrieving.match(chelsea, long), fails("INPUT_TOO_LONG"));
       const { score } = await retrieving.match(chelsea, long, { truncation: true });
       assert(score >= 0 && score <= 1);
+    });
+
+    it("compares pictures as they were when the call came", async () => {
+      const bytes = readFileSync(chelsea);
+      const call = retrieving.similarity([bytes], TEXTS);
+      bytes.fill(0);
+      assert.deepEqual(await call, await retrieving.similarity([chelsea], TEXTS));
     });
 
     it("and cosines are asked for with arrays, and stop where they are aborted", async () => {

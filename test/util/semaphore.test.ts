@@ -45,6 +45,15 @@ describe("a semaphore", () => {
     assert.deepEqual(order, ["all", "one", "two", "last"]);
   });
 
+  it("lets in at once who needs none", async () => {
+    const acquire = acquiring(new Semaphore(1), []);
+    const held = await acquire("held");
+    const waiting = acquire("waiting");
+    (await acquire("none", 0))();
+    held();
+    (await waiting)();
+  });
+
   it("lets those behind one that is aborted pass, and loses no permit", async () => {
     const order: string[] = [];
     const acquire = acquiring(new Semaphore(2), order);
