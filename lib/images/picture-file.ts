@@ -1,7 +1,8 @@
 /** Encoded pictures on their way from the caller to the thread that decodes them. */
+import type { OwnUint8Array } from "../util/values.js";
 /** A file's bytes, in memory that no caller can reach, and what errors call the picture. */
 export interface PictureFile {
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: OwnUint8Array;
   readonly name: string;
 }
 
@@ -11,7 +12,7 @@ const names = new WeakMap<object, string>();
 /**
  * A file as the source of one picture to load. Its bytes move to the thread that decodes them: the array is empty then.
  */
-export function asSource({ bytes, name }: PictureFile): Uint8Array<ArrayBuffer> {
+export function asSource({ bytes, name }: PictureFile): OwnUint8Array {
   names.set(bytes, name);
   return bytes;
 }
@@ -19,10 +20,10 @@ export function asSource({ bytes, name }: PictureFile): Uint8Array<ArrayBuffer> 
 /** The file that `asSource` made a source of. */
 export function ownFile(source: Uint8Array): PictureFile | undefined {
   const name = names.get(source);
-  return name === undefined ? undefined : { bytes: source as Uint8Array<ArrayBuffer>, name };
+  return name === undefined ? undefined : { bytes: source as OwnUint8Array, name };
 }
 
 /** A copy of a caller's bytes, which may be shared with other threads, and may change or go away. */
-export function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array<ArrayBuffer> {
+export function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): OwnUint8Array {
   return new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength));
 }

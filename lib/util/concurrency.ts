@@ -141,7 +141,7 @@ function allowListeners(signal: AbortSignal): void {
 /** A signal that is aborted with either of two. Not AbortSignal.any, which takes Node's own alone. */
 export function either(
   one: AbortSignal | undefined,
-  other: AbortController,
+  other: { readonly signal: AbortSignal; abort(reason?: unknown): void },
 ): { signal: AbortSignal; stop: () => void } {
   const stop = onAbort(one, () => other.abort(one?.reason));
   return { signal: other.signal, stop };
