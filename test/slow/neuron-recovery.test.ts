@@ -1,31 +1,15 @@
 // What becomes of calls for each status that a NeuronCore fails with; test/torch/neuron/recovery.test.ts tests the rest.
 import assert from "node:assert/strict";
-import { NeuronBlip } from "neuron-blip";
 import { NeuronHardware } from "../children/neuron-hardware.ts";
-import { NeuronProcess, prepareStandIns, removeCache, tokensOf } from "../children/neuron-process.ts";
-import { ask, DIFFERENT } from "../children/neuron-work.mjs";
+import { NeuronProcess, tokensOf } from "../children/neuron-process.ts";
+import { neuronModel, one, prepareQuestions, two } from "../children/neuron-recovery.ts";
+import { DIFFERENT } from "../children/neuron-work.mjs";
 import { fixture } from "../helpers.ts";
 
-const neuronModel = fixture("neuron/inf2");
 const TIMEOUT = 5;
-/** Quick to load again. */
-const two = { numModels: 2, reloadDelayMs: 10 };
-const one = { numModels: 1, reloadDelayMs: 10 };
 
 describe("a NeuronCore that fails, on a stand-in", () => {
-  let expected: number[][] = [];
-
-  before(async function () {
-    await prepareStandIns.call(this);
-    await using blip = await NeuronBlip.fromPretrained(fixture("neuron/cpu"), { threads: 1 });
-    expected = await Promise.all(Array.from({ length: 2 * DIFFERENT }, (_, n) => ask(blip, n)));
-  });
-  after(removeCache);
-
-  /** Asks many questions at once; none may be lost. */
-  async function answersAll(host: NeuronProcess, count = 2 * DIFFERENT): Promise<void> {
-    assert.deepEqual(tokensOf(await host.ask(count)), expected.slice(0, count));
-  }
+  const { expected, answersAll } = prepareQuestions();
 
   for (const status of [1, 3, 4, 101, 1004, 1006, 1200, 1201, 1202, 1203, 1204, 1205, TIMEOUT]) {
     it(`loses no call to status ${status} under load, and brings the replica back`, async () => {

@@ -1,37 +1,12 @@
 // What becomes of calls where a NeuronCore fails, on the stand-in for the Neuron runtime.
 import assert from "node:assert/strict";
-import { NeuronBlip } from "neuron-blip";
 import { NeuronHardware } from "../../children/neuron-hardware.ts";
-import {
-  NeuronProcess,
-  type Outcome,
-  prepareStandIns,
-  removeCache,
-  runToEnd,
-  tokensOf,
-} from "../../children/neuron-process.ts";
-import { ask, DIFFERENT } from "../../children/neuron-work.mjs";
-import { fixture } from "../../helpers.ts";
-
-const neuronModel = fixture("neuron/inf2");
-/** Quick to load again. */
-const two = { numModels: 2, reloadDelayMs: 10 };
-const one = { numModels: 1, reloadDelayMs: 10 };
+import { NeuronProcess, type Outcome, runToEnd, tokensOf } from "../../children/neuron-process.ts";
+import { neuronModel, one, prepareQuestions, two } from "../../children/neuron-recovery.ts";
+import { DIFFERENT } from "../../children/neuron-work.mjs";
 
 describe("a NeuronCore that fails, on a stand-in", () => {
-  let expected: number[][] = [];
-
-  before(async function () {
-    await prepareStandIns.call(this);
-    await using blip = await NeuronBlip.fromPretrained(fixture("neuron/cpu"), { threads: 1 });
-    expected = await Promise.all(Array.from({ length: 2 * DIFFERENT }, (_, n) => ask(blip, n)));
-  });
-  after(removeCache);
-
-  /** Asks many questions at once; none may be lost. */
-  async function answersAll(host: NeuronProcess, count = 2 * DIFFERENT): Promise<void> {
-    assert.deepEqual(tokensOf(await host.ask(count)), expected.slice(0, count));
-  }
+  const { expected, answersAll } = prepareQuestions();
 
   it("is waited for where it is the only one", async () => {
     using hardware = new NeuronHardware();
