@@ -16,7 +16,7 @@ import {
 } from "neuron-blip";
 import { FeatureCache, ImageFeatures } from "../../dist/images/image-features.js";
 import { RefCounted } from "../../dist/util/ref-counted.js";
-import { fails, fixture } from "../helpers.js";
+import { assertAlike, fails, fixture } from "../helpers.js";
 
 const model = fixture("parity/small-batch-2/model");
 const cat = fixture("pictures/chelsea.png");
@@ -60,7 +60,7 @@ describe("a picture that is asked about again", () => {
         for (const source of sources) answers.push(await blip.answer(source, "dog?", short));
       });
       assert.equal(count, 1);
-      for (const answer of answers) assert.deepEqual(answer, answers[0]);
+      for (const answer of answers) assertAlike(answer, answers[0]);
       assert.equal(await looks(() => blip.answer(coffee, "dog?", short)), 1, "another is another");
     } finally {
       rmSync(directory, { recursive: true });
@@ -117,11 +117,11 @@ describe("a picture that is asked about again", () => {
     other.copy(buffer);
     await call;
     assert.equal(await looks(() => fresh.answer(cat, "what is it?", short)), 0);
-    assert.deepEqual(await call, await fresh.answer(cat, "what is it?", short));
+    assertAlike(await call, await fresh.answer(cat, "what is it?", short));
     for (const bytes of [readFileSync(cat), { buffer: readFileSync(cat) }]) {
       const ranking = fresh.rank(bytes, "what is it?", ["a cat", "a dog"]);
       (Buffer.isBuffer(bytes) ? bytes : bytes.buffer).fill(0);
-      assert.deepEqual(await ranking, await fresh.rank(cat, "what is it?", ["a cat", "a dog"]));
+      assertAlike(await ranking, await fresh.rank(cat, "what is it?", ["a cat", "a dog"]));
     }
 
     // Pixels are read while they are prepared: whatever is read, it is not kept as something else.
@@ -131,7 +131,7 @@ describe("a picture that is asked about again", () => {
     const mixed = fresh.answer({ ...pixels, data: changing }, "what is it?", short);
     changing.fill(9);
     await mixed;
-    assert.deepEqual(await fresh.answer({ ...pixels, data }, "what is it?", short), expected);
+    assertAlike(await fresh.answer({ ...pixels, data }, "what is it?", short), expected);
   });
 
   it("is looked at anew by every call with pictureCache false, and where it does not fit", async () => {
@@ -184,7 +184,7 @@ describe("a picture that is asked about again", () => {
       const first = fresh.answer([cat, coffee], "what is it?", { ...short, settled: true });
       const second = fresh.answer([cat, coffee], "what is it?", short);
       await first;
-      assert.deepEqual(await second, expected);
+      assertAlike(await second, expected);
     } finally {
       NeuronBlipPreTrainedModel.prototype.encodeImages = encodeImages;
     }
@@ -210,8 +210,8 @@ describe("a picture that is asked about again", () => {
     mine.imageEmbeds.data.fill(0);
     mine.imageEmbeds.dispose();
     mine.dispose();
-    assert.deepEqual(await blip.answer(cat, "what is it?", short), expected);
-    assert.deepEqual(await blip.answer(yours, "what is it?", short), expected);
+    assertAlike(await blip.answer(cat, "what is it?", short), expected);
+    assertAlike(await blip.answer(yours, "what is it?", short), expected);
     yours.dispose();
     yours.dispose();
     await assert.rejects(blip.answer(yours, "what is it?", short), fails("DISPOSED"));
@@ -222,7 +222,7 @@ describe("a picture that is asked about again", () => {
     const call = blip.answer(mine, "what is it?", short);
     await nextTurn();
     mine.dispose();
-    assert.deepEqual(await call, await blip.answer(cat, "what is it?", short));
+    assertAlike(await call, await blip.answer(cat, "what is it?", short));
   });
 });
 
@@ -294,7 +294,7 @@ describe("what the text encoder needs of a picture", () => {
     const fresh = Jimp.fromBitmap({ data: Buffer.alloc(64 * 64 * 4, 77), width: 64, height: 64 });
     const answers: unknown[] = [];
     for (let i = 0; i < 3; i++) answers.push(await blip.answer(fresh, "dog?", short));
-    assert.deepEqual(answers[2], answers[0]);
+    assertAlike(answers[2], answers[0]);
     assert.equal((await blip.answer(fresh, Array(9).fill("dog?"), short)).length, 9);
     NeuronBlipForQuestionAnswering.prototype.imageKeysValues = async () => Tensor.zeros("float32", [1_000_000]);
     await using small = await NeuronBlip.fromPretrained(model, { threads: 1, pictureCache: { maxBytes: 1_000_000 } });
