@@ -95,9 +95,10 @@ export type {
 } from "./processing/image-source.js";
 export type { PictureSize, ResizeRule } from "./processing/picture-geometry.js";
 export type { ReplicaEvents } from "./serving/replicas.js";
+export type { NeuronBlipStats } from "./serving/stats.js";
 export type { AnswerOptions } from "./tasks/answer.js";
 export type { CaptionOptions } from "./tasks/caption.js";
-export type { SettledOption, TextOptions } from "./tasks/encode-text.js";
+export type { CallOptions, SettledOption, TextOptions } from "./tasks/encode-text.js";
 export type { ResultFor } from "./tasks/for-each-pair.js";
 export type { MatchOptions } from "./tasks/match.js";
 export type { RankAnswerOptions } from "./tasks/rank.js";
@@ -117,6 +118,20 @@ export {
   type TorchOutput,
 } from "./torch/torch-module.js";
 export type { ShapePattern } from "./torch/torch-values.js";
+export {
+  type BatchKind,
+  type BatchMessage,
+  type CallEndMessage,
+  type CallRows,
+  type CallStartMessage,
+  type CallTask,
+  type DiagnosticsMessages,
+  onDiagnostics,
+  type PictureMessage,
+  type ReplicaMessage,
+  type Stage,
+  type StageMessage,
+} from "./util/diagnostics.js";
 export type { TypedEmitter } from "./util/events.js";
 export type { ModelDirectory } from "./util/model-path.js";
 export type { UrlLike } from "./util/values.js";

@@ -11,7 +11,7 @@ import { weightFilesOf } from "./blip/parts/checkpoint/weight-files.js";
 import { NeuronBlipError } from "./errors.js";
 import { splitHubOptions, withoutRevision } from "./hub/hub-options.js";
 import { directoryOf } from "./hub/model-directory.js";
-import { warmUpDecoding } from "./images/load-image.js";
+import { setDecoderThreads, warmUpDecoding } from "./images/load-image.js";
 import { type NeuronBlipOptions, readLoadingOptions } from "./options.js";
 import { BlipProcessor, type PictureOptions } from "./processing/blip-processor.js";
 import type { Recovery } from "./serving/replicas.js";
@@ -37,7 +37,7 @@ export interface Loaded {
  */
 export async function load(given: ModelDirectory, loading: NeuronBlipOptions): Promise<Loaded> {
   const options = readLoadingOptions(loading);
-  const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, ...rest } = options;
+  const { numModels = 1, tokenizer, reloadDelayMs = 1000, maxReloadAttempts = 5, decoderThreads, ...rest } = options;
   const [hub, replicaOptions] = splitHubOptions(rest);
   const { signal } = hub;
   const { size } = options;
@@ -64,6 +64,7 @@ export async function load(given: ModelDirectory, loading: NeuronBlipOptions): P
     join(directory, "generation_config.json"),
     config.vocabSize,
   );
+  if (decoderThreads !== undefined) setDecoderThreads(decoderThreads);
   // What is wrong with it, the first picture tells.
   if (options.warmUp !== false) void warmUpDecoding().catch(() => {});
   const models = await loadReplicas(

@@ -13,8 +13,10 @@ import type { ImageSource } from "./processing/image-source.js";
 import { Admission } from "./serving/admission.js";
 import { BatchQueue } from "./serving/batch-queue.js";
 import { type Recovery, type ReplicaEvents, Replicas } from "./serving/replicas.js";
+import type { NeuronBlipStats } from "./serving/stats.js";
 import { type AnswerOptions, answer } from "./tasks/answer.js";
 import { type CaptionOptions, caption } from "./tasks/caption.js";
+import type { CallOptions } from "./tasks/encode-text.js";
 import type { ResultFor } from "./tasks/for-each-pair.js";
 import { type LoadedModel, replicaAs } from "./tasks/loaded-model.js";
 import { type MatchOptions, match } from "./tasks/match.js";
@@ -24,6 +26,7 @@ import { type SimilarityOptions, similarity } from "./tasks/similarity.js";
 import { type StreamOptions, stream } from "./tasks/stream.js";
 import { replicaFailureOf } from "./torch/neuron/neuron-error.js";
 import { InFlight } from "./util/concurrency.js";
+import { tellOfReplica, traceCall } from "./util/diagnostics.js";
 import { emitterOf } from "./util/events.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
@@ -47,13 +50,17 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   readonly #replicas: Replicas<NeuronBlipPreTrainedModel>;
   readonly #model: LoadedModel;
   readonly #inFlight = new InFlight("model");
+  readonly #admission: Admission;
+  #generatedTokens = 0;
 
   private constructor({ processor, architecture, models, recovery, onNeuron, samples, options }: Loaded) {
     super();
     this.processor = processor;
     this.architecture = architecture;
-    const emit: Recovery<NeuronBlipPreTrainedModel>["emit"] = (name, ...event) =>
-      void (this as unknown as EventEmitter).emit(name, ...event);
+    const emit: Recovery<NeuronBlipPreTrainedModel>["emit"] = (name, ...event) => {
+      tellOfReplica({ event: name, ...event[0] });
+      (this as unknown as EventEmitter).emit(name, ...event);
+    };
     this.#replicas = new Replicas(models, { ...recovery, emit, failureOf: replicaFailureOf });
 
     const { callsInFlight = 2, maxBatchSize, maxBatchDelayMs, maxQueueLength = 1000, pictureCache = true } = options;
@@ -75,8 +82,13 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       sources: picturesOf(options),
     });
     const anyReplica = this.#replicas.one;
-    const call: LoadedModel["call"] = (call) => this.#inFlight.run(() => admission.admit(call));
-    this.#model = { processor, queue, images, batch, samples, anyReplica, call };
+    const call: LoadedModel["call"] = ({ task, callId }, call) =>
+      this.#inFlight.run(() => traceCall(task, callId, () => admission.admit(call)));
+    const countTokens = (count: number) => {
+      this.#generatedTokens += count;
+    };
+    this.#admission = admission;
+    this.#model = { processor, queue, images, batch, samples, anyReplica, call, countTokens };
   }
 
   /**
@@ -95,6 +107,21 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   /** How many replicas there are. */
   get numModels(): number {
     return this.#replicas.size;
+  }
+
+  /** What the model has to do now, and has done since it was loaded. It costs next to nothing: ask as often as you like. */
+  stats(): NeuronBlipStats {
+    const { queue, images } = this.#model;
+    return {
+      callsWaiting: this.#admission.waiting,
+      callsRunning: this.#admission.running,
+      maxQueueLength: this.#admission.most,
+      replicas: this.#replicas.states,
+      replicaFailures: this.#replicas.failures,
+      ...queue.done,
+      generatedTokens: this.#generatedTokens,
+      pictureCache: images.cacheStats,
+    };
   }
 
   /** The part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */
@@ -217,10 +244,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
    * @throws NeuronBlipError `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`,
    * `QUEUE_FULL`.
    */
-  async encodeImage(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<EncodedImage> {
-    const { signal } = readOptions(options, "encodeImage", ["signal"]);
+  async encodeImage(image: ImageSource, options: CallOptions & { signal?: AbortSignal } = {}): Promise<EncodedImage> {
+    const { signal, callId } = readOptions(options, "encodeImage", ["signal", "callId"]);
     throwIfAborted(signal);
-    return this.#model.call((ticket) => this.#model.images.encodeToKeep(image, { signal, ticket }));
+    return this.#model.call({ task: "encodeImage", callId }, (ticket) =>
+      this.#model.images.encodeToKeep(image, { signal, ticket }),
+    );
   }
 
   /** Frees every replica after the work under way; later calls get `DISPOSED`. May be called twice. */

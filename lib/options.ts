@@ -14,6 +14,12 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
   /** How many cores of the CPU each replica may use. Default: an equal share. */
   threads?: number;
   /**
+   * How many pictures are decoded at a time, each on a thread of its own, unless they are very large. All models of a process share
+   * the threads: the last one that sets it decides. sharp takes no more at a time than half of libuv's threads
+   * (`UV_THREADPOOL_SIZE`). Default: one for each core, but 2 to 4.
+   */
+  decoderThreads?: number;
+  /**
    * How many replicas to load; requests go to the least busy one. "all": one for each NeuronCore that this process may use,
    * and 1 on the CPU. Default 1.
    */
@@ -64,6 +70,7 @@ const NAMES: readonly (keyof NeuronBlipOptions)[] = [
   ...HUB_OPTIONS,
   "numModels",
   "threads",
+  "decoderThreads",
   "verify",
   "questionLength",
   "answerLength",
@@ -90,6 +97,9 @@ const NAMES: readonly (keyof NeuronBlipOptions)[] = [
 /** More than any host has NeuronCores. */
 const MOST_MODELS = 256;
 
+/** More than any host needs: each may take 2 GB. */
+const MOST_DECODER_THREADS = 64;
+
 /** What timers can wait: a day, amply. */
 const A_DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -102,6 +112,7 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
   checkHubOptions(options);
   const {
     numModels,
+    decoderThreads,
     tokenizer,
     cores,
     reloadDelayMs,
@@ -117,6 +128,8 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
   if (tokenizer !== undefined) pathOf(tokenizer, "tokenizer, a directory,");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));
+  const threads = `a whole number from 1 to ${MOST_DECODER_THREADS}`;
+  check("decoderThreads", decoderThreads, threads, (value) => isWhole(value, 1, MOST_DECODER_THREADS));
   check("reloadDelayMs", reloadDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
   check("maxReloadAttempts", maxReloadAttempts, "a whole number >= 1", (value) => isWhole(value, 1));
   check("maxBatchSize", maxBatchSize, "a whole number from 1 to 1024", (value) => isWhole(value, 1, 1024));

@@ -8,6 +8,7 @@ import {
 } from "../generation/generation-config.js";
 import { generate } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
+import { traceStage } from "../util/diagnostics.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
@@ -147,7 +148,9 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
       return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
     });
     const { streamer } = generation;
-    return this.#decoder.decode(encoded, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer }));
+    return traceStage("decoder", () =>
+      this.#decoder.decode(encoded, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer })),
+    );
   }
 
   #configOf(promptLength: number, generation: GenerationConfig): ResolvedGenerationConfig {

@@ -1,4 +1,5 @@
 import type { Tensor } from "../torch/tensor.js";
+import { traceStage } from "../util/diagnostics.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
@@ -81,7 +82,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
       this.#check(texts);
-      return this.#matcher.matchLogits(texts, images, signal);
+      return traceStage("encoder", () => this.#matcher.matchLogits(texts, images, signal));
     });
   }
 
@@ -93,7 +94,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   ): Promise<Tensor<"float32">[]> {
     return this.calls.run(async () => {
       this.#check(texts);
-      return this.#matcher.matchLogits(texts, images, signal);
+      return traceStage("encoder", () => this.#matcher.matchLogits(texts, images, signal));
     });
   }
 
@@ -119,7 +120,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     return this.calls.run(async () => {
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       this.#check(texts);
-      return this.#matcher.textFeatures(texts, signal);
+      return traceStage("encoder", () => this.#matcher.textFeatures(texts, signal));
     });
   }
 
@@ -127,7 +128,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     return this.calls.run(async () => {
       this.#check(texts);
-      return this.#matcher.textFeatures(texts, signal);
+      return traceStage("encoder", () => this.#matcher.textFeatures(texts, signal));
     });
   }
 

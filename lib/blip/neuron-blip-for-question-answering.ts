@@ -6,6 +6,7 @@ import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from
 import { generate, isPlainGreedy, type NextTokenLogits } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
+import { traceStage } from "../util/diagnostics.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { inTurns } from "../util/turns.js";
 import { shown } from "../util/values.js";
@@ -222,9 +223,13 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     const questions = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
     const { streamer } = generation;
     const begin = this.#decoder.begin && isPlainGreedy(config) ? this.#decoder.begin : undefined;
-    const begun = await begin?.(questions, signal);
-    const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
-    return this.#decoder.decode(questions, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer }));
+    return traceStage("decoder", async () => {
+      const begun = await begin?.(questions, signal);
+      const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
+      return this.#decoder.decode(questions, (nextTokenLogits) =>
+        generate(rows, nextTokenLogits, { signal, streamer }),
+      );
+    });
   }
 
   async #rank<T>(
@@ -250,7 +255,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(step, BEGINNINGS_AT_ONCE);
       return rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
     };
-    return this.#decoder.decode([question], rankBy, { revisits: true });
+    return traceStage("decoder", () => this.#decoder.decode([question], rankBy, { revisits: true }));
   }
 
   /** Turns Hugging Face's tensors into token ids and pictures. */
@@ -274,7 +279,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
       checkTextLength(i, attended, this.shapes);
       return { ...text, attended };
     });
-    return this.#questionEncoder.encode(questions, signal);
+    return traceStage("encoder", () => this.#questionEncoder.encode(questions, signal));
   }
 
   *#checkCandidates(candidates: readonly (readonly number[])[]): Generator<void, void> {

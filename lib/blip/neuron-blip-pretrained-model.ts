@@ -3,6 +3,7 @@ import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../torch/batch.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkRank } from "../torch/torch-values.js";
 import { InFlight } from "../util/concurrency.js";
+import { traceStage } from "../util/diagnostics.js";
 import type { BlipConfig } from "./blip-config.js";
 import type { ImageShapes } from "./compiled-shapes.js";
 import { partOf } from "./load-parts.js";
@@ -41,7 +42,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
       // A checkpoint's is 1: on the CPU a batch of pictures takes no less time than each by itself.
       for (const { rows, size } of batchesOf(rowsOf(pixelValues), this.shapes.batchSizes)) {
         throwIfAborted(signal);
-        const { lastHiddenState } = await this.visionModel.forward(stackRows(rows, size));
+        const { lastHiddenState } = await traceStage("vision", () => this.visionModel.forward(stackRows(rows, size)));
         embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
       }
       return embeddings;

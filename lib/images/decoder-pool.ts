@@ -45,7 +45,7 @@ interface Held {
  * next picture, while its own is ended or, inside sharp, left to return.
  */
 export class DecoderPool {
-  readonly size: number;
+  #size: number;
   readonly #timeLimit: (pixels: number) => number;
   /** Threads without work, those that have worked last at the end. */
   #idle: DecodeThread[] = [];
@@ -64,9 +64,19 @@ export class DecoderPool {
    * @param timeLimit milliseconds that a picture of so many pixels may take
    */
   constructor({ size = defaultSize(), timeLimit = defaultTimeLimit } = {}) {
-    this.size = size;
+    this.#size = size;
     this.#timeLimit = timeLimit;
     this.#lane = new Semaphore(size);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Changes how many pictures are decoded at a time. */
+  resize(size: number): void {
+    this.#size = size;
+    this.#lane.resize(size);
   }
 
   /**
@@ -203,7 +213,7 @@ export class DecoderPool {
 
   #giveBack(thread: DecodeThread): void {
     if (!thread.isUsable) return;
-    if (this.#idle.length <= this.size) this.#idle.push(thread);
+    if (this.#idle.length <= this.#size) this.#idle.push(thread);
     else thread.end();
   }
 }

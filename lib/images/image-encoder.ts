@@ -11,6 +11,7 @@ import { stackRows } from "../torch/batch.js";
 import { handleOf, Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
 import { fulfilled, Semaphore } from "../util/concurrency.js";
+import { tellOfPicture, traceStage } from "../util/diagnostics.js";
 import { RefCounted } from "../util/ref-counted.js";
 import { EncodedImage, featuresOf, type Picture } from "./encoded-image.js";
 import { FeatureCache, ImageFeatures, ImageKeyValues, type PictureCacheOptions } from "./image-features.js";
@@ -73,6 +74,7 @@ export class ImageEncoder {
     this.keyValues = new ImageKeyValues(queue, this.#cache);
     this.#vision = {
       key: "vision",
+      kind: "vision",
       limit: batchSize,
       work: (model, rows, signal) => {
         const pixels = rows.map(({ value }) => value);
@@ -145,6 +147,11 @@ export class ImageEncoder {
     }
   }
 
+  /** What the cache has done and has; zeros where there is none. */
+  get cacheStats(): FeatureCache["stats"] {
+    return this.#cache?.stats ?? { hits: 0, misses: 0, pictures: 0, bytes: 0 };
+  }
+
   /** Lets go of what is kept. */
   dispose(): void {
     this.#cache?.dispose();
@@ -204,6 +211,7 @@ export class ImageEncoder {
     const opened = await openPicture(picture, { ...this.#sources, signal });
     throwIfAborted(signal);
     if (isFile(opened)) {
+      tellOfPicture(opened.bytes.length);
       const digest = this.#cache ? await sha256(opened.bytes) : "";
       return { digest, decode: (signal) => this.#prepare(opened, signal) };
     }
@@ -225,7 +233,7 @@ export class ImageEncoder {
   /** Makes the vision model's input of a picture. */
   async #prepare(opened: OpenedPicture, signal: AbortSignal | undefined): Promise<Pixels> {
     const { target } = this.#processor;
-    const values = await toPixelValues(opened, target, { ...this.#sources, signal });
+    const values = await traceStage("decode", () => toPixelValues(opened, target, { ...this.#sources, signal }));
     return new RefCounted(Tensor.from(values, [1, 3, target.height, target.width]));
   }
 

@@ -102,6 +102,8 @@ export class FeatureCache {
   readonly #encodings = new Map<string, Encoding>();
   #bytes = 0;
   #keyValuesBytes = 0;
+  #hits = 0;
+  #misses = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ maxBytes = 256 * 2 ** 20, maxAgeMs = 60_000 }: PictureCacheOptions = {}) {
@@ -112,6 +114,11 @@ export class FeatureCache {
   /** What the pictures in the cache take, in bytes. */
   get bytes(): number {
     return this.#bytes + this.#keyValuesBytes;
+  }
+
+  /** How often a picture was there or was being encoded, how often not, and what is kept now. */
+  get stats(): { hits: number; misses: number; pictures: number; bytes: number } {
+    return { hits: this.#hits, misses: this.#misses, pictures: this.#entries.size, bytes: this.bytes };
   }
 
   /** Whether a picture is there now, or is being encoded. */
@@ -134,10 +141,13 @@ export class FeatureCache {
       throwIfAborted(signal);
       const entry = this.#entries.get(content);
       if (entry) {
+        this.#hits++;
         this.#touch(content, entry);
         return { features: entry.features.retain(), wasThere: true };
       }
       const joined = this.#encodings.get(content);
+      if (joined) this.#hits++;
+      else this.#misses++;
       const encoding = joined ?? this.#begin(content, encode);
       encoding.askers++;
       try {
@@ -268,6 +278,7 @@ export class FeatureCache {
 /** Computes each picture's keys and values, one by one. */
 const KEY_VALUES: Job<NeuronBlipPreTrainedModel, RefCounted<ImageFeatures>, Tensor | undefined> = {
   key: "keys and values",
+  kind: "keysValues",
   limit: 1,
   work: (model, rows, signal) =>
     Promise.all(rows.map(async ({ value }) => model.imageKeysValues?.(value.imageEmbeds, signal))),

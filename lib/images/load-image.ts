@@ -15,7 +15,14 @@ export type { ImageDecoder, RawImage } from "../processing/raw-image.js";
 const pool = new DecoderPool();
 
 /** How many pictures are decoded at a time, unless they are very large. */
-export const DECODED_AT_A_TIME = pool.size;
+export function decoderThreads(): number {
+  return pool.size;
+}
+
+/** Changes how many pictures the process decodes at a time. */
+export function setDecoderThreads(count: number): void {
+  pool.resize(count);
+}
 
 /**
  * Loads a picture as 8-bit RGB or RGBA pixels. Encoded pictures are decoded on a worker thread, after their declared size

@@ -99,9 +99,9 @@ export class BlipImageProcessor {
     const pixelValues = Tensor.zeros("float32", [list.length, 3, height, width]);
     const failures = new Map<number, unknown>();
     let next = 0;
-    const { decodedAtATime, loadPixelValues } = imageLoader();
+    const { decoderThreads, loadPixelValues } = imageLoader();
     // One more than are decoded at a time is read meanwhile.
-    const lanes = Array.from({ length: Math.min(sources.length, decodedAtATime + 1) }, async () => {
+    const lanes = Array.from({ length: Math.min(sources.length, decoderThreads() + 1) }, async () => {
       while (next < sources.length && failures.size === 0) {
         const i = next++;
         const source = sources[i] as ImageSource;

@@ -24,7 +24,7 @@ export interface PixelTarget extends PictureGeometry {
 /** Reads and decodes pictures, so that the processors need not know how. */
 export interface ImageLoader {
   /** How many pictures it decodes at a time, unless they are very large. */
-  readonly decodedAtATime: number;
+  decoderThreads(): number;
   /**
    * Loads a picture and makes the model's pixel values of it.
    * @returns [3, height, width]

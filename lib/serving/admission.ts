@@ -12,12 +12,14 @@ export interface Ticket {
 
 /** Counts the calls that wait to be begun, and refuses more than a number of them. */
 export class Admission {
-  readonly #most: number;
+  /** How many calls may wait. */
+  readonly most: number;
   #waiting = 0;
   #coming = 0;
+  #running = 0;
 
   constructor(most: number) {
-    this.#most = most;
+    this.most = most;
   }
 
   /** How many calls were admitted that no replica has begun with. */
@@ -25,7 +27,12 @@ export class Admission {
     return this.#waiting;
   }
 
-  /** How many of those will have rows for the queue in a moment. */
+  /** How many calls a replica has begun with that have not ended. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** How many of the waiting will have rows for the queue in a moment. */
   get coming(): number {
     return this.#coming;
   }
@@ -35,7 +42,7 @@ export class Admission {
    * @throws NeuronBlipError `QUEUE_FULL`.
    */
   async admit<T>(call: (ticket: Ticket) => Promise<T>): Promise<T> {
-    if (this.#waiting >= this.#most) {
+    if (this.#waiting >= this.most) {
       throw new NeuronBlipError(
         "QUEUE_FULL",
         `${this.#waiting} calls are waiting already, as many as maxQueueLength allows. Try again later, ask less at a time, or ` +
@@ -53,14 +60,17 @@ export class Admission {
       },
       begin: () => {
         ticket.defer();
-        if (!begun) this.#waiting--;
+        if (begun) return;
         begun = true;
+        this.#waiting--;
+        this.#running++;
       },
     };
     try {
       return await call(ticket);
     } finally {
       ticket.begin();
+      this.#running--;
     }
   }
 }

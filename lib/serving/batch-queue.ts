@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { abortedError, NeuronBlipError } from "../errors.js";
 import { fulfilled, onAbort } from "../util/concurrency.js";
+import { type BatchKind, runningCall, traceBatch } from "../util/diagnostics.js";
 import type { Admission, Ticket } from "./admission.js";
 import type { Replicas } from "./replicas.js";
 
@@ -10,6 +11,8 @@ import type { Replicas } from "./replicas.js";
 export interface Job<Model, Row, T> {
   /** Rows of jobs with one key run together, by the work of any of them. undefined: with none but those of their own call. */
   readonly key: string | undefined;
+  /** What the rows are, for who listens. Default "texts". */
+  readonly kind?: BatchKind;
   /** The most rows of a batch. */
   readonly limit: number;
   /** Whether a batch is split where several replicas have nothing to do: where it pays to run fewer rows. Default false. */
@@ -56,6 +59,8 @@ type AnyJob<Model> = Job<Model, unknown, unknown>;
 interface Call<Model> {
   readonly job: AnyJob<Model>;
   readonly options: RunOptions;
+  /** What it is known by, where anybody listens. */
+  readonly callId: string | undefined;
   readonly results: PromiseSettledResult<unknown>[];
   missing: number;
   begun: boolean;
@@ -102,6 +107,9 @@ export class BatchQueue<Model extends AsyncDisposable> {
   /** When a batch ended last: those whose calls it answered may ask again, together with those that waited meanwhile. */
   #roomSince = 0;
   #order = 0;
+  #batches = 0;
+  #rows = 0;
+  #lastBatchEndedAt: number | undefined;
   #closed = false;
   #next: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -115,6 +123,11 @@ export class BatchQueue<Model extends AsyncDisposable> {
       this.#roomSince = performance.now();
       this.#beginSoon();
     });
+  }
+
+  /** How many batches have ended, with how many rows, and when the last did. */
+  get done(): { batches: number; rows: number; lastBatchEndedAt: number | undefined } {
+    return { batches: this.#batches, rows: this.#rows, lastBatchEndedAt: this.#lastBatchEndedAt };
   }
 
   /**
@@ -165,7 +178,7 @@ export class BatchQueue<Model extends AsyncDisposable> {
   ): Call<Model> {
     const missing = rows.length;
     const state = { results: [], missing, begun: false, stopped: undefined, batches: new Set<Batch<Model>>() };
-    const call: Call<Model> = { job, options, resolve, reject, ...state };
+    const call: Call<Model> = { job, options, callId: runningCall(), resolve, reject, ...state };
     const key = job.key ?? Symbol("alone");
     const group = this.#groups.get(key) ?? { job, rows: [], passedOver: false };
     this.#groups.set(key, group);
@@ -259,10 +272,12 @@ export class BatchQueue<Model extends AsyncDisposable> {
 
   /** Never throws: what fails is the rows' error. */
   async #runRows(rows: readonly WaitingRow<Model>[], job: AnyJob<Model>, signal: AbortSignal): Promise<void> {
-    const { retry = true, callsBack = false } = job;
+    const { retry = true, callsBack = false, kind = "texts" } = job;
     try {
       const given = rows.map(({ row }) => row);
-      const values = await this.#replicas.onLeastBusy((model) => job.work(model, given, signal), { retry, signal });
+      const run = () => this.#replicas.onLeastBusy((model) => job.work(model, given, signal), { retry, signal });
+      const ofCalls = rows.map(({ call, since }) => ({ callId: call.callId, since }));
+      const values = await traceBatch(kind, ofCalls, run).finally(() => this.#count(rows.length));
       for (const [i, row] of rows.entries()) this.#settle(row, { status: "fulfilled", value: values[i] });
     } catch (error) {
       const wanted = rows.filter(({ call }) => !call.stopped);
@@ -273,6 +288,12 @@ export class BatchQueue<Model extends AsyncDisposable> {
         for (const row of wanted) this.#settle(row, { status: "rejected", reason: error });
       }
     }
+  }
+
+  #count(rows: number): void {
+    this.#batches++;
+    this.#rows += rows;
+    this.#lastBatchEndedAt = performance.now();
   }
 
   #settle({ call, index }: WaitingRow<Model>, result: PromiseSettledResult<unknown>): void {

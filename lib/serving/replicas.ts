@@ -78,6 +78,7 @@ export class Replicas<Model extends AsyncDisposable> {
   readonly #roomListeners: (() => void)[] = [];
   #waiting: (() => void)[] = [];
   #lastFailure: unknown;
+  #failures = 0;
   /** What every call gets once none of the replicas can come back. */
   #lost: NeuronBlipError | undefined;
 
@@ -89,6 +90,18 @@ export class Replicas<Model extends AsyncDisposable> {
 
   get size(): number {
     return this.#slots.length;
+  }
+
+  /** How often a replica was taken out of use. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** How many replicas are in use, are loaded again, and are out for good. */
+  get states(): { inUse: number; reloading: number; givenUp: number } {
+    const inUse = this.#slots.filter(({ alive }) => alive).length;
+    const givenUp = this.#lost ? this.size : this.#slots.filter((slot) => slot.givenUp).length;
+    return { inUse, reloading: this.size - inUse - givenUp, givenUp };
   }
 
   /** Any replica, to ask what they have in common. */
@@ -187,6 +200,7 @@ export class Replicas<Model extends AsyncDisposable> {
     // Other calls that it had in hand fail too; its successor has nothing to do with them.
     if (!slot.alive || slot.model !== model || this.#closing.signal.aborted) return;
     slot.alive = false;
+    this.#failures++;
     this.#lastFailure = error;
     this.#emit("replicaFailed", { replica: slot.replica, error: error as Error });
     if (this.#endsUse(slot, failure, error)) return;

@@ -16,21 +16,26 @@ export async function answer(
   questions: string | readonly string[],
   given: AnswerOptions,
 ): Promise<ResultFor<Answer>> {
-  const { settled, truncation = false, signal, ...options } = readOptions(given, "answer");
+  const { settled, truncation = false, signal, callId, ...options } = readOptions(given, "answer");
   const { processor, queue } = model;
   const maxLength = answering(model.anyReplica).shapes.questionLength;
   const plan = batchKeyOf(options, model.samples);
   const encode = (question: string) => processor.encodeSteps(question, { maxLength, truncation });
-  return forEachPair(model, { images, texts: questions }, { settled, signal, encode }, (pairs, run) => {
-    const job = generationJob(
-      model,
-      plan,
-      pairs,
-      (replica, rows, options, places) => answering(replica).generateRows(rows.map(textAboutImage), options, places),
-      (text: GeneratedText): Answer => ({ answer: processor.tokenizer.decode(text.tokenIds), ...text }),
-    );
-    return queue.run(pairs, job, run);
-  });
+  return forEachPair(
+    model,
+    { images, texts: questions },
+    { task: "answer", callId, settled, signal, encode },
+    (pairs, run) => {
+      const job = generationJob(
+        model,
+        plan,
+        pairs,
+        (replica, rows, options, places) => answering(replica).generateRows(rows.map(textAboutImage), options, places),
+        (text: GeneratedText): Answer => ({ answer: processor.tokenizer.decode(text.tokenIds), ...text }),
+      );
+      return queue.run(pairs, job, run);
+    },
+  );
 }
 
 function answering(replica: AnyModel): NeuronBlipForQuestionAnswering {

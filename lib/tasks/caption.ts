@@ -5,13 +5,13 @@ import {
 } from "../blip/neuron-blip-for-conditional-generation.js";
 import { readOptions } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import { encodeWithin, type SettledOption } from "./encode-text.js";
+import { type CallOptions, encodeWithin, type SettledOption } from "./encode-text.js";
 import { forEachPair, type ResultFor } from "./for-each-pair.js";
 import { batchKeyOf, generationJob } from "./generate-texts.js";
 import { type AnyModel, embedsOf, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
 import type { Caption, GeneratedText } from "./results.js";
 
-export interface CaptionOptions extends CaptionGenerateOptions, SettledOption {
+export interface CaptionOptions extends CaptionGenerateOptions, SettledOption, CallOptions {
   /** What the caption begins with, such as "a picture of". Default: nothing. */
   prompt?: string;
 }
@@ -25,7 +25,7 @@ export async function caption(
   images: Picture | readonly Picture[],
   given: CaptionOptions,
 ): Promise<ResultFor<Caption>> {
-  const { settled, prompt = "", signal, ...options } = readOptions(given, "caption");
+  const { settled, prompt = "", signal, callId, ...options } = readOptions(given, "caption");
   const { processor, queue } = model;
   const { shapes } = captioning(model.anyReplica);
   const { answerLength } = shapes;
@@ -35,7 +35,7 @@ export async function caption(
       tooLong("INVALID_INPUT", `The prompt ${shown}`, undefined, answerLength, "answer", shapes),
     );
   const plan = batchKeyOf(options, model.samples);
-  const pairOptions = { settled, signal, encode: hasPrompt ? encode : undefined };
+  const pairOptions = { task: "caption" as const, callId, settled, signal, encode: hasPrompt ? encode : undefined };
   return forEachPair(model, { images, texts: prompt }, pairOptions, (pairs, run) => {
     const job = generationJob(
       model,

@@ -2,7 +2,12 @@ import { NeuronBlipError } from "../errors.js";
 import type { BlipProcessor, ProcessTextOptions } from "../processing/blip-processor.js";
 import { shown } from "../util/values.js";
 
-export interface TextOptions {
+export interface CallOptions {
+  /** What the call is called in the messages of its work: see `DiagnosticsMessages`. Default: an id of the library's own. */
+  callId?: string;
+}
+
+export interface TextOptions extends CallOptions {
   /** Cut a text that is longer than the compiled length, instead of throwing `INPUT_TOO_LONG`. Default false. */
   truncation?: boolean;
 }

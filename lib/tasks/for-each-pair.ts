@@ -6,7 +6,7 @@ import type { RunOptions } from "../serving/batch-queue.js";
 import { fulfilled } from "../util/concurrency.js";
 import { inTurns } from "../util/turns.js";
 import { isList } from "../util/values.js";
-import type { LoadedModel, PreparedPair } from "./loaded-model.js";
+import type { CallName, LoadedModel, PreparedPair } from "./loaded-model.js";
 import { type PairLists, type PairOptions, runPairs } from "./run-pairs.js";
 
 /** A result for one pair; a list of results, or with `settled` of outcomes, for lists. */
@@ -20,17 +20,18 @@ export type ResultFor<T> = T | T[] | PromiseSettledResult<T>[];
 export async function forEachPair<T>(
   model: LoadedModel,
   lists: PairLists,
-  options: PairOptions,
+  { task, callId, ...options }: PairOptions & CallName,
   run: (pairs: readonly PreparedPair[], options: RunOptions) => Promise<PromiseSettledResult<T>[]>,
 ): Promise<ResultFor<T>> {
   const { images, texts } = lists;
   const { signal, settled } = options;
+  const name = { task, callId };
   if (!isList(images) && !isList(texts)) {
-    return model.call((ticket) =>
+    return model.call(name, (ticket) =>
       runPair(images, texts, model.images, { ...options, ticket }, (pairs) => run(pairs, { signal, ticket })),
     );
   }
-  const outcomes = await model.call((ticket) =>
+  const outcomes = await model.call(name, (ticket) =>
     runPairs(lists, model.images, { ...options, ticket }, (pairs) => run(pairs, { signal, settled, ticket })),
   );
   return settled ? outcomes : outcomes.map(fulfilled);

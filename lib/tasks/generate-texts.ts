@@ -50,7 +50,7 @@ export function batchKeyOf<Options extends GenerationConfig>(given: Options, sam
  * @param toResult makes a result of one sequence.
  */
 export function generationJob<Options extends GenerationConfig, T extends GeneratedText & { alternatives?: T[] }>(
-  { batch }: LoadedModel,
+  { batch, countTokens }: LoadedModel,
   { options, key, callsBack }: BatchKey<Options>,
   pairs: readonly PreparedPair[],
   generate: (
@@ -72,6 +72,7 @@ export function generationJob<Options extends GenerationConfig, T extends Genera
     work: async (replica, rows, signal) => {
       const places = rows.map(({ place }) => place);
       const generated = await generate(replica, rows, { ...options, signal }, places);
+      for (const { tokenLogProbabilities } of generated.flat()) countTokens(tokenLogProbabilities.length);
       return generated.map((sequences) => bestOf(sequences, toResult));
     },
   };

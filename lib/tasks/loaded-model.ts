@@ -9,6 +9,7 @@ import type { BlipProcessor } from "../processing/blip-processor.js";
 import type { Ticket } from "../serving/admission.js";
 import type { BatchQueue } from "../serving/batch-queue.js";
 import type { Tensor } from "../torch/tensor.js";
+import type { CallTask } from "../util/diagnostics.js";
 import type { RefCounted } from "../util/ref-counted.js";
 
 /** A replica of whatever class. */
@@ -26,7 +27,15 @@ export interface LoadedModel {
   /** Any replica, to ask what they have in common. */
   readonly anyReplica: AnyModel;
   /** Runs a call: `dispose` waits for it, and it may be refused. @throws NeuronBlipError `DISPOSED`, `QUEUE_FULL`. */
-  call<T>(call: (ticket: Ticket) => Promise<T>): Promise<T>;
+  call<T>(name: CallName, call: (ticket: Ticket) => Promise<T>): Promise<T>;
+  /** Counts tokens that were generated. */
+  countTokens(count: number): void;
+}
+
+/** What a call is known by to who listens. */
+export interface CallName {
+  readonly task: CallTask;
+  readonly callId?: string | undefined;
 }
 
 /** One of the classes of models, whose constructors are private. */

@@ -27,7 +27,8 @@ export async function match(
   texts: string | readonly string[],
   given: MatchOptions,
 ): Promise<ResultFor<Match>> {
-  const { settled, truncation = false, signal } = readOptions(given, "match", ["settled", "truncation", "signal"]);
+  const options = readOptions(given, "match", ["settled", "truncation", "signal", "callId"]);
+  const { settled, truncation = false, signal, callId } = options;
   const matching = (replica: AnyModel) =>
     replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
   const maxLength = matching(model.anyReplica).shapes.questionLength;
@@ -41,7 +42,7 @@ export async function match(
     },
     hold: holdPicture,
   };
-  return forEachPair(model, { images, texts }, { settled, signal, encode }, (pairs, run) =>
+  return forEachPair(model, { images, texts }, { task: "match", callId, settled, signal, encode }, (pairs, run) =>
     model.queue.run(pairs, job, run),
   );
 }

@@ -29,7 +29,7 @@ export async function rank(
   candidates: readonly string[],
   rankOptions: RankAnswerOptions,
 ): Promise<RankedAnswer[]> {
-  const { truncation = false, signal, ...options } = readOptions(rankOptions, "rank");
+  const { truncation = false, signal, callId, ...options } = readOptions(rankOptions, "rank");
   const ranking = (replica: AnyModel) =>
     replicaAs(replica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
   const replica = ranking(model.anyReplica);
@@ -45,7 +45,7 @@ export async function rank(
   };
   const maxLength = replica.shapes.questionLength;
   const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
-  return model.call(async (ticket) => {
+  return model.call({ task: "rank", callId }, async (ticket) => {
     const tokenIds = await inTurns(candidateSteps(model.processor, replica, given), signal);
     const job: Job<AnyModel, PreparedPair, RankedAnswer[]> = {
       key: undefined,

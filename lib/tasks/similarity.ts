@@ -28,7 +28,7 @@ export async function similarity(
   texts: readonly string[],
   options: SimilarityOptions,
 ): Promise<number[][]> {
-  const { truncation = false, signal } = readOptions(options, "similarity", ["truncation", "signal"]);
+  const { truncation = false, signal, callId } = readOptions(options, "similarity", ["truncation", "signal", "callId"]);
   const retrieving = (replica: AnyModel) =>
     replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "similarity");
   const maxLength = retrieving(model.anyReplica).shapes.questionLength;
@@ -48,7 +48,7 @@ export async function similarity(
     key: "text features",
     work: (replica, rows, signal) => retrieving(replica).textFeaturesOf(rows, signal),
   };
-  return model.call(async (ticket) => {
+  return model.call({ task: "similarity", callId }, async (ticket) => {
     throwIfAborted(signal);
     if (texts.length === 0) return images.map(() => []);
     const given = texts.slice();

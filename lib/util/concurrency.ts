@@ -41,13 +41,20 @@ interface Waiting {
 
 /** Bounds work under way: so many permits, the first come first served. */
 export class Semaphore {
-  readonly #permits: number;
+  #permits: number;
   #free: number;
   readonly #waiting: Waiting[] = [];
 
   constructor(permits: number) {
     this.#permits = permits;
     this.#free = permits;
+  }
+
+  /** Changes how many permits there are, where each is taken by itself. What is held beyond them is not given out again. */
+  resize(permits: number): void {
+    this.#free += permits - this.#permits;
+    this.#permits = permits;
+    this.#admit();
   }
 
   /**

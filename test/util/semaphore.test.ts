@@ -29,6 +29,25 @@ describe("a semaphore", () => {
     d();
   });
 
+  it("lets in more at once when it gets more permits, and fewer when it has fewer", async () => {
+    const order: string[] = [];
+    const semaphore = new Semaphore(1);
+    const acquire = acquiring(semaphore, order);
+    const a = await acquire("a");
+    const [b, c] = [acquire("b"), acquire("c")];
+    await nextTurn();
+    assert.deepEqual(order, ["a"]);
+    semaphore.resize(2);
+    const releaseB = await b;
+    assert.deepEqual(order, ["a", "b"]);
+    semaphore.resize(1);
+    a();
+    await nextTurn();
+    assert.deepEqual(order, ["a", "b"], "the one permit is still held");
+    releaseB();
+    (await c)();
+  });
+
   it("counts what is more than all as all, and a permit given back twice once", async () => {
     const order: string[] = [];
     const acquire = acquiring(new Semaphore(2), order);
