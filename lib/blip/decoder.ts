@@ -1,5 +1,5 @@
 import type { LogitsOfSequences } from "../generation/ranking.js";
-import type { BegunSequence, NextTokenLogits } from "../generation/search.js";
+import type { NextTokenLogits } from "../generation/search.js";
 import type { EncoderRow } from "./encoder-row.js";
 
 /**
@@ -29,8 +29,6 @@ export interface Decoder {
     use: (nextTokenLogits: NextTokenLogits) => Promise<T>,
     options?: DecodingOptions,
   ): Promise<T>;
-  /** The first tokens of greedy answers in one call, where the model has a part for that. */
-  begin?(rows: readonly EncoderRow[], signal?: AbortSignal): Promise<BegunSequence[]>;
   /** The logits of all positions of sequences about one question at once, where the model has a part for that. */
   logitsOf?(question: EncoderRow, signal?: AbortSignal): LogitsOfSequences;
 }

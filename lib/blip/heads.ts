@@ -6,7 +6,6 @@ export type PartName =
   | "text_decoder"
   | "text_encoder"
   | "text_decoder_all_positions"
-  | "text_decoder_greedy"
   | "image_text_matching"
   | "image_projection"
   | "text_projection";
@@ -17,7 +16,6 @@ const INPUT_COUNTS: Readonly<Record<PartName, number>> = {
   text_decoder: 5,
   text_encoder: 4,
   text_decoder_all_positions: 4,
-  text_decoder_greedy: 3,
   image_text_matching: 4,
   image_projection: 1,
   text_projection: 2,
@@ -38,7 +36,7 @@ export interface Head {
 export const HEADS: Readonly<Record<Architecture, Head>> = {
   BlipForQuestionAnswering: {
     parts: ["vision_model", "text_decoder", "text_encoder"],
-    optionalParts: ["text_decoder_all_positions", "text_decoder_greedy"],
+    optionalParts: ["text_decoder_all_positions"],
     can: "answer, stream and rank",
   },
   BlipForConditionalGeneration: {

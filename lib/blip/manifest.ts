@@ -45,6 +45,7 @@ export interface Manifest {
   /** Every batch size, increasing, where there are several: the first is batch_size, the others' parts are named by `partKey`. */
   readonly batch_sizes?: readonly number[];
   readonly image_size: number;
+  /** Those that this version knows, in the order of loading: an earlier one made others, too. */
   readonly parts: Readonly<Record<string, PartSpec>>;
   /** How parts for Neuron load: `compile`'s options of these names. */
   readonly neuron_options?: { readonly async_load?: boolean; readonly lazy_load?: boolean } | null;
@@ -96,6 +97,7 @@ export async function readManifest(directory: string, architecture?: Architectur
   const there = isObject(parts) ? optionalParts.filter((name) => parts[name] !== undefined) : [];
   const named = [...required, ...there];
   const sizes = batchSizesOf(manifest);
+  const keysOf = (name: PartName) => sizes.map((size) => partKey(name, size, manifest));
   const whole =
     isArchitecture(manifest.architecture) &&
     [batch, size].every(isCount) &&
@@ -105,9 +107,7 @@ export async function readManifest(directory: string, architecture?: Architectur
     isIncreasing(sizes) &&
     sizes[0] === batch &&
     isMade(manifest) &&
-    named.every((name) =>
-      sizes.every((size) => isPart(parts[partKey(name, size, manifest)], partKey(name, size, manifest))),
-    );
+    named.flatMap(keysOf).every((key) => isPart(parts[key], key));
   if (!whole) {
     throw new NeuronBlipError(
       "ARTIFACT_CORRUPT",
@@ -123,15 +123,15 @@ export async function readManifest(directory: string, architecture?: Architectur
   for (const name of named) {
     if (name === "image_projection") continue; // takes what the vision model gives
     for (const rows of sizes) {
-      const length = name === "text_decoder_greedy" ? 1 : READS_ANSWERS.has(name) ? answer : question;
+      const length = READS_ANSWERS.has(name) ? answer : question;
       const shape = name === "vision_model" ? [rows, 3, size, size] : [rows, length];
       checkShape(path, parts[partKey(name, rows, manifest)] as PartSpec, shape);
     }
   }
-  return manifest;
+  return { ...manifest, parts: Object.fromEntries(named.flatMap(keysOf).map((key) => [key, parts[key] as PartSpec])) };
 }
 
-/** The parts whose first input is an answer; the others' is a question or another text, or, to begin an answer, one token. */
+/** The parts whose first input is an answer; the others' is a question or another text. */
 const READS_ANSWERS: ReadonlySet<PartName> = new Set(["text_decoder", "text_decoder_all_positions"]);
 
 function isIncreasing(sizes: unknown): boolean {

@@ -3,7 +3,7 @@ import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { GeneratedSequence } from "../generation/generated-sequence.js";
 import { type GenerationConfig, resolveGenerationConfig } from "../generation/generation-config.js";
 import { type RankedSequence, type RankingConfig, rankSequences, stepwise } from "../generation/ranking.js";
-import { generate, isPlainGreedy, type NextTokenLogits } from "../generation/search.js";
+import { generate, type NextTokenLogits } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
 import { traceStage } from "../util/diagnostics.js";
@@ -25,7 +25,6 @@ import { CachedDecoder } from "./parts/checkpoint/decoder.js";
 import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
 import { CompiledDecoder } from "./parts/compiled/decoder.js";
 import { DecoderAllPositions } from "./parts/compiled/decoder-all-positions.js";
-import { GreedyDecoder } from "./parts/compiled/greedy-decoder.js";
 import { CompiledQuestionEncoder } from "./parts/compiled/question-encoder.js";
 import type { QuestionEncoder, TextAboutImage } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
@@ -198,11 +197,8 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
 
   #compiledDecoder({ parts }: LoadedParts): Decoder {
     const allPositions = parts.get("text_decoder_all_positions");
-    const greedy = parts.get("text_decoder_greedy");
-    return new CompiledDecoder(this.textDecoder, {
-      allPositions: allPositions && new DecoderAllPositions(allPositions, this.shapes, this.config),
-      greedy: greedy && new GreedyDecoder(greedy, this.config),
-    });
+    const ranking = allPositions && new DecoderAllPositions(allPositions, this.shapes, this.config);
+    return new CompiledDecoder(this.textDecoder, ranking);
   }
 
   async #generate(
@@ -222,14 +218,10 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     );
     const questions = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
     const { streamer } = generation;
-    const begin = this.#decoder.begin && isPlainGreedy(config) ? this.#decoder.begin : undefined;
-    return traceStage("decoder", async () => {
-      const begun = await begin?.(questions, signal);
-      const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, begun: begun?.[i], place: places?.[i] }));
-      return this.#decoder.decode(questions, (nextTokenLogits) =>
-        generate(rows, nextTokenLogits, { signal, streamer }),
-      );
-    });
+    const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, place: places?.[i] }));
+    return traceStage("decoder", () =>
+      this.#decoder.decode(questions, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer })),
+    );
   }
 
   async #rank<T>(

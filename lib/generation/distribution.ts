@@ -25,7 +25,7 @@ export function logSumExp(scores: Float32Array): number {
   return highest + Math.log(sum);
 }
 
-export function notNumbers(): NeuronBlipError {
+function notNumbers(): NeuronBlipError {
   return new NeuronBlipError(
     "EXECUTION_FAILED",
     "The decoder's logits are not numbers (NaN or infinite): its weights are damaged, or a cast to a small type overflowed. " +

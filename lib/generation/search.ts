@@ -25,18 +25,10 @@ export interface RowSequence {
 /** The logits of the next token after each sequence, in order, in memory that the caller may overwrite. */
 export type NextTokenLogits = (sequences: readonly RowSequence[]) => Promise<Float32Array[]>;
 
-/** Generated tokens that need no choosing, each with the natural logarithm of its probability. */
-export interface BegunSequence {
-  tokenIds: readonly number[];
-  tokenLogProbabilities: readonly number[];
-}
-
 /** What to generate for one row. */
 export interface GenerationRow {
   prompt: readonly number[];
   config: ResolvedGenerationConfig;
-  /** What follows the prompt already, where the model chose it greedily by itself. */
-  begun?: BegunSequence | undefined;
   /** Its place in the list that it belongs to, by which it draws from a stream of its own. Default: its place here. */
   place?: number | undefined;
 }
@@ -58,10 +50,6 @@ export async function generate(
   }
   streamer?.put(rows[0]?.prompt ?? []);
   const searches = rows.map(searchesOf);
-  for (const [row, { begun }] of rows.entries()) {
-    const [search] = searches[row] ?? [];
-    if (begun && search instanceof TokenSearch) goOn(search, begun, streamer);
-  }
   const all = searches.flatMap((ofRow, row) => ofRow.map((search) => ({ row, search })));
   for (;;) {
     throwIfAborted(signal);
@@ -84,15 +72,6 @@ export async function generate(
   }
   streamer?.end();
   return searches.map((ofRow) => ofRow.flatMap((search) => search.results()));
-}
-
-/** Takes up tokens that were chosen already, as many as the search has room for. */
-function goOn(search: TokenSearch, { tokenIds, tokenLogProbabilities }: BegunSequence, streamer?: Streamer): void {
-  for (const [i, token] of tokenIds.entries()) {
-    if (search.live.length === 0) return;
-    search.accept(token, tokenLogProbabilities[i] as number);
-    streamer?.put([token]);
-  }
 }
 
 /** One beam search, or a search of its own for each sequence to return. */
@@ -136,12 +115,7 @@ export class TokenSearch implements Search {
     for (const process of this.#processors) process(this.#tokenIds, scores);
     const token = this.#random ? draw(scores, uniformFloat64(this.#random)) : mostLikely(scores);
     if (this.#config.outputScores) this.#scores.push(Float32Array.from(scores));
-    this.accept(token, (scores[token] ?? Number.NaN) - logSumExp(scores));
-  }
-
-  /** Takes the next token as chosen. @param logProbability its natural logarithm. */
-  accept(token: number, logProbability: number): void {
-    this.#logProbabilities.push(logProbability);
+    this.#logProbabilities.push((scores[token] ?? Number.NaN) - logSumExp(scores));
     this.#tokenIds.push(token);
     this.#ended = hasEnded(this.#tokenIds, this.#config);
   }
@@ -150,16 +124,6 @@ export class TokenSearch implements Search {
     const scores = this.#config.outputScores ? this.#scores : undefined;
     return [generatedSequence(this.#tokenIds, this.#logProbabilities, undefined, scores)];
   }
-}
-
-/**
- * Whether a configuration asks for no more than the most likely token at every step, so that a model can choose it by itself:
- * no draws, beams, processors, criteria of the user's, or scores of all tokens.
- */
-export function isPlainGreedy(config: ResolvedGenerationConfig): boolean {
-  const { numBeams, doSample, outputScores, stoppingCriteria } = config;
-  const choosesAlone = numBeams === 1 && !doSample && !outputScores && stoppingCriteria.length === 0;
-  return choosesAlone && logitsProcessors(config).length === 0;
 }
 
 /** The beginning of the stream that was asked for last: a list's rows ask in order, and each is one jump further. */

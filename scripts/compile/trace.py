@@ -79,14 +79,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="question answering: also make text_decoder_all_positions, with which ranking given answers takes fewer runs",
     )
     parser.add_argument(
-        "--greedy-tokens",
-        metavar="K",
-        type=int,
-        default=0,
-        help="question answering: also make text_decoder_greedy, which gives the first K tokens of plain greedy answers in "
-        "one call, for NeuronCores, where each call costs (default 0: none)",
-    )
-    parser.add_argument(
         "--compiler-args",
         metavar="ARGS",
         help="the Neuron compiler's arguments, in place of the default --auto-cast=matmult --auto-cast-type=fp16 "
@@ -178,7 +170,6 @@ def main(arguments: list[str] | None = None) -> int:
             target=options.target,
             compiler_args=targets.compiler_args_of(options.compiler_args, options.target),
             rank=options.rank,
-            greedy_tokens=options.greedy_tokens,
             neuron=NeuronOptions(options.async_load, options.lazy_load),
         )
         compile_model(

@@ -45,7 +45,6 @@ const LENGTHS = { question: 20, answer: 20, caption: 40 };
  * @property {string[]} [fixture] further arguments of make_fixtures.py: the shape, --seed and the seed, others; without, the demo model
  * @property {number | number[]} [batchSize]
  * @property {boolean} [rank] compile with --rank
- * @property {number} [greedyTokens] compile with --greedy-tokens
  * @property {boolean} [checkpoint] do not compile: the model is the checkpoint itself
  * @property {string[]} [interpolate] of parity_reference.py: also look at pictures of another size
  * @property {string[]} [tutorial] arguments of make_tutorial_fixture.py: parts as the tutorial makes them
@@ -67,13 +66,7 @@ const LIVE = [
     rank: true,
   },
   { name: "wide-seed-10-flat", fixture: ["wide", "--seed", "10", "--logit-scale", "0.3"], runs: RUNS },
-  {
-    name: "deep-seed-6-greedy-part",
-    fixture: ["deep", "--seed", "6"],
-    batchSize: [1, 3],
-    greedyTokens: 4,
-    runs: RUNS,
-  },
+  { name: "deep-seed-6-two-batch-sizes", fixture: ["deep", "--seed", "6"], batchSize: [1, 3], runs: RUNS },
   { name: "captions-seed-1-batch-2", head: "captioning", fixture: ["small", "--seed", "1"], batchSize: 2 },
   {
     name: "captions-seed-2-two-widths",
@@ -139,7 +132,7 @@ const COMMITTED = [
     interpolate: ["--interpolate", "56", "40"],
     runs: 60,
   },
-  { name: "greedy-part", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3], greedyTokens: 4 },
+  { name: "two-batch-sizes", fixture: ["small", "--seed", "2", ...TINY], batchSize: [1, 3] },
   {
     name: "captions",
     head: "captioning",
@@ -231,7 +224,6 @@ async function makeCase(python, wanted, directory) {
         options.push("--answer-length", String(head === "captioning" ? LENGTHS.caption : LENGTHS.answer));
       }
       if (wanted.rank) options.push("--rank");
-      if (wanted.greedyTokens) options.push("--greedy-tokens", String(wanted.greedyTokens));
       await step("compile/trace.py", source, model, ...options);
     }
   }

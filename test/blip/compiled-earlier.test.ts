@@ -1,4 +1,4 @@
-// Directories that earlier versions compiled with parts for the CPU.
+// Directories that earlier versions compiled with parts that are not made any more.
 import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,5 +47,27 @@ describe("a directory with an earlier version's parts for the CPU", () => {
       load(directory),
       fails("ARTIFACT_NOT_FOUND", /text_encoder\.pt is not there\. Give the directory of the checkpoint/),
     );
+  });
+});
+
+describe("a directory with a part that this version does not know", () => {
+  it("answers by its other parts, and looks at nothing of that one", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "neuron-blip-earlier-"));
+    try {
+      cpSync(compiled, directory, { recursive: true });
+      const path = join(directory, "neuron_blip.json");
+      const manifest = JSON.parse(readFileSync(path, "utf8"));
+      const start = { name: "input_ids", dtype: "int64", shape: [2, 1] };
+      // Of `compile --greedy-tokens`, which there was once. Its file is not there.
+      const greedy = { file: "text_decoder_greedy.pt", size: 1, sha256: "0", inputs: [start], outputs: [] };
+      const parts = { text_decoder_greedy: greedy, none: {}, ...manifest.parts };
+      writeFileSync(path, JSON.stringify({ ...manifest, parts }));
+      await using own = await NeuronBlip.fromPretrained(directory, { threads: 1 });
+      await using other = await NeuronBlip.fromPretrained(compiled, { threads: 1 });
+      const [answer, expected] = [await own.answer(cat, "dog?"), await other.answer(cat, "dog?")];
+      assert.deepEqual(answer, expected);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });

@@ -42,12 +42,18 @@ describe("a step of validate, in a process of its own", function () {
     const directory = mkdtempSync(join(tmpdir(), "neuron-blip-validate-"));
     try {
       cpSync(compiledModel, directory, { recursive: true });
-      // The part takes any batch on the CPU: only the manifest's shapes tell it apart from the recorded one.
+      // The parts take any batch on the CPU: only the manifest's shapes tell them apart from the recorded ones.
       const path = join(directory, "neuron_blip.json");
       const manifest = JSON.parse(readFileSync(path, "utf8"));
-      const batched = structuredClone(manifest.parts.vision_model);
-      for (const { shape } of [...batched.inputs, ...batched.outputs]) shape[0] = 3;
-      manifest.parts = { ...manifest.parts, vision_model_batch_3: batched };
+      for (const name of Object.keys(manifest.parts)) {
+        const batched = { ...structuredClone(manifest.parts[name]), file: `${name}_batch_3.pt` };
+        for (const { name, shape } of [...batched.inputs, ...batched.outputs]) {
+          if (name !== "current_position") shape[0] = 3;
+        }
+        manifest.parts[`${name}_batch_3`] = batched;
+        cpSync(join(directory, `${name}.pt`), join(directory, batched.file));
+      }
+      manifest.batch_sizes = [1, 3];
       writeFileSync(path, JSON.stringify(manifest));
       const { result } = await runStep("parts", directory, input, options);
       const part = result?.parts.find(({ part }) => part === "vision_model_batch_3");

@@ -32,18 +32,15 @@ export async function readCompiledConfig(directory: string): Promise<BlipConfig>
   );
 }
 
-/** The parts in the order of loading, which on Neuron decides which core a part lands on; then any others. */
+/** The parts in the order of loading, which on Neuron decides which core a part lands on. */
 export function partsOf(directory: string, architecture: Architecture, manifest: Manifest | undefined): Part[] {
-  const { parts, optionalParts } = HEADS[architecture];
+  const { parts } = HEADS[architecture];
   const specs = Object.entries(manifest?.parts ?? Object.fromEntries(parts.map((name) => [name, undefined])));
-  const found = specs.map(([name, spec]) => {
+  return specs.map(([name, spec]) => {
     const { file = `${name}.pt`, inputs = [], outputs = [] } = spec ?? {};
     const recordedAs = name.replace(/_batch_\d+$/, "");
     return { name, recordedAs, path: join(directory, basename(file)), inputs, outputs };
   });
-  const order: readonly string[] = [...parts, ...optionalParts];
-  const place = ({ recordedAs }: Part) => (order.includes(recordedAs) ? order.indexOf(recordedAs) : order.length);
-  return found.sort((one, other) => place(one) - place(other));
 }
 
 /** A model as the report tells of it. */

@@ -57,26 +57,3 @@ def greedy_search(decode: Callable[[Tensor, Tensor, Tensor], Tensor], prompt: Te
         if not running.any():
             break
     return sequences
-
-
-def greedy_log_probabilities(
-    text_decoder: nn.Module, start: Tensor, encoder_hidden_states: Tensor, count: int
-) -> Tensor:
-    """Log-probabilities of the first tokens of greedy search, by transformers' own decoder, unpadded.
-
-    start int64 [1, 1], encoder_hidden_states float32 [1, Lk, De] -> float32 [1, count]; after [SEP] 0.
-    """
-    sequence, found = start, torch.zeros(1, count)
-    for step in range(count):
-        logits = text_decoder(
-            input_ids=sequence,
-            attention_mask=torch.ones_like(sequence),
-            encoder_hidden_states=encoder_hidden_states,
-            encoder_attention_mask=torch.ones(encoder_hidden_states.shape[:2], dtype=torch.int64),
-        ).logits[:, -1]
-        highest, token = logits.log_softmax(dim=-1).max(dim=-1)
-        found[:, step] = highest
-        if token.item() == text_decoder.config.sep_token_id:
-            break
-        sequence = torch.cat([sequence, token[:, None]], dim=1)
-    return found

@@ -30,7 +30,7 @@ class Head(ABC):
     task: what it does, for messages. example_model: a checkpoint of that kind, for messages.
     default_question_length, default_answer_length: in tokens; None where the head has no such length.
     generates: whether it makes text, so that it has a generation_config.json.
-    can_rank: whether it knows `--rank`. can_emit: whether it knows `--greedy-tokens`.
+    can_rank: whether it knows `--rank`.
     """
 
     architecture: ClassVar[str]
@@ -40,7 +40,6 @@ class Head(ABC):
     default_answer_length: ClassVar[int | None] = None
     generates: ClassVar[bool] = False
     can_rank: ClassVar[bool] = False
-    can_emit: ClassVar[bool] = False
 
     def complete(self, asked: Settings) -> Settings:
         """The settings with this head's defaults. Raises UsageError for options that it has no use for."""
@@ -53,12 +52,8 @@ class Head(ABC):
             if value is not None and default is None:
                 raise UsageError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
             lengths[field] = default if value is None else value
-        for option, given, known in (
-            ("--rank", asked.rank, self.can_rank),
-            ("--greedy-tokens", asked.greedy_tokens, self.can_emit),
-        ):
-            if given and not known:
-                raise UsageError(f"{option} has no meaning for {self.architecture}, {self.task}: leave it out.")
+        if asked.rank and not self.can_rank:
+            raise UsageError(f"--rank has no meaning for {self.architecture}, {self.task}: leave it out.")
         return replace(asked, **lengths)
 
     def check_model(self, model: nn.Module) -> None:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from .errors import CompileError
 from .examples import Example, image_mask_of, make_decoder_inputs, make_pixels, make_texts
-from .generation import greedy_config, greedy_log_probabilities, greedy_search
-from .greedy_decoder import GreedyDecoder
+from .generation import greedy_config, greedy_search
 from .head import Head, Pairs, Part
 from .settings import Settings
 from .wrappers import VisionModel, at_position, decode_text, encode_text
@@ -102,7 +101,6 @@ class QuestionAnswering(Head):
     default_answer_length = 20
     generates = True
     can_rank = True
-    can_emit = True
 
     def check_model(self, model: nn.Module) -> None:
         """Raises CompileError for unequal widths."""
@@ -114,9 +112,7 @@ class QuestionAnswering(Head):
             )
 
     def wrap(self, model: nn.Module, settings: Settings) -> dict[str, nn.Module]:
-        """vision_model, text_encoder, text_decoder and, where asked for, text_decoder_all_positions (for ranking) and
-        text_decoder_greedy (for fewer calls).
-        """
+        """vision_model, text_encoder, text_decoder and, where asked for, text_decoder_all_positions (for ranking)."""
         parts: dict[str, nn.Module] = {
             "vision_model": VisionModel(model.vision_model),
             "text_encoder": TextEncoder(model.text_encoder),
@@ -124,8 +120,6 @@ class QuestionAnswering(Head):
         }
         if settings.rank:
             parts["text_decoder_all_positions"] = TextDecoderAllPositions(model.text_decoder)
-        if settings.greedy_tokens:
-            parts["text_decoder_greedy"] = GreedyDecoder(model.text_decoder, settings.greedy_tokens)
         return parts
 
     @torch.no_grad()
@@ -153,8 +147,6 @@ class QuestionAnswering(Head):
                 end = max(1, answer.shape[1] - (row + 3 * seed) % answer.shape[1])
                 answer[row, end:], answer_mask[row, end:] = text.pad_token_id, 0
             inputs["text_decoder_all_positions"] = (answer, *question, answer_mask)
-        if settings.greedy_tokens:
-            inputs["text_decoder_greedy"] = (torch.full((rows, 1), text.bos_token_id), *question)
         return Example(inputs, lengths, position)
 
     @torch.no_grad()
@@ -174,14 +166,6 @@ class QuestionAnswering(Head):
                 )
                 pairs.append((output[rows, :real], expected.last_hidden_state))
                 continue
-            if part == "text_decoder_greedy":
-                # Its tokens are compared as whole answers are: see `compiled_results`.
-                start, question_embeds, _ = inputs
-                found = output["log_probabilities"][rows]
-                embeds = question_embeds[rows, :real]
-                expected = greedy_log_probabilities(model.text_decoder, start[rows], embeds, found.shape[1])
-                pairs.append((found, expected))
-                continue
             ids, question_embeds, _, mask = inputs[:4]
             end = int(mask[row].sum())
             expected = model.text_decoder(
@@ -196,10 +180,7 @@ class QuestionAnswering(Head):
 
     @torch.no_grad()
     def eager_results(self, model: nn.Module, example: Example, settings: Settings) -> dict[str, Tensor]:
-        """`answers`: greedy answers of transformers' `generate`, unpadded; int64 [B, 1 + La], padded.
-
-        For the part that begins answers `answers_begun` too: so much of them as it gives, int64 [B, 1 + k].
-        """
+        """`answers`: greedy answers of transformers' `generate`, unpadded; int64 [B, 1 + La], padded."""
         text, length = model.config.text_config, settings.of("answer_length")
         ids = example.inputs["text_encoder"][0]
         pixels = example.inputs["vision_model"][0]
@@ -212,10 +193,7 @@ class QuestionAnswering(Head):
                 generation_config=greedy_config(text, length),
             )[0]
             sequences[row, : len(answer)] = answer
-        results = {"answers": sequences}
-        if settings.greedy_tokens:
-            results["answers_begun"] = sequences[:, : 1 + settings.greedy_tokens].contiguous()
-        return results
+        return {"answers": sequences}
 
     @torch.no_grad()
     def compiled_results(
@@ -231,11 +209,7 @@ class QuestionAnswering(Head):
             return compiled["text_decoder"](answer, question_embeds, mask, answer_mask, position)
 
         prompt = torch.full((len(ids), 1), text.bos_token_id, dtype=torch.int64)
-        results = {"answers": greedy_search(decode, prompt, settings.of("answer_length"), text)}
-        if settings.greedy_tokens:
-            begun = compiled["text_decoder_greedy"](prompt, question_embeds, mask)["tokens"]
-            results["answers_begun"] = torch.cat([prompt, begun], dim=1)
-        return results
+        return {"answers": greedy_search(decode, prompt, settings.of("answer_length"), text)}
 
     def reference(self, example: Example, results: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Padded questions about pictures, and their answers."""

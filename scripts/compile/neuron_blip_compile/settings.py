@@ -34,7 +34,6 @@ class Settings:
     compiler_args: arguments of the Neuron compiler; empty for "cpu".
     rank: whether to make the part that ranks given answers, too.
     neuron: how parts for Neuron are made and loaded.
-    greedy_tokens: how many tokens of an answer the part that begins answers gives in a call; 0 for no such part.
     """
 
     question_length: int | None
@@ -44,7 +43,6 @@ class Settings:
     compiler_args: tuple[str, ...]
     rank: bool = False
     neuron: NeuronOptions = NeuronOptions()
-    greedy_tokens: int = 0
 
     @property
     def batch_size(self) -> int:
@@ -69,10 +67,6 @@ class Settings:
                     f"{name} {value} is longer than this model can read: it has {max_positions} positions "
                     "(text_config.max_position_embeddings in its config.json). Ask for fewer."
                 )
-        if self.greedy_tokens < 0 or self.greedy_tokens > (self.answer_length or 0):
-            raise UsageError(
-                f"--greedy-tokens must be from 0 to the length of answers, {self.answer_length or 0}, not {self.greedy_tokens}."
-            )
         if sorted(set(self.batch_sizes)) != list(self.batch_sizes):
             given, wanted = (" ".join(map(str, sizes)) for sizes in (self.batch_sizes, sorted(set(self.batch_sizes))))
             raise UsageError(f"--batch-size {given} does not increase. Give each size once: --batch-size {wanted}.")

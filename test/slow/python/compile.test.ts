@@ -30,7 +30,6 @@ const standIns = join(root, "test", "stand-ins", "python");
 const python = process.env.NEURON_BLIP_PYTHON ?? "python3";
 const PARTS = ["vision_model", "text_encoder", "text_decoder"];
 const RANK_PART = "text_decoder_all_positions";
-const GREEDY_PART = "text_decoder_greedy";
 
 /** Prints, for each file of the stand-in's, the lowest number among its compiled graph's constants. */
 const CONSTANTS = `
@@ -386,43 +385,6 @@ describe("neuron-blip compile, with torch", function () {
     assert(!readSafetensors(join(directory, "reference.safetensors")).has(`${RANK_PART}.output.logits`));
   });
 
-  it("adds the part that begins answers with --greedy-tokens, as transformers begins them, and makes it again for another number", () => {
-    const directory = copy("greedy");
-    const upToDate = allUpToDate(PARTS);
-    const stdout = succeed(directory, "--greedy-tokens", "3");
-    assert.deepEqual(outcomes(stdout), { ...upToDate, [GREEDY_PART]: "traced" });
-    assert.match(stdout, /answers_begun +(\d+) of \1 equal to transformers' generate/);
-    const part = manifestOf(directory).parts[GREEDY_PART];
-    assert.deepEqual(described(part?.inputs), [
-      "input_ids int64 1x1",
-      "question_embeds float32 1x12x32",
-      "question_attention_mask int64 1x12",
-    ]);
-    assert.deepEqual(described(part?.outputs), ["tokens int64 1x3", "log_probabilities float32 1x3"]);
-    assert(typeof part?.max_abs_difference === "number" && part.max_abs_difference < 1e-4);
-    const tokens = readSafetensors(join(directory, "reference.safetensors")).get(`${GREEDY_PART}.output.tokens`);
-    assert.deepEqual(tokens?.shape, [1, 3]);
-
-    const more = succeed(directory, "--greedy-tokens", "20");
-    assert.deepEqual(outcomes(more), { ...upToDate, [GREEDY_PART]: "traced" });
-    assert.match(more, /answers_begun +(\d+) of \1 equal/);
-    assert.deepEqual(outcomes(succeed(directory)), upToDate);
-    assert(!existsSync(join(directory, `${GREEDY_PART}.pt`)));
-  });
-
-  it("refuses --greedy-tokens beyond the length of answers", () => {
-    const none = join(work, "greedy-refused");
-    for (const [tokens, length] of [
-      ["21", "20"],
-      ["-1", "20"],
-    ] as const) {
-      assert.match(
-        misuse(model, none, `--greedy-tokens=${tokens}`),
-        new RegExp(`--greedy-tokens must be from 0 to the length of answers, ${length}, not ${tokens}`),
-      );
-    }
-  });
-
   it("adds further batch sizes beside the primary, and takes them away again", () => {
     const directory = copy("batches");
     const stdout = succeed(directory, "--batch-size", "1", "4");
@@ -697,10 +659,10 @@ print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"
 
     it("compiles masks that casts leave numbers", () => {
       const directory = join(work, "inf2-masks");
-      const args = [directory, "--target", "inf2", "--rank", "--greedy-tokens", "3"];
+      const args = [directory, "--target", "inf2", "--rank"];
       const { status, stderr } = compile(args, { PYTHONPATH: standIns });
       assert.equal(status, 0, stderr);
-      const parts = [...PARTS, RANK_PART, GREEDY_PART];
+      const parts = [...PARTS, RANK_PART];
       const constants = spawnSync(python, ["-c", CONSTANTS, ...parts.map((part) => join(directory, `${part}.pt`))], {
         encoding: "utf8",
         env: { ...process.env, PYTHONPATH: standIns },
@@ -731,7 +693,6 @@ print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"
     it("compiles and checks every part for each batch size, with the options of torch_neuronx", () => {
       const directory = join(work, "inf2-batches");
       const options = ["--async-load", "--lazy-load", "--compiler-args=--optlevel=1"];
-      const further = ["--rank", "--greedy-tokens", "4"];
       const args = [
         directory,
         "--log-dir",
@@ -741,15 +702,14 @@ print(sdk_of("${pip["torch-neuronx"]}+ab12cd34", "${pip["neuronx-cc"]}+ab12cd34"
         "--batch-size",
         "1",
         "3",
-        ...further,
+        "--rank",
         ...options,
       ];
       const { status, stdout, stderr } = compile(args, host("batches-host"));
       assert.equal(status, 0, stderr);
-      const parts = [...PARTS, RANK_PART, GREEDY_PART];
+      const parts = [...PARTS, RANK_PART];
       assert.deepEqual(outcomes(stdout), allTraced([...parts, ...ofBatch(parts, 3)]));
       assert.match(stdout, /answers +6 of 6 equal to transformers' generate, batch size 3/);
-      assert.match(stdout, /answers_begun +6 of 6 equal to transformers' generate, batch size 3/);
       assert.doesNotMatch(stderr, /warning/);
       assertSizes(directory, parts, [1, 3], "stand-in");
       assert.deepEqual(manifestOf(directory).neuron_options, { async_load: true, lazy_load: true });
@@ -904,7 +864,6 @@ describe("neuron-blip compile of captions, with torch", function () {
     const none = join(work, "none");
     assert.match(misuse(model, none, "--question-length", "8"), /--question-length has no meaning for BlipForCond/);
     assert.match(misuse(model, none, "--rank"), /--rank has no meaning for BlipForConditionalGeneration/);
-    assert.match(misuse(model, none, "--greedy-tokens", "2"), /--greedy-tokens has no meaning for BlipForConditional/);
   });
 });
 

@@ -1,29 +1,20 @@
 import type { LogitsOfSequences } from "../../../generation/ranking.js";
-import type { BegunSequence, NextTokenLogits } from "../../../generation/search.js";
+import type { NextTokenLogits } from "../../../generation/search.js";
 import type { Decoder, RankingPart } from "../../decoder.js";
 import type { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { DecoderAllPositions } from "./decoder-all-positions.js";
-import type { GreedyDecoder } from "./greedy-decoder.js";
 import { nextTokenLogitsOf } from "./next-token-logits.js";
 
 /** Writes by the tutorial's decoder, a whole padded sequence at every step, and by what was compiled besides. */
 export class CompiledDecoder implements Decoder {
   readonly rankingPart: RankingPart;
-  readonly begin?: (rows: readonly EncoderRow[], signal?: AbortSignal) => Promise<BegunSequence[]>;
   readonly logitsOf?: (question: EncoderRow, signal?: AbortSignal) => LogitsOfSequences;
   readonly #textDecoder: DecoderPaddedGenerator;
 
-  constructor(
-    textDecoder: DecoderPaddedGenerator,
-    {
-      greedy,
-      allPositions,
-    }: { greedy?: GreedyDecoder | undefined; allPositions?: DecoderAllPositions | undefined } = {},
-  ) {
+  constructor(textDecoder: DecoderPaddedGenerator, allPositions?: DecoderAllPositions) {
     this.#textDecoder = textDecoder;
     this.rankingPart = allPositions ? "text_decoder_all_positions" : "text_decoder";
-    if (greedy) this.begin = (rows, signal) => greedy.begin(rows, signal);
     if (allPositions) this.logitsOf = (question, signal) => allPositions.logitsOf(question, signal);
   }
 
