@@ -1,7 +1,7 @@
 // Makes a fresh clone ready: npm packages, the native addon with its libtorch, and the TypeScript. Each step is skipped where
 // its result is up to date, so that every npm script can begin with this one.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -64,30 +64,49 @@ function filesBelow(/** @type {string} */ directory) {
   return readdirSync(join(root, directory), { recursive: true, encoding: "utf8" }).sort();
 }
 
-async function compileTypeScript() {
-  const hash = createHash("sha256");
-  for (const name of ["tsconfig.json", "package.json", "package-lock.json"]) hash.update(read(name));
-  const sources = filesBelow("lib").filter((name) => name.endsWith(".ts"));
-  for (const name of sources) hash.update(`${name}\0`).update(read(join("lib", name)));
-  const stampFile = join(root, "dist", ".stamp");
+/** Lets the server's package, which is in a directory of this one, import it by its name. */
+function linkLibrary() {
+  const modules = join(root, "packages/server/node_modules");
+  if (existsSync(join(modules, "neuron-blip"))) return;
+  mkdirSync(modules, { recursive: true });
+  symlinkSync("../../..", join(modules, "neuron-blip"), "dir");
+}
+
+/**
+ * Compiles a package's lib to its dist.
+ * @param {string} directory of the package, relative to the project
+ * @param {string} what for who reads along
+ * @param {string} [before] the stamp of what it is compiled against
+ * @returns {Promise<string>} the stamp
+ */
+async function compileTypeScript(directory, what, before = "") {
+  const hash = createHash("sha256").update(before);
+  const own = directory === "." ? [] : [join(directory, "tsconfig.json"), join(directory, "package.json")];
+  for (const name of ["tsconfig.json", "package.json", "package-lock.json", ...own]) hash.update(read(name));
+  const lib = join(directory, "lib");
+  const dist = join(directory, "dist");
+  const sources = filesBelow(lib).filter((name) => name.endsWith(".ts"));
+  for (const name of sources) hash.update(`${name}\0`).update(read(join(lib, name)));
+  const stampFile = join(root, dist, ".stamp");
   const stamp = hash.digest("hex");
-  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return;
-  say("compiling TypeScript");
+  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return stamp;
+  say(`compiling ${what}`);
   // What a removed or renamed source left behind would still be found by an import.
   const wanted = new Set(sources.map((name) => name.replace(/\.ts$/, "")));
-  for (const name of filesBelow("dist")) {
+  for (const name of filesBelow(dist)) {
     const stem = name.replace(/\.(d\.ts|js)(\.map)?$/, "");
-    if (stem !== name && !wanted.has(stem)) rmSync(join(root, "dist", name));
+    if (stem !== name && !wanted.has(stem)) rmSync(join(root, dist, name));
   }
   rmSync(stampFile, { force: true });
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  if ((await run(process.execPath, [tsc, "--project", root])) !== 0) {
+  if ((await run(process.execPath, [tsc, "--project", join(root, directory)])) !== 0) {
     // Incremental: what it wrote in spite of errors must not count as done.
-    rmSync(join(root, "dist", ".tsbuildinfo"), { force: true });
+    rmSync(join(root, dist, ".tsbuildinfo"), { force: true });
     throw new SetupError("TypeScript did not compile (its errors are above).");
   }
   mkdirSync(dirname(stampFile), { recursive: true });
   writeFileSync(stampFile, stamp);
+  return stamp;
 }
 
 await runMain(async () => {
@@ -98,5 +117,7 @@ await runMain(async () => {
     const { buildAddon } = await import("./addon/build.mjs");
     await buildAddon();
   }
-  await compileTypeScript();
+  linkLibrary();
+  const library = await compileTypeScript(".", "TypeScript");
+  await compileTypeScript("packages/server", "the server", library);
 });

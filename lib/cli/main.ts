@@ -16,6 +16,7 @@ Usage: neuron-blip COMMAND [arguments]
   doctor [MODEL]             check this host, and a model against it, and say how to mend what is wrong
   validate MODEL             check a model on this host: outputs, speed, memory, a soak, exits; writes a report
   bench FILE                 time a TorchScript file at several batch sizes
+  serve MODEL                answer questions by HTTP (needs the package @neuron-blip/server)
   build                      build the native addon, where the package manager did not
 
 MODEL is a model directory, or a name on the Hugging Face Hub such as Salesforce/blip-vqa-base.
@@ -34,6 +35,7 @@ const commands: Record<string, () => Promise<{ run: Command }>> = {
   demo: () => import("./demo.js"),
   doctor: () => import("./doctor.js"),
   match: () => import("./match.js"),
+  serve: () => import("./serve.js"),
   validate: () => import("./validate.js"),
 };
 

@@ -1,0 +1,85 @@
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { NeuronBlip, NeuronBlipError, type NeuronBlipOptions } from "neuron-blip";
+import { MAX_PIXELS, type ServerOptions, WAITING_PER_REPLICA } from "../options.js";
+import { readKeys } from "../security/api-keys.js";
+import { createMetricsServer, createServer } from "../server.js";
+import { HELP, readArguments, type ServeArguments, UsageError } from "./arguments.js";
+import { untilStopped } from "./until-stopped.js";
+
+/**
+ * `neuron-blip serve`: loads a model, and serves it until a signal ends it.
+ * @param args the command line's, after `serve`.
+ * @returns the exit code.
+ */
+export async function runServe(args: string[]): Promise<number> {
+  try {
+    const given = readArguments(args);
+    if (given !== undefined) return await serve(given);
+    process.stdout.write(`${HELP}\n`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof NeuronBlipError || isOfSystem(error))) throw error;
+    const code = error instanceof NeuronBlipError ? ` [${error.code}]` : "";
+    process.stderr.write(`neuron-blip: ${error.message}${code}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+async function serve(given: ServeArguments): Promise<number> {
+  const { host, port, metricsPort, drainDelayMs, graceMs } = given;
+  const options = await serverOptions(given);
+  await using blip = await NeuronBlip.fromPretrained(given.model, modelOptions(given));
+  const server = await createServer(blip, options);
+  const metrics = metricsPort === undefined ? undefined : await createMetricsServer(server);
+  await metrics?.listen({ host, port: metricsPort ?? 0 });
+  await server.app.listen({ host, port });
+  const stopped = await untilStopped(server, { drainDelayMs, graceMs });
+  await metrics?.close();
+  // What is under way may never end.
+  if (!stopped.inTime) process.exit(1);
+  return 0;
+}
+
+async function serverOptions(given: ServeArguments): Promise<ServerOptions> {
+  const { apiKeyFile, maxBody, timeoutMs, logLevel, metricsPort } = given;
+  const apiKeys = apiKeyFile === undefined ? [] : readKeys(await readFile(apiKeyFile, "utf8"));
+  if (apiKeyFile !== undefined && apiKeys.length === 0) {
+    throw new UsageError(`--api-key-file ${apiKeyFile} has no key in it.`);
+  }
+  return {
+    modelName: given.name ?? (basename(given.model) || "blip"),
+    standingQuestions: given.questions,
+    apiKeys,
+    allowedHosts: given.allowedHosts,
+    allowedUrls: given.allowedUrls,
+    limits: {
+      ...(maxBody !== undefined && { maxBodyBytes: maxBody }),
+      ...(timeoutMs !== undefined && { requestTimeoutMs: timeoutMs }),
+    },
+    metrics: metricsPort === undefined,
+    ...(logLevel !== undefined && { logLevel }),
+  };
+}
+
+function modelOptions(given: ServeArguments): NeuronBlipOptions {
+  const { replicas, threads, decoderThreads, dtype, maxWaiting, maxPixels = MAX_PIXELS, revision } = given;
+  const count = typeof replicas === "number" ? replicas : 1;
+  return {
+    // The server gives the model bytes: no string of a client's is ever a path or a URL.
+    files: false,
+    fetch: false,
+    maxPixels,
+    maxQueueLength: maxWaiting ?? WAITING_PER_REPLICA * count,
+    ...(replicas !== undefined && { numModels: replicas }),
+    ...(threads !== undefined && { threads }),
+    ...(decoderThreads !== undefined && { decoderThreads }),
+    ...(dtype !== undefined && { dtype }),
+    ...(revision !== undefined && { revision }),
+  };
+}
+
+/** The system's refusal: of a file, or of a port. */
+function isOfSystem(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error;
+}

@@ -1,0 +1,51 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { BlipServer } from "../server.js";
+
+export interface StopOptions {
+  /** How long to serve on while unready, so that proxies learn of it before the port closes. */
+  readonly drainDelayMs: number;
+  /** From the signal on, when to stop whatever is under way. */
+  readonly graceMs: number;
+}
+
+/**
+ * Waits for SIGTERM or SIGINT, then ends a server: unready at once, serving on for a while, then closed, with what is under way
+ * finished. A second signal ends it at once.
+ * @returns whether all requests were answered in time.
+ */
+export async function untilStopped(server: BlipServer, options: StopOptions): Promise<{ inTime: boolean }> {
+  const hardStop = new AbortController();
+  await new Promise<void>((resolve) => {
+    const signals = ["SIGTERM", "SIGINT"] as const;
+    let isFirst = true;
+    for (const signal of signals) {
+      process.on(signal, () => {
+        if (!isFirst) hardStop.abort();
+        isFirst = false;
+        resolve();
+      });
+    }
+  });
+  return stop(server, options, hardStop.signal);
+}
+
+/** Ends a server, as `untilStopped` once the signal is there. */
+export async function stop(
+  { app, context }: BlipServer,
+  { drainDelayMs, graceMs }: StopOptions,
+  atOnce?: AbortSignal,
+): Promise<{ inTime: boolean }> {
+  const late = AbortSignal.any([AbortSignal.timeout(graceMs), ...(atOnce ? [atOnce] : [])]);
+  context.state.drain();
+  app.log.info("draining");
+  await delay(drainDelayMs, undefined, { signal: late }).catch(() => {});
+  const closed = app.close().then(() => true);
+  const stopped = new Promise<boolean>((resolve) => {
+    if (late.aborted) resolve(false);
+    late.addEventListener("abort", () => resolve(false), { once: true });
+  });
+  const inTime = await Promise.race([closed, stopped]);
+  if (!inTime) app.server.closeAllConnections();
+  app.log.info({ inTime }, "stopped");
+  return { inTime };
+}

@@ -1,0 +1,53 @@
+import { STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Problem, problemOf } from "./problem.js";
+
+/** Replies to errors by RFC 9457. A protocol with a form of its own sets an error handler in its scope. */
+export function replyToErrors(app: FastifyInstance): void {
+  app.setErrorHandler(errorHandler((problem, reply) => reply.type("application/problem+json").send(problem.toJSON())));
+  app.setNotFoundHandler(async (request) => {
+    throw new Problem("NOT_FOUND", `There is no ${request.method} ${pathOf(request)}.`);
+  });
+}
+
+/** An error handler of a protocol. @param send says what the problem is to the protocol's clients. */
+export function errorHandler(send: (problem: Problem, reply: FastifyReply) => FastifyReply) {
+  return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const problem = problemOf(error);
+    if (problem.status >= 500 && !problem.isPassing)
+      request.log.error({ err: problem.cause ?? problem }, "a request failed");
+    // The rest of a body that is not read would be taken for the next request.
+    if (!request.raw.complete) reply.header("connection", "close");
+    return send(problem, reply.code(problem.status));
+  };
+}
+
+/** A request's path, without its query, which may have questions in it. */
+export function pathOf({ url }: FastifyRequest): string {
+  return (url.split("?")[0] ?? "").slice(0, 200);
+}
+
+const CLIENT_ERRORS: Readonly<Record<string, number>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
+};
+
+/** Replies to what is no HTTP, or did not come in time, which no handler sees. */
+export function onClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = CLIENT_ERRORS[error.code ?? ""] ?? 400;
+  const [code, detail] =
+    status === 408
+      ? (["TIMEOUT", "The request did not come in time."] as const)
+      : (["BAD_REQUEST", "This is no HTTP request."] as const);
+  const body = JSON.stringify(new Problem(code, detail, { status }).toJSON());
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
+}
