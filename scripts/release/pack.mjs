@@ -1,5 +1,5 @@
-// Makes the tarballs that are published, in release/: neuron-blip itself, the platform's addons, and the platform's libtorch. The same
-// sources give the same bytes. For Linux on x64, with a C++20 compiler, CMake and binutils.
+// Makes the tarballs that are published, in release/: neuron-blip itself, its server, the platform's addons, and the platform's libtorch.
+// The same sources give the same bytes. For Linux on x64, with a C++20 compiler, CMake and binutils.
 // Arguments: --libtorch DIR, as often as wanted, for an addon for another minor version of torch.
 import {
   chmodSync,
@@ -39,15 +39,16 @@ function say(line) {
 /**
  * Makes an empty directory for what goes into a package, with its package.json.
  * @param {string} name of the directory in packages/
+ * @param {object} changes to its package.json
  * @returns {{stage: string, version: string}}
  */
-function stagePackage(name) {
+function stagePackage(name, changes) {
   const source = join(root, "packages", name);
   const stage = join(work, "stage", name);
   rmSync(stage, { recursive: true, force: true });
   mkdirSync(stage, { recursive: true });
   const json = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
-  writeFileSync(join(stage, "package.json"), `${JSON.stringify({ ...json, ...PLATFORM }, null, 2)}\n`);
+  writeFileSync(join(stage, "package.json"), `${JSON.stringify({ ...json, ...changes }, null, 2)}\n`);
   cpSync(join(source, "README.md"), join(stage, "README.md"));
   return { stage, version: json.version };
 }
@@ -58,7 +59,7 @@ function stagePackage(name) {
  */
 async function stageLibtorch(directory) {
   const { version, libDir } = await findLibtorch({ named: join(directory, "torch") });
-  const { stage, version: published } = stagePackage("libtorch-linux-x64");
+  const { stage, version: published } = stagePackage("libtorch-linux-x64", PLATFORM);
   if (version.split("+")[0] !== published) {
     throw new SetupError(`libtorch is ${version}, and packages/libtorch-linux-x64/package.json says ${published}.`);
   }
@@ -86,7 +87,7 @@ async function stageLibtorch(directory) {
  * @param {string[]} libtorches their directories, no two of one minor version
  */
 async function stageAddons(libtorches) {
-  const { stage } = stagePackage("linux-x64");
+  const { stage } = stagePackage("linux-x64", PLATFORM);
   cpSync(join(root, "LICENSE"), join(stage, "LICENSE"));
   for (const directory of libtorches) {
     const { version, cxx11Abi } = await findLibtorch({ named: directory });
@@ -101,6 +102,15 @@ async function stageAddons(libtorches) {
       `${JSON.stringify({ libtorch: version, cxx11Abi }, null, 2)}\n`,
     );
   }
+  return stage;
+}
+
+/** Stages the server, for any platform. In the clone its peer is optional, since npm would look for it in the registry. */
+function stageServer() {
+  const { stage } = stagePackage("server", { peerDependenciesMeta: undefined });
+  cpSync(join(root, "LICENSE"), join(stage, "LICENSE"));
+  for (const name of ["dist", "lib"])
+    cpSync(join(root, "packages/server", name), join(stage, name), { recursive: true });
   return stage;
 }
 
@@ -137,7 +147,8 @@ await runMain(async () => {
   const pinned = cachedLibtorch() ?? (await fetchLibtorch({ log: say }));
   rmSync(release, { recursive: true, force: true });
   mkdirSync(release, { recursive: true });
-  const stages = [await stageAddons([join(pinned, "torch"), ...(values.libtorch ?? [])]), await stageLibtorch(pinned)];
+  const addons = await stageAddons([join(pinned, "torch"), ...(values.libtorch ?? [])]);
+  const stages = [addons, await stageLibtorch(pinned), stageServer()];
   for (const stage of stages) {
     setModes(stage);
     await pack(stage);

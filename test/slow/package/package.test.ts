@@ -148,6 +148,14 @@ describe("the packages", function () {
         libtorch.filter((name) => name.startsWith("package/lib/")).sort(),
         ["libc10.so", "libgomp.so.1", "libtorch_cpu.so"].map((name) => `package/lib/${name}`),
       );
+      const server = namesIn("neuron-blip-server");
+      for (const name of ["LICENSE", "README.md", "dist/index.js", "dist/index.d.ts", "lib/index.ts"]) {
+        assert(server.includes(`package/${name}`), `${name} is missing`);
+      }
+      assert.deepEqual(
+        server.filter((name) => /package\/(test|node_modules|tsconfig)|stamp|tsbuildinfo/.test(name)),
+        [],
+      );
       const licences = [
         "LICENSE",
         "licenses/LICENSE",
@@ -172,6 +180,14 @@ describe("the packages", function () {
         assert.deepEqual([manifest.os, manifest.cpu, manifest.libc], [["linux"], ["x64"], ["glibc"]]);
         assert(lstatSync(tarball(name)).size < 200e6, "the registry takes 200 MB");
       }
+    });
+
+    it("have a server that runs on any platform, beside the library of its version", () => {
+      const main = manifestOf("neuron-blip");
+      const server = manifestOf("neuron-blip-server");
+      assert.deepEqual(server.peerDependencies, { "neuron-blip": main.version });
+      assert.equal(server.version, main.version);
+      for (const name of ["os", "peerDependenciesMeta", "private", "scripts"]) assert(!(name in server), name);
     });
 
     it("ask for no newer C and C++ libraries than libtorch itself, and name no directory of the host that made them", () => {
@@ -270,6 +286,16 @@ describe("the packages", function () {
       writeFileSync(join(project, "ask.cjs"), REQUIRE);
       assert.equal(succeed([process.execPath, "ask.cjs", ...WHAT], project).trim(), answer);
       assert.match(succeed(["npx", "--no", "neuron-blip", "ask", ...WHAT], project), new RegExp(`\\b${answer}\\b`));
+    });
+
+    it("say how to install the server, which then serves, where it is not there", () => {
+      const serve = ["npx", "--no", "neuron-blip", "serve", "--help"];
+      const { status, stderr } = run(serve, project);
+      assert.equal(status, 1);
+      const [, command = ""] = /: (npm install @neuron-blip\/server)$/m.exec(stderr) ?? [];
+      assert.equal(command, "npm install @neuron-blip/server", stderr);
+      succeed([...command.split(" "), "--ignore-scripts", "--no-audit", "--no-fund"], project);
+      assert.match(succeed(serve, project), /Usage: neuron-blip serve MODEL/);
     });
 
     it("say in the doctor's report which addon and libtorch were chosen, and why", () => {

@@ -38,13 +38,17 @@ export function beginRequests(app: FastifyInstance, { bytesInHand, limits }: Ser
     const timer = setTimeout(() => {
       controller.abort(new Problem("TIMEOUT", `The request took more than ${limits.requestTimeoutMs} ms.`));
     }, limits.requestTimeoutMs);
+    let isDone = false;
     const end = () => {
+      isDone = true;
       clearTimeout(timer);
       share.end();
-      if (!reply.raw.writableFinished) controller.abort(new Problem("ABORTED", "The client has left."));
     };
     reply.raw.once("finish", end);
-    reply.raw.once("close", end);
+    reply.raw.once("close", () => {
+      if (!isDone) controller.abort(new Problem("ABORTED", "The client has left."));
+      end();
+    });
   });
 }
 

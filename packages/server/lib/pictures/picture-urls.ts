@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { Readable } from "node:stream";
 import { Agent, request } from "undici";
 import type { ByteShare } from "../limits/byte-budget.js";
 import { collect } from "../limits/collect.js";
@@ -39,18 +40,18 @@ export class PictureUrls {
       const { statusCode, headers, body } = await this.#request(url, signal);
       const { location } = headers;
       if (REDIRECTS.includes(statusCode) && typeof location === "string") {
-        body.destroy();
+        discard(body);
         url = this.#check(location, url);
         continue;
       }
       if (statusCode !== 200) {
-        body.destroy();
+        discard(body);
         throw unreachable(url, `it replied with ${statusCode}`);
       }
       try {
         return await collect(body, this.#maxBytes, share);
       } catch (error) {
-        body.destroy();
+        discard(body);
         throw failureOf(url, error, signal);
       }
     }
@@ -85,6 +86,12 @@ export class PictureUrls {
     }
     return url;
   }
+}
+
+/** Ends a reply that is not wanted, and its connection. */
+function discard(body: Readable): void {
+  body.on("error", () => {}); // that it was ended
+  body.destroy();
 }
 
 function defaultPort({ protocol }: URL): string {

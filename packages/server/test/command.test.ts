@@ -1,0 +1,42 @@
+// The command's arguments.
+import assert from "node:assert/strict";
+import { readArguments, UsageError } from "../dist/cli/arguments.js";
+
+describe("the arguments of serve", () => {
+  it("have defaults", () => {
+    const given = readArguments(["model"]);
+    assert.deepEqual([given?.model, given?.host, given?.port], ["model", "127.0.0.1", 8080]);
+    assert.deepEqual([given?.drainDelayMs, given?.graceMs, given?.metricsPort], [5000, 30_000, undefined]);
+    assert.equal(readArguments(["--help"]), undefined);
+  });
+
+  it("that repeat are lists", () => {
+    const given = readArguments(["model", "--question", "a?", "--question", "b?", "--allow-url", "example.com"]);
+    assert.deepEqual(given?.questions, ["a?", "b?"]);
+    assert.deepEqual(given?.allowedUrls, ["example.com"]);
+  });
+
+  it("ask for keys where others than this host may reach it, unless that is meant", () => {
+    for (const host of ["0.0.0.0", "::", "10.0.0.1", "example.com", "127.0.0.1.evil.example"]) {
+      assert.throws(() => readArguments(["model", "--host", host]), UsageError, host);
+      assert(readArguments(["model", "--host", host, "--insecure-no-auth"]));
+      assert(readArguments(["model", "--host", host, "--api-key-file", "keys"]));
+    }
+    for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) assert(readArguments(["model", "--host", host]));
+  });
+
+  it("that are wrong are refused with what they take", () => {
+    for (const args of [
+      [],
+      ["one", "two"],
+      ["model", "--nosuch"],
+      ["model", "--port", "x"],
+      ["model", "--port", "70000"],
+      ["model", "--replicas", "0"],
+      ["model", "--dtype", "float8"],
+      ["model", "--log-level", "loud"],
+    ]) {
+      assert.throws(() => readArguments(args), UsageError, args.join(" "));
+    }
+  });
+});
