@@ -106,6 +106,8 @@ async function compile(work: string): Promise<string> {
   writeFileSync(join(work, "package.json"), '{ "type": "module" }');
   mkdirSync(join(work, "node_modules"));
   symlinkSync(root, join(work, "node_modules/neuron-blip"));
+  mkdirSync(join(work, "node_modules/@neuron-blip"));
+  symlinkSync(join(root, "packages/server"), join(work, "node_modules/@neuron-blip/server"));
   const compilerOptions = {
     ...{ rootDir: ".", outDir: "out", types: ["node"], typeRoots: [join(root, "node_modules/@types")] },
     ...{ declaration: false, declarationMap: false, sourceMap: false, incremental: false, tsBuildInfoFile: null },

@@ -13,7 +13,7 @@ const manifest: { scripts: Record<string, string>; files: string[] } = JSON.pars
 );
 
 /** Programs of the system, which the documents use as anybody would. */
-const OF_THE_SYSTEM = new Set([".", "apt-get", "echo", "gpg", "source", "sudo", "tee", "wget"]);
+const OF_THE_SYSTEM = new Set([".", "apt-get", "curl", "echo", "gpg", "source", "sudo", "tee", "wget"]);
 
 /** Whether a file of the repository is in the package that users install. */
 export function isPacked(file: string): boolean {
@@ -75,7 +75,7 @@ function checkOwn([name = "", ...args]: string[], help: ReadonlyMap<string, stri
 function checkNpm([verb = "", ...args]: string[]): void {
   if (verb === "install") {
     assert.deepEqual(
-      args.filter((name) => name !== "neuron-blip" && name !== "sharp"),
+      args.filter((name) => !["neuron-blip", "@neuron-blip/server", "sharp"].includes(name)),
       [],
     );
     return;
