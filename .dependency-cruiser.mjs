@@ -86,6 +86,13 @@ export default {
       from: { path: "^lib/cli/" },
       to: { path: "^lib/", pathNot: [`^(lib/(cli|tools|hub)/|${EVERYBODY.join("|")})`, FACE] },
     },
+    {
+      name: "server",
+      comment: "the server knows the library as its users do, by its name",
+      severity: "error",
+      from: { path: "^packages/server/" },
+      to: { path: "^lib/" },
+    },
     // At the top of lib is the face, and errors.ts.
     { name: "no-loose-file", severity: "error", from: LOOSE, to: {} },
     { name: "no-import-of-a-loose-file", severity: "error", from: {}, to: LOOSE },
