@@ -17,8 +17,9 @@ export function errorHandler(send: (problem: Problem, reply: FastifyReply) => Fa
     const problem = problemOf(error);
     if (problem.status >= 500 && !problem.isPassing)
       request.log.error({ err: problem.cause ?? problem }, "a request failed");
-    // The rest of a body that is not read would be taken for the next request.
-    if (!request.raw.complete) reply.header("connection", "close");
+    // Node reads on what is left of a body, for who writes it to find the reply; not what may have no end.
+    const left = request.raw.complete ? 0 : Number(request.headers["content-length"] ?? Number.POSITIVE_INFINITY);
+    if (!(left <= request.routeOptions.bodyLimit)) reply.header("connection", "close");
     return send(problem, reply.code(problem.status));
   };
 }

@@ -42,8 +42,7 @@ describe("a server's limits", () => {
     const endless = new ReadableStream<Uint8Array>({});
     const waiting = blip.encodeImage(endless, { signal: held.signal }); // the one that may wait
     assert.equal(blip.stats().callsWaiting, 1);
-    const head = `POST ${url} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n`;
-    // The connection ends: the rest of the body would be taken for a request.
+    const head = `POST ${url} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n`;
     const reply = await exchange(server, head);
     assert.match(reply, /^HTTP\/1\.1 503 .*"code":"QUEUE_FULL"/s);
     assert.match(reply, /^retry-after: ([1-9]|[12]\d|30)\r$/m);
@@ -76,6 +75,22 @@ describe("a server's limits", () => {
     assert("retry-after" in reply.headers);
     held.destroy();
     while (server.context.bytesInHand.taken > 0) await new Promise((resolve) => setImmediate(resolve));
+    await server.app.close();
+  });
+
+  it("refuse without ending the connection of who sends no more than may come", async () => {
+    const server = await serverOf(blip, { apiKeys: ["key"] });
+    const socket = await dial(server);
+    let replies = "";
+    socket.on("data", (chunk) => (replies += chunk));
+    const body = "x".repeat(500_000);
+    socket.write(`POST ${url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    socket.write("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    await once(socket, "close");
+    assert.deepEqual(
+      Array.from(replies.matchAll(/HTTP\/1\.1 (\d+)/g), ([, status]) => status),
+      ["401", "200"],
+    );
     await server.app.close();
   });
 
