@@ -5,6 +5,7 @@ import { fixture } from "../../../test/helpers.js";
 import type { BlipServer } from "../dist/index.js";
 import { asked, eventsOf, formOf, loadModel, other, serverOf } from "./server-test.ts";
 
+const CUT_FORM = '--b\r\nContent-Disposition: form-data; name="picture"; filename="a.png"\r\n\r\nabc';
 const png = { "content-type": "image/png" };
 
 describe("a server of a model that answers questions", () => {
@@ -153,6 +154,19 @@ describe("a server of a model that answers questions", () => {
           ["question", "a"],
           ["numBeams", "x"],
         ]),
+      ],
+      [400, "INVALID_INPUT", "/answer", { payload: "x", headers: { "content-type": "multipart/form-data" } }],
+      [
+        400,
+        "INVALID_INPUT",
+        "/answer",
+        { payload: "x", headers: { "content-type": "multipart/form-data; boundary=b" } },
+      ],
+      [
+        400,
+        "INVALID_INPUT",
+        "/answer",
+        { payload: CUT_FORM, headers: { "content-type": "multipart/form-data; boundary=b" } },
       ],
       [413, "BODY_TOO_LARGE", "/answer?question=a", { payload: Buffer.alloc(11 * 2 ** 20), headers: png }],
       [404, "NOT_FOUND", "/caption", { payload: asked.picture, headers: png }],

@@ -24,17 +24,21 @@ export function readBodies(app: FastifyInstance, { maxBodyBytes, maxQuestions, m
       headerPairs: 20,
     },
   });
+  const read = (request: FastifyRequest, payload: IncomingMessage) =>
+    collect(payload, maxBodyBytes, request.byteShare).catch((error) => {
+      throw error instanceof Problem
+        ? error
+        : new Problem("BAD_REQUEST", "The body ended too early.", { cause: error });
+    });
   const parseJson = app.getDefaultJsonParser("error", "error");
   const readJson = async (request: FastifyRequest, payload: IncomingMessage) => {
-    const bytes = await collect(payload, maxBodyBytes, request.byteShare);
+    const bytes = await read(request, payload);
     return new Promise((resolve, reject) => {
       parseJson(request, bytes.toString("utf8"), (error, body) => (error ? reject(notJson(error)) : resolve(body)));
     });
   };
   app.addContentTypeParser(/^application\/(?:[\w.-]+\+)?json(?:$|[\s;])/i, readJson);
-  app.addContentTypeParser("*", (request: FastifyRequest, payload: IncomingMessage) =>
-    collect(payload, maxBodyBytes, request.byteShare),
-  );
+  app.addContentTypeParser("*", (request: FastifyRequest, payload: IncomingMessage) => read(request, payload));
 }
 
 function notJson(error: Error): Problem {

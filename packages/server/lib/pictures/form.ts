@@ -9,8 +9,20 @@ export interface Form {
   readonly fields: Readonly<Record<string, string[]>>;
 }
 
-/** @throws Problem `INVALID_INPUT`, `BODY_TOO_LARGE`, `BUSY`; what fastify's multipart throws. */
-export async function readForm(request: FastifyRequest, { maxBodyBytes }: Limits): Promise<Form> {
+/** @throws Problem `INVALID_INPUT`, `BODY_TOO_LARGE`, `BUSY`; what fastify's multipart says of its limits. */
+export async function readForm(request: FastifyRequest, limits: Limits): Promise<Form> {
+  try {
+    return await readParts(request, limits);
+  } catch (error) {
+    if (error instanceof Problem || (error instanceof Error && "statusCode" in error)) throw error;
+    // The parser's own errors have nothing but a message.
+    throw new Problem("INVALID_INPUT", "The form cannot be read: it is cut, or not multipart/form-data.", {
+      cause: error,
+    });
+  }
+}
+
+async function readParts(request: FastifyRequest, { maxBodyBytes }: Limits): Promise<Form> {
   const fields = new Map<string, string[]>();
   let picture: Buffer | undefined;
   for await (const part of request.parts()) {
