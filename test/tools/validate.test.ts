@@ -198,7 +198,7 @@ describe("validate's figures", () => {
         architecture: "BlipForQuestionAnswering",
         target: "inf2",
         batchSize: null,
-        imageSize: null,
+        imageSize: 384,
         questionLength: null,
         answerLength: null,
         compilerArgs: [],

@@ -3,7 +3,6 @@ import { setImmediate } from "node:timers/promises";
 import { messageOf, NeuronBlipError } from "../../errors.js";
 import { growthOf, histogramOf, summarize } from "../report/statistics.js";
 import { counted } from "../report/words.js";
-import type { LoadResult, ReplicasResult, SoakResult } from "./report.js";
 import type { StepContext, StepInput } from "./step.js";
 import { isSame, loadBlip, type Outcome, type Workload, workloadOf } from "./workload.js";
 
@@ -14,6 +13,12 @@ export interface LoadOptions {
   /** Ends the load early. */
   readonly signal: AbortSignal;
 }
+
+/** What a steady load gave. */
+export type LoadResult = Awaited<ReturnType<typeof load>>;
+/** A load of one number of replicas, in a process of its own. */
+export type ReplicasResult = Awaited<ReturnType<typeof loadStep>>;
+export type SoakResult = Awaited<ReturnType<typeof soakStep>>;
 
 /** A model that fails so often in a row, and never answers in between, is not asked further. */
 const HOPELESS = 200;
@@ -26,7 +31,7 @@ const SAMPLES = 120;
 const SHORTEST_FOR_GROWTH_S = 30;
 
 /** Loads some replicas, and lets some callers ask for a while. */
-export async function loadStep(context: StepContext, input: StepInput): Promise<ReplicasResult> {
+export async function loadStep(context: StepContext, input: StepInput) {
   const { directory, signal, say } = context;
   const { replicas, threads, callers, seconds } = input;
   const what = `${counted(replicas, "replica")}, ${counted(callers, "caller")}`;
@@ -38,15 +43,17 @@ export async function loadStep(context: StepContext, input: StepInput): Promise<
   const rssAfterLoad = process.memoryUsage.rss();
   const workload = workloadOf(blip);
   const { expected, firstMs } = await firstOutcomes(workload, replicas, signal);
-  const rssAfterFirstAnswers = process.memoryUsage.rss();
+  const rssAfterFirstAnswers = process.memoryUsage.rss(); // when all that is allocated once is
   say(`${what}: asking for ${seconds} s`);
   const result = await load(workload, expected, { callers, seconds, signal });
   const memory = { rssBeforeLoad, rssAfterLoad, rssAfterFirstAnswers, rssPeak: peakRss() };
-  return { ...result, replicas, loadMs, firstAnswerMs: loadMs + firstMs, ...memory };
+  /** From the start of loading to the first answer. */
+  const firstAnswerMs = loadMs + firstMs;
+  return { ...result, replicas, loadMs, firstAnswerMs, ...memory };
 }
 
 /** A steady load of all replicas for minutes, with every outcome compared with its first. */
-export async function soakStep(context: StepContext, input: StepInput): Promise<SoakResult> {
+export async function soakStep(context: StepContext, input: StepInput) {
   const { directory, signal, say } = context;
   const { replicas, threads, callers, seconds } = input;
   say(`soak: loading ${counted(replicas, "replica")}`);
@@ -66,7 +73,9 @@ export async function soakStep(context: StepContext, input: StepInput): Promise<
     const result = await load(workload, expected, { callers, seconds, signal });
     delays.disable();
     sample();
+    /** The last fifth's median RSS less the second fifth's; null where the soak was too short to tell. */
     const growth = result.seconds < SHORTEST_FOR_GROWTH_S ? null : growthOf(samples.map(({ rss }) => rss));
+    /** How long the event loop was kept from other work, at worst. */
     const eventLoopDelayMs = { largest: delayOf(delays.max), p99: delayOf(delays.percentile(99)) };
     return { ...result, replicas, samples, growth, rssPeak: peakRss(), eventLoopDelayMs };
   } finally {
@@ -99,9 +108,11 @@ export async function load(
   workload: Workload,
   expected: readonly Outcome[],
   { callers, seconds, signal }: LoadOptions,
-): Promise<LoadResult> {
+) {
   const latencies: number[] = [];
+  /** Failed calls by code. */
   const errors: Record<string, number> = {};
+  /** The message of each code's first error. */
   const errorMessages: Record<string, string> = {};
   let [next, differentAnswers, failuresInRow] = [0, 0, 0];
   const start = performance.now();
@@ -137,6 +148,7 @@ export async function load(
     answersPerSecond: latencies.length / elapsed,
     latencyMs: summarize(latencies),
     histogram: histogramOf(latencies),
+    /** How many outcomes were not the first for the same input. */
     differentAnswers,
     errors,
     errorMessages,

@@ -1,5 +1,4 @@
 /** A step is run in a process of its own: a crash there is a finding, and no step holds NeuronCores that another needs. */
-import type { PartsResult, ReplicasResult, SoakResult } from "./report.js";
 
 export interface StepContext {
   readonly directory: string;
@@ -16,24 +15,6 @@ export interface StepInput {
   readonly seconds: number;
   readonly replicas: number;
   readonly callers: number;
-}
-
-/** Steps by name, with what each finds out. */
-export interface StepResults {
-  parts: PartsResult;
-  load: ReplicasResult;
-  soak: SoakResult;
-}
-
-export type Steps = {
-  readonly [Name in keyof StepResults]: (context: StepContext, input: StepInput) => Promise<StepResults[Name]>;
-};
-
-/** From the parent to the step's process. */
-export interface StepRequest {
-  readonly step: keyof StepResults;
-  readonly directory: string;
-  readonly input: StepInput;
 }
 
 /** From the step's process to its parent. */
