@@ -5,7 +5,7 @@ import { Executor } from "../../torch/executor.js";
 import type { Tensor } from "../../torch/tensor.js";
 import { TorchModule } from "../../torch/torch-module.js";
 import { isThere } from "../../util/files.js";
-import { Host, ranOnOf, ranOnWords, runtimeFacts } from "../report/host.js";
+import { Host, RAN_ON, ranOnOf, runtimeFacts } from "../report/host.js";
 import { summarize } from "../report/statistics.js";
 import { type InputSpec, makeInput, shapesFor } from "./input-specs.js";
 
@@ -95,7 +95,7 @@ export async function benchModule(path: string, options: BenchOptions) {
       version: BENCH_VERSION,
       startedAt,
       file: basename(path),
-      ranOn: ranOnWords(ranOnOf(own.usesNeuron, runtime)),
+      ranOn: RAN_ON[ranOnOf(own.usesNeuron, runtime)],
       host: await new Host().facts(),
       versions: { ...runtime, node: process.versions.node },
       /** null: all cores. */

@@ -3,7 +3,7 @@ import type { RanOn } from "../report/host.js";
 import { counted, megabytes, milliseconds, percent, perSecond, seconds, small } from "../report/words.js";
 import { type Check, failedCheck, type Status } from "./check.js";
 import type { Difference } from "./differences.js";
-import type { LoadResult, ReplicasResult, SoakResult } from "./load.js";
+import type { LoadResult, ReplicasResult } from "./load.js";
 import type { PartResult } from "./parts.js";
 import type { ExitResult } from "./run-step.js";
 import type { WholeResult } from "./whole.js";
@@ -90,7 +90,7 @@ export function scalingCheck(throughput: readonly ReplicasResult[], ranOn: RanOn
   return [check("scaling", efficiency >= LEAST_EFFICIENCY, "warning", what, cure)];
 }
 
-export function soakChecks(soak: SoakResult, unit: string): Check[] {
+export function soakChecks(soak: ReplicasResult, unit: string): Check[] {
   const { largest, p99 } = soak.eventLoopDelayMs;
   const delays = `The event loop was held up for at most ${milliseconds(largest)} (p99 ${milliseconds(p99)}).`;
   const busy = "Is the host busy with other work? Then run this again when it is not.";
@@ -101,7 +101,7 @@ export function soakChecks(soak: SoakResult, unit: string): Check[] {
   ];
 }
 
-function growthCheck({ growth, samples, seconds: time }: SoakResult): Check {
+function growthCheck({ growth, samples, seconds: time }: ReplicasResult): Check {
   if (growth === null) {
     const what = `Growth of memory is not judged in ${seconds(time)}: a soak of 30 s or more tells.`;
     return { id: "memory", status: "skipped", what };

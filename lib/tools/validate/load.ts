@@ -18,7 +18,6 @@ export interface LoadOptions {
 export type LoadResult = Awaited<ReturnType<typeof load>>;
 /** A load of one number of replicas, in a process of its own. */
 export type ReplicasResult = Awaited<ReturnType<typeof loadStep>>;
-export type SoakResult = Awaited<ReturnType<typeof soakStep>>;
 
 /** A model that fails so often in a row, and never answers in between, is not asked further. */
 const HOPELESS = 200;
@@ -27,15 +26,14 @@ const HOPELESS = 200;
 const RESOLUTION_MS = 10;
 /** As many samples of the memory, whatever the time. */
 const SAMPLES = 120;
-/** A soak below this tells nothing of growth: allocators settle for some while. */
+/** A load shorter than this tells nothing of growth: allocators settle for some while. */
 const SHORTEST_FOR_GROWTH_S = 30;
 
-/** Loads some replicas, and lets some callers ask for a while. */
+/** Loads some replicas, lets some callers ask for a while, and watches the process meanwhile. */
 export async function loadStep(context: StepContext, input: StepInput) {
   const { directory, signal, say } = context;
-  const { replicas, threads, callers, seconds } = input;
-  const what = `${counted(replicas, "replica")}, ${counted(callers, "caller")}`;
-  say(`${what}: loading`);
+  const { id, replicas, threads, callers, seconds } = input;
+  say(`${id}: loading ${counted(replicas, "replica")}`);
   const rssBeforeLoad = process.memoryUsage.rss();
   const start = performance.now();
   await using blip = await loadBlip(directory, replicas, threads);
@@ -44,43 +42,35 @@ export async function loadStep(context: StepContext, input: StepInput) {
   const workload = workloadOf(blip);
   const { expected, firstMs } = await firstOutcomes(workload, replicas, signal);
   const rssAfterFirstAnswers = process.memoryUsage.rss(); // when all that is allocated once is
-  say(`${what}: asking for ${seconds} s`);
-  const result = await load(workload, expected, { callers, seconds, signal });
-  const memory = { rssBeforeLoad, rssAfterLoad, rssAfterFirstAnswers, rssPeak: peakRss() };
-  /** From the start of loading to the first answer. */
-  const firstAnswerMs = loadMs + firstMs;
-  return { ...result, replicas, loadMs, firstAnswerMs, ...memory };
-}
+  say(`${id}: ${counted(callers, "caller")} for ${seconds} s`);
 
-/** A steady load of all replicas for minutes, with every outcome compared with its first. */
-export async function soakStep(context: StepContext, input: StepInput) {
-  const { directory, signal, say } = context;
-  const { replicas, threads, callers, seconds } = input;
-  say(`soak: loading ${counted(replicas, "replica")}`);
-  await using blip = await loadBlip(directory, replicas, threads);
-  const workload = workloadOf(blip);
-  const { expected } = await firstOutcomes(workload, replicas, signal);
-  say(`soak: ${counted(callers, "caller")} for ${seconds} s`);
-
-  const start = performance.now();
+  const began = performance.now();
   const samples: { seconds: number; rss: number }[] = [];
-  const sample = () => samples.push({ seconds: (performance.now() - start) / 1000, rss: process.memoryUsage.rss() });
+  const sample = () => samples.push({ seconds: (performance.now() - began) / 1000, rss: process.memoryUsage.rss() });
   const sampling = setInterval(sample, Math.max(20, (seconds * 1000) / SAMPLES));
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delays.enable();
   sample();
-  try {
-    const result = await load(workload, expected, { callers, seconds, signal });
-    delays.disable();
-    sample();
-    /** The last fifth's median RSS less the second fifth's; null where the soak was too short to tell. */
-    const growth = result.seconds < SHORTEST_FOR_GROWTH_S ? null : growthOf(samples.map(({ rss }) => rss));
+  const result = await load(workload, expected, { callers, seconds, signal }).finally(() => clearInterval(sampling));
+  delays.disable();
+  sample();
+  return {
+    ...result,
+    replicas,
+    loadMs,
+    /** From the start of loading to the first answer. */
+    firstAnswerMs: loadMs + firstMs,
+    rssBeforeLoad,
+    rssAfterLoad,
+    rssAfterFirstAnswers,
+    /** In bytes; Node gives KiB. */
+    rssPeak: process.resourceUsage().maxRSS * 1024,
+    samples,
+    /** The last fifth's median RSS less the second fifth's; null where the load was too short to tell. */
+    growth: result.seconds < SHORTEST_FOR_GROWTH_S ? null : growthOf(samples.map(({ rss }) => rss)),
     /** How long the event loop was kept from other work, at worst. */
-    const eventLoopDelayMs = { largest: delayOf(delays.max), p99: delayOf(delays.percentile(99)) };
-    return { ...result, replicas, samples, growth, rssPeak: peakRss(), eventLoopDelayMs };
-  } finally {
-    clearInterval(sampling);
-  }
+    eventLoopDelayMs: { largest: delayOf(delays.max), p99: delayOf(delays.percentile(99)) },
+  };
 }
 
 /**
@@ -153,11 +143,6 @@ export async function load(
     errors,
     errorMessages,
   };
-}
-
-/** In bytes; Node gives KiB. */
-function peakRss(): number {
-  return process.resourceUsage().maxRSS * 1024;
 }
 
 /** Node measures from one look to the next, in nanoseconds: what lies beyond the resolution is delay. */

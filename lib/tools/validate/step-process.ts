@@ -1,10 +1,10 @@
 /** The process of a step: `fork`ed by run-step.js, with the step, the directory and the input as its argument. */
 import { wordsOf } from "../report/words.js";
-import { loadStep, soakStep } from "./load.js";
+import { loadStep } from "./load.js";
 import { partsStep } from "./parts.js";
 import type { StepInput, StepMessage } from "./step.js";
 
-const STEPS = { parts: partsStep, load: loadStep, soak: soakStep };
+const STEPS = { parts: partsStep, load: loadStep };
 type Steps = typeof STEPS;
 /** What each step finds out. */
 export type StepResults = { readonly [Step in keyof Steps]: Awaited<ReturnType<Steps[Step]>> };

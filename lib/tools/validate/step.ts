@@ -1,4 +1,5 @@
 /** A step is run in a process of its own: a crash there is a finding, and no step holds NeuronCores that another needs. */
+import type { CheckId } from "../report/findings.js";
 
 export interface StepContext {
   readonly directory: string;
@@ -11,6 +12,8 @@ export interface StepContext {
 }
 
 export interface StepInput {
+  /** What it is for, by its check's id. */
+  readonly id: CheckId;
   readonly threads: number | null;
   readonly seconds: number;
   readonly replicas: number;

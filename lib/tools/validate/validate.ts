@@ -5,7 +5,7 @@ import type { HubOptions } from "../../hub/hub-options.js";
 import { binaryHost } from "../../torch/binary/choose-binary.js";
 import { visibleCores } from "../../torch/neuron/neuron-runtime.js";
 import type { CheckId } from "../report/findings.js";
-import { Host, ranOnWords } from "../report/host.js";
+import { Host, RAN_ON } from "../report/host.js";
 import { counted } from "../report/words.js";
 import { type Check, failedCheck } from "./check.js";
 import { exitCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
@@ -71,7 +71,7 @@ export async function validate(given: string, options: ValidateOptions = {}) {
     judge: (result: StepResults[Name]) => Check[],
   ): Promise<StepResults[Name] | null> => {
     if (signal.aborted) return null;
-    const input = { threads, replicas, callers, seconds };
+    const input = { id, threads, replicas, callers, seconds };
     const limits = { signal, say, limitSeconds: limitSeconds + limit };
     const { result, failure } = await runStep(step, directory, input, limits);
     if (result) checks.push(...judge(result));
@@ -97,7 +97,7 @@ export async function validate(given: string, options: ValidateOptions = {}) {
   }
   checks.push(...scalingCheck(throughput, ranOn, unit));
   const ofSoak = { replicas: most, callers: most * CALLERS_PER_REPLICA, seconds: soakSeconds };
-  const soak = await run("soak", "soak", ofSoak, (result) => soakChecks(result, unit));
+  const soak = await run("load", "soak", ofSoak, (result) => soakChecks(result, unit));
   const exits: ExitResult[] = [];
   for (const how of ["process.exit()", "natural"] as const) {
     if (signal.aborted) break;
@@ -116,7 +116,7 @@ export async function validate(given: string, options: ValidateOptions = {}) {
     stopped: signal.aborted,
     verdict: verdictOf(checks, signal.aborted),
     ranOn,
-    ranOnWords: ranOnWords(ranOn),
+    ranOnWords: ranOn ? RAN_ON[ranOn] : "nothing: no part was loaded",
     settings: { replicas: most, threads, measureSeconds, soakSeconds },
     versions: { "neuron-blip": binaryHost().own().version, node: process.versions.node, ...parts?.runtime },
     host: await new Host().facts(),
