@@ -1,7 +1,7 @@
 import { benchModule } from "../tools/bench/bench-module.js";
 import { parseInput } from "../tools/bench/input-specs.js";
 import { benchPage } from "../tools/bench/page.js";
-import { fastest, isMeasured, timesOf } from "../tools/bench/report.js";
+import { fastest, isMeasured, timesOf } from "../tools/bench/words.js";
 import { checkOutput, print, writeOutput } from "./output.js";
 import { command, count, defined, texts, UsageError } from "./usage.js";
 

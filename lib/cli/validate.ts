@@ -1,8 +1,8 @@
 import { rmdir } from "node:fs/promises";
 import { join, relative } from "node:path";
+import type { Status } from "../tools/validate/check.js";
 import { reportPage } from "../tools/validate/page.js";
-import type { Report, Status } from "../tools/validate/report.js";
-import { type ValidateOptions, validate } from "../tools/validate/validate.js";
+import { type Report, type ValidateOptions, validate } from "../tools/validate/validate.js";
 import { HUB_ARGUMENTS, hubHelp, hubOptions, orHubName } from "./hub-arguments.js";
 import { makeOutputDirectory, print, say, writeOutput } from "./output.js";
 import { command, count, defined, switches, texts, UsageError } from "./usage.js";

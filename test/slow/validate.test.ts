@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Report } from "../../dist/tools/validate/report.js";
+import type { Report } from "../../dist/tools/validate/validate.js";
 import { compiledModel } from "../helpers.ts";
 import { alterTensor } from "../parity/safetensors.ts";
 

@@ -4,8 +4,8 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { BenchReport, MeasuredBatch } from "../../dist/tools/bench/bench-module.js";
 import { parseInput, shapesFor } from "../../dist/tools/bench/input-specs.js";
-import type { BenchReport, MeasuredBatch } from "../../dist/tools/bench/report.js";
 import { barsOf } from "../../scripts/bench/bars.mjs";
 import { Child } from "../../scripts/bench/child.mjs";
 import { NAMES } from "../../scripts/bench/competitors.mjs";

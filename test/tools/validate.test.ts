@@ -16,7 +16,7 @@ import { alterTensor } from "../parity/safetensors.ts";
 
 describe("a step of validate, in a process of its own", function () {
   this.timeout(60_000);
-  const input = { threads: 1, seconds: 0.01, replicas: 1, callers: 1 };
+  const input = { id: "parts" as const, threads: 1, seconds: 0.01, replicas: 1, callers: 1 };
   const options = { signal: new AbortController().signal, limitSeconds: 60, say: () => {} };
 
   it("finds a reference.safetensors that is not the file that neuron_blip.json describes, and tokens that differ", async () => {
@@ -198,7 +198,7 @@ describe("validate's figures", () => {
         architecture: "BlipForQuestionAnswering",
         target: "inf2",
         batchSize: null,
-        imageSize: null,
+        imageSize: 384,
         questionLength: null,
         answerLength: null,
         compilerArgs: [],

@@ -5,10 +5,17 @@ import { Executor } from "../../torch/executor.js";
 import type { Tensor } from "../../torch/tensor.js";
 import { TorchModule } from "../../torch/torch-module.js";
 import { isThere } from "../../util/files.js";
-import { Host, ranOnOf, ranOnWords, runtimeFacts } from "../report/host.js";
+import { Host, RAN_ON, ranOnOf, runtimeFacts } from "../report/host.js";
 import { summarize } from "../report/statistics.js";
 import { type InputSpec, makeInput, shapesFor } from "./input-specs.js";
-import { BENCH_VERSION, type BenchReport, type FailedBatch, type MeasuredBatch } from "./report.js";
+
+/** The version of the JSON that `neuron-blip bench` writes; raised when a field changes its meaning. */
+const BENCH_VERSION = 1;
+
+/** What a module did at each batch size; times in milliseconds. */
+export type BenchReport = Awaited<ReturnType<typeof benchModule>>;
+export type MeasuredBatch = ReturnType<typeof resultOf>;
+type FailedBatch = { batchSize: number; file: string; code: string; problem: string };
 
 export interface BenchOptions {
   readonly batchSizes: readonly number[];
@@ -26,7 +33,13 @@ const WARM_UP_RUNS = 4;
 const DEFAULT_LENGTH = 16;
 
 /** A batch size that is measured. */
-interface Contender extends Pick<MeasuredBatch, "batchSize" | "file" | "shapes" | "firstRunMs"> {
+interface Contender {
+  readonly batchSize: number;
+  /** Which file runs: that of this batch size, where there is one. */
+  readonly file: string;
+  readonly shapes: readonly (readonly number[])[];
+  /** The very first run, which may still prepare things. */
+  readonly firstRunMs: number;
   readonly module: TorchModule;
   readonly tensors: readonly Tensor[];
   readonly times: number[];
@@ -39,7 +52,7 @@ interface Contender extends Pick<MeasuredBatch, "batchSize" | "file" | "shapes" 
  * @throws NeuronBlipError `INVALID_INPUT` where nothing says what the file takes; as `TorchModule.load`; what every batch size
  * was refused for.
  */
-export async function benchModule(path: string, options: BenchOptions): Promise<BenchReport> {
+export async function benchModule(path: string, options: BenchOptions) {
   const { batchSizes, threads, calls = 50 } = options;
   const startedAt = new Date().toISOString();
   const executor = new Executor(threads === undefined ? {} : { threads });
@@ -82,9 +95,10 @@ export async function benchModule(path: string, options: BenchOptions): Promise<
       version: BENCH_VERSION,
       startedAt,
       file: basename(path),
-      ranOn: ranOnWords(ranOnOf(own.usesNeuron, runtime)),
+      ranOn: RAN_ON[ranOnOf(own.usesNeuron, runtime)],
       host: await new Host().facts(),
       versions: { ...runtime, node: process.versions.node },
+      /** null: all cores. */
       threads: threads ?? null,
       calls,
       inputs,
@@ -122,7 +136,8 @@ async function timeOf(module: TorchModule, inputs: readonly Tensor[]): Promise<n
   return performance.now() - start;
 }
 
-function resultOf({ batchSize, file, shapes, firstRunMs, times }: Contender): MeasuredBatch {
+function resultOf({ batchSize, file, shapes, firstRunMs, times }: Contender) {
   const latencyMs = summarize(times);
-  return { batchSize, file, shapes, firstRunMs, latencyMs, rowsPerSecond: (1000 * batchSize) / (latencyMs.mean ?? 0) };
+  const rowsPerSecond = (1000 * batchSize) / (latencyMs.mean ?? 0); // one call after another
+  return { batchSize, file, shapes, firstRunMs, latencyMs, rowsPerSecond };
 }

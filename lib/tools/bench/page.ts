@@ -1,7 +1,8 @@
 import { begun, page, section, table } from "../report/page.js";
 import { barPlot } from "../report/plots.js";
 import { milliseconds, perSecond } from "../report/words.js";
-import { type BenchReport, fastest, isMeasured, timesOf } from "./report.js";
+import type { BenchReport } from "./bench-module.js";
+import { fastest, isMeasured, timesOf } from "./words.js";
 
 /** What `neuron-blip bench` found, as one HTML page, which needs no network. */
 export function benchPage(report: BenchReport): string {

@@ -28,39 +28,30 @@ export interface LoadedAddon {
 export class Examination {
   readonly host: Host;
   readonly options: DoctorOptions;
-  readonly #known = new Map<string, Promise<unknown>>();
 
   constructor(host: Host, options: DoctorOptions) {
     this.host = host;
     this.options = options;
   }
 
-  addon() {
-    return this.#once("addon", () => readAddonFacts(this.host));
-  }
+  readonly addon = once(() => readAddonFacts(this.host));
 
-  neuron() {
-    return this.#once("neuron", () => readNeuronFacts(this.host));
-  }
+  readonly neuron = once(() => readNeuronFacts(this.host));
 
   /** undefined where no directory was given. */
-  model() {
+  readonly model = once(async () => {
     const { directory } = this.options;
-    return this.#once("model", async () =>
-      directory === undefined
-        ? undefined
-        : readModelFacts(this.host, directory, (await this.addon()).loaded !== undefined),
-    );
-  }
+    return directory === undefined
+      ? undefined
+      : readModelFacts(this.host, directory, (await this.addon()).loaded !== undefined);
+  });
 
   /** What the Neuron runtime says; undefined where there is none, or where the addon that would ask does not load. */
-  runtime() {
-    return this.#once("runtime", async () => {
-      const { path } = (await this.neuron()).libnrt;
-      if (path === undefined || !(await this.addon()).loaded) return undefined;
-      return askNative<ReturnType<Native["describeNrt"]>>(this.host, "runtime", [path]);
-    });
-  }
+  readonly runtime = once(async () => {
+    const { path } = (await this.neuron()).libnrt;
+    if (path === undefined || !(await this.addon()).loaded) return undefined;
+    return askNative<ReturnType<Native["describeNrt"]>>(this.host, "runtime", [path]);
+  });
 
   /** NeuronCores in all, as the driver or else the runtime tells; undefined where neither does. */
   async totalCores(): Promise<number | undefined> {
@@ -79,12 +70,14 @@ export class Examination {
     const isNeeded = model ? model.needsNeuron : (await this.neuron()).hardware;
     return (isNeeded ? problem : warning)(what, cure);
   }
+}
 
-  #once<T>(name: string, get: () => Promise<T>): Promise<T> {
-    const known = this.#known.get(name) ?? get();
-    this.#known.set(name, known);
-    return known as Promise<T>;
-  }
+function once<T>(get: () => Promise<T>): () => Promise<T> {
+  let known: Promise<T> | undefined;
+  return () => {
+    known ??= get();
+    return known;
+  };
 }
 
 /** Looks for the addon and loads it in a child process. */

@@ -20,29 +20,26 @@ export interface Finding {
   readonly details: Readonly<Record<string, Detail>>;
 }
 
-/** What can be found about one thing. */
-export interface About {
-  ok(what: string): Finding;
-  skipped(what: string): Finding;
-  warning(what: string, cure: string): Finding;
-  problem(what: string, cure: string): Finding;
-  /** A problem that an error of this package tells, most of whose messages end with the cure; `otherwise` is for the others. */
-  error(message: string, otherwise: string): Finding;
-}
+export type About = ReturnType<typeof about>;
 
-export function about(id: DoctorId, details: Details = {}): About {
+/** What can be found about one thing. */
+export function about(id: DoctorId, details: Details = {}) {
   const isKnown = (entry: [string, Detail | undefined]): entry is [string, Detail] => entry[1] !== undefined;
   const known = Object.fromEntries(Object.entries(details).filter(isKnown));
-  const make = (status: Status) => (what: string, cure?: string) => {
-    return { id, status, what, ...(cure !== undefined && { cure }), details: known };
-  };
-  const problem = make("problem");
+  const fine =
+    (status: Status) =>
+    (what: string): Finding => ({ id, status, what, details: known });
+  const faulty =
+    (status: Status) =>
+    (what: string, cure: string): Finding => ({ id, status, what, cure, details: known });
+  const problem = faulty("problem");
   return {
-    ok: make("ok"),
-    skipped: make("skipped"),
-    warning: make("warning"),
+    ok: fine("ok"),
+    skipped: fine("skipped"),
+    warning: faulty("warning"),
     problem,
-    error(message, otherwise) {
+    /** A problem that an error of this package tells, most of whose messages end with the cure; `otherwise` is for the others. */
+    error(message: string, otherwise: string): Finding {
       const [what, cure = otherwise] = splitCure(message);
       return problem(what, cure);
     },

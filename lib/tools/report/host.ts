@@ -15,24 +15,6 @@ export type RuntimeFacts = ReturnType<typeof runtimeFacts>;
 /** What the parts ran on. */
 export type RanOn = "cpu" | "neuron" | "stand-in";
 
-export interface HostOptions {
-  /** The directory below which the system's own files (/dev, /sys, /opt, …) are looked at. Default "/". */
-  root?: string;
-  env?: Readonly<Record<string, string | undefined>>;
-  platform?: string;
-  arch?: string;
-  /** Without the "v". */
-  nodeVersion?: string;
-  /** The program that child processes run JavaScript with. Default: the one that runs this. */
-  node?: string;
-  /** Such as "2.36"; undefined where the C library is another. */
-  glibc?: string | undefined;
-  /** Cores that this process may run on. */
-  cores?: number;
-  /** Bytes that this user may still write where a path is. */
-  freeBytes?: (path: string) => Promise<number>;
-}
-
 /** How a program ended. */
 export interface Ended {
   /** null where a signal ended it, or where it did not start. */
@@ -45,32 +27,36 @@ export interface Ended {
   readonly error?: string;
 }
 
+type MadeUp = "root" | "env" | "platform" | "arch" | "nodeVersion" | "node" | "glibc" | "cores" | "freeBytes";
+export type HostOptions = { -readonly [Name in MadeUp]?: Host[Name] };
+
 /**
  * All that the tools know of the computer they run on, in one place, so that tests can make hosts up: directories that stand
  * for a root, with the files of a driver and programs that answer as AWS's do.
  */
 export class Host {
-  readonly root: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly platform: string;
-  readonly arch: string;
-  readonly nodeVersion: string;
-  readonly glibc: string | undefined;
-  readonly cores: number;
-  readonly #node: string;
-  /** Bytes that this user may still write where the path is. @throws where that cannot be told. */
-  readonly freeBytes: (path: string) => Promise<number>;
+  /** The directory below which the system's own files (/dev, /sys, /opt, …) are looked at. */
+  readonly root: string = "/";
+  readonly env: Readonly<Record<string, string | undefined>> = process.env;
+  readonly platform: string = process.platform;
+  readonly arch: string = process.arch;
+  /** Without the "v". */
+  readonly nodeVersion: string = process.versions.node;
+  /** The program that child processes run JavaScript with. */
+  readonly node: string = process.execPath;
+  /** Such as "2.36"; undefined where the C library is another. */
+  readonly glibc: string | undefined = runningGlibc();
+  /** Cores that this process may run on. */
+  readonly cores: number = availableParallelism();
+  /** Bytes that this user may still write where a path is. @throws where that cannot be told. */
+  readonly freeBytes: (path: string) => Promise<number> = async (path) => {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
+  };
 
-  constructor(options: HostOptions = {}) {
-    this.root = options.root ?? "/";
-    this.env = options.env ?? process.env;
-    this.platform = options.platform ?? process.platform;
-    this.arch = options.arch ?? process.arch;
-    this.nodeVersion = options.nodeVersion ?? process.versions.node;
-    this.glibc = "glibc" in options ? options.glibc : runningGlibc();
-    this.cores = options.cores ?? availableParallelism();
-    this.#node = options.node ?? process.execPath;
-    this.freeBytes = options.freeBytes ?? freeBytes;
+  /** @param made what a made-up host has in place of this one's. */
+  constructor(made: HostOptions = {}) {
+    Object.assign(this, made);
   }
 
   /** Where a file of the system is, such as "/dev/neuron0". */
@@ -176,7 +162,7 @@ export class Host {
 
   /** Runs a JavaScript file in a process of its own. */
   runNode(script: string, args: readonly string[], seconds: number, signal?: AbortSignal): Promise<Ended> {
-    return this.run(this.#node, [script, ...args], seconds, signal);
+    return this.run(this.node, [script, ...args], seconds, signal);
   }
 }
 
@@ -202,19 +188,13 @@ export function ranOnOf(usesNeuron: boolean, { libnrt }: RuntimeFacts): RanOn {
   return process.env.NEURON_BLIP_STAND_IN || /stand-?in/i.test(libnrt ?? "") ? "stand-in" : "neuron";
 }
 
-export function ranOnWords(ranOn: RanOn | null): string {
-  if (ranOn === "cpu") return "the CPU";
-  if (ranOn === "neuron") return "NeuronCores";
-  if (ranOn === "stand-in") return "a stand-in for the Neuron runtime: says nothing about hardware";
-  return "nothing: no part was loaded";
-}
+export const RAN_ON: Readonly<Record<RanOn, string>> = {
+  cpu: "the CPU",
+  neuron: "NeuronCores",
+  "stand-in": "a stand-in for the Neuron runtime: says nothing about hardware",
+};
 
 function unlessAbsent<T>(error: unknown, otherwise: T): T {
   if (["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) return otherwise;
   throw error;
-}
-
-async function freeBytes(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize;
 }

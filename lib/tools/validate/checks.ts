@@ -1,7 +1,12 @@
 import type { CheckId } from "../report/findings.js";
 import type { RanOn } from "../report/host.js";
 import { counted, megabytes, milliseconds, percent, perSecond, seconds, small } from "../report/words.js";
-import type { Check, Difference, ExitResult, LoadResult, PartResult, Report, SoakResult, Status } from "./report.js";
+import { type Check, failedCheck, type Status } from "./check.js";
+import type { Difference } from "./differences.js";
+import type { LoadResult, ReplicasResult } from "./load.js";
+import type { PartResult } from "./parts.js";
+import type { ExitResult } from "./run-step.js";
+import type { WholeResult } from "./whole.js";
 
 /** What decides about a replica's share of the work of one alone; below it something holds the others back. */
 const LEAST_EFFICIENCY = 0.7;
@@ -11,11 +16,6 @@ const MUCH_GROWTH = 64e6;
 const LONG_DELAY_MS = 200;
 
 const CASTS = "Neuron's casts make results differ; were the parts compiled with other --compiler-args? ";
-
-/** A check that fails. */
-export function failedCheck(id: CheckId, what: string, cure?: string): Check {
-  return { id, status: "fail", what, ...(cure !== undefined && { cure }) };
-}
 
 /** A check that passes, or else has another status and a cure. */
 function check(id: CheckId, passes: boolean, otherwise: Status, what: string, cure: string): Check {
@@ -36,7 +36,7 @@ export function partChecks(parts: readonly PartResult[]): Check[] {
  * Whether whole answers are the recorded ones.
  * @param exact whether they must be.
  */
-export function wholeChecks(whole: Report["whole"], exact: boolean, unit: string): Check[] {
+export function wholeChecks(whole: WholeResult | null, exact: boolean, unit: string): Check[] {
   if (whole === null) return [];
   if (whole.kind === "scores") {
     return whole.differences.map((difference) => {
@@ -71,7 +71,7 @@ export function loadCheck(id: CheckId, what: string, result: LoadResult, unit: s
 }
 
 /** How the throughput of several replicas compares with one's. */
-export function scalingCheck(throughput: Report["throughput"], ranOn: RanOn | null, unit: string): Check[] {
+export function scalingCheck(throughput: readonly ReplicasResult[], ranOn: RanOn | null, unit: string): Check[] {
   const one = throughput[0];
   const most = throughput.at(-1);
   if (!one || !most || one === most || one.replicas !== 1) return [];
@@ -90,7 +90,7 @@ export function scalingCheck(throughput: Report["throughput"], ranOn: RanOn | nu
   return [check("scaling", efficiency >= LEAST_EFFICIENCY, "warning", what, cure)];
 }
 
-export function soakChecks(soak: SoakResult, unit: string): Check[] {
+export function soakChecks(soak: ReplicasResult, unit: string): Check[] {
   const { largest, p99 } = soak.eventLoopDelayMs;
   const delays = `The event loop was held up for at most ${milliseconds(largest)} (p99 ${milliseconds(p99)}).`;
   const busy = "Is the host busy with other work? Then run this again when it is not.";
@@ -101,7 +101,7 @@ export function soakChecks(soak: SoakResult, unit: string): Check[] {
   ];
 }
 
-function growthCheck({ growth, samples, seconds: time }: SoakResult): Check {
+function growthCheck({ growth, samples, seconds: time }: ReplicasResult): Check {
   if (growth === null) {
     const what = `Growth of memory is not judged in ${seconds(time)}: a soak of 30 s or more tells.`;
     return { id: "memory", status: "skipped", what };

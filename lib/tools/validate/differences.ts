@@ -1,6 +1,19 @@
 import { Tensor } from "../../torch/tensor.js";
 import type { TorchOutput } from "../../torch/torch-module.js";
-import type { Difference } from "./report.js";
+
+/** How a result differs from the recorded one. */
+export interface Difference {
+  /** Such as "last_hidden_state". */
+  readonly output: string;
+  /** null where the results cannot be compared: `problem` says why. */
+  readonly largest: number | null;
+  readonly mean: number | null;
+  /** The largest absolute value that was recorded, which the tolerance is relative to. */
+  readonly scale: number;
+  /** largest / scale. */
+  readonly relative: number | null;
+  readonly problem?: string;
+}
 
 /**
  * How far a tensor is from the recorded one.

@@ -3,7 +3,6 @@ import { setImmediate } from "node:timers/promises";
 import { messageOf, NeuronBlipError } from "../../errors.js";
 import { growthOf, histogramOf, summarize } from "../report/statistics.js";
 import { counted } from "../report/words.js";
-import type { LoadResult, ReplicasResult, SoakResult } from "./report.js";
 import type { StepContext, StepInput } from "./step.js";
 import { isSame, loadBlip, type Outcome, type Workload, workloadOf } from "./workload.js";
 
@@ -15,6 +14,11 @@ export interface LoadOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a steady load gave. */
+export type LoadResult = Awaited<ReturnType<typeof load>>;
+/** A load of one number of replicas, in a process of its own. */
+export type ReplicasResult = Awaited<ReturnType<typeof loadStep>>;
+
 /** A model that fails so often in a row, and never answers in between, is not asked further. */
 const HOPELESS = 200;
 
@@ -22,15 +26,14 @@ const HOPELESS = 200;
 const RESOLUTION_MS = 10;
 /** As many samples of the memory, whatever the time. */
 const SAMPLES = 120;
-/** A soak below this tells nothing of growth: allocators settle for some while. */
+/** A load shorter than this tells nothing of growth: allocators settle for some while. */
 const SHORTEST_FOR_GROWTH_S = 30;
 
-/** Loads some replicas, and lets some callers ask for a while. */
-export async function loadStep(context: StepContext, input: StepInput): Promise<ReplicasResult> {
+/** Loads some replicas, lets some callers ask for a while, and watches the process meanwhile. */
+export async function loadStep(context: StepContext, input: StepInput) {
   const { directory, signal, say } = context;
-  const { replicas, threads, callers, seconds } = input;
-  const what = `${counted(replicas, "replica")}, ${counted(callers, "caller")}`;
-  say(`${what}: loading`);
+  const { id, replicas, threads, callers, seconds } = input;
+  say(`${id}: loading ${counted(replicas, "replica")}`);
   const rssBeforeLoad = process.memoryUsage.rss();
   const start = performance.now();
   await using blip = await loadBlip(directory, replicas, threads);
@@ -38,40 +41,36 @@ export async function loadStep(context: StepContext, input: StepInput): Promise<
   const rssAfterLoad = process.memoryUsage.rss();
   const workload = workloadOf(blip);
   const { expected, firstMs } = await firstOutcomes(workload, replicas, signal);
-  const rssAfterFirstAnswers = process.memoryUsage.rss();
-  say(`${what}: asking for ${seconds} s`);
-  const result = await load(workload, expected, { callers, seconds, signal });
-  const memory = { rssBeforeLoad, rssAfterLoad, rssAfterFirstAnswers, rssPeak: peakRss() };
-  return { ...result, replicas, loadMs, firstAnswerMs: loadMs + firstMs, ...memory };
-}
+  const rssAfterFirstAnswers = process.memoryUsage.rss(); // when all that is allocated once is
+  say(`${id}: ${counted(callers, "caller")} for ${seconds} s`);
 
-/** A steady load of all replicas for minutes, with every outcome compared with its first. */
-export async function soakStep(context: StepContext, input: StepInput): Promise<SoakResult> {
-  const { directory, signal, say } = context;
-  const { replicas, threads, callers, seconds } = input;
-  say(`soak: loading ${counted(replicas, "replica")}`);
-  await using blip = await loadBlip(directory, replicas, threads);
-  const workload = workloadOf(blip);
-  const { expected } = await firstOutcomes(workload, replicas, signal);
-  say(`soak: ${counted(callers, "caller")} for ${seconds} s`);
-
-  const start = performance.now();
+  const began = performance.now();
   const samples: { seconds: number; rss: number }[] = [];
-  const sample = () => samples.push({ seconds: (performance.now() - start) / 1000, rss: process.memoryUsage.rss() });
+  const sample = () => samples.push({ seconds: (performance.now() - began) / 1000, rss: process.memoryUsage.rss() });
   const sampling = setInterval(sample, Math.max(20, (seconds * 1000) / SAMPLES));
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delays.enable();
   sample();
-  try {
-    const result = await load(workload, expected, { callers, seconds, signal });
-    delays.disable();
-    sample();
-    const growth = result.seconds < SHORTEST_FOR_GROWTH_S ? null : growthOf(samples.map(({ rss }) => rss));
-    const eventLoopDelayMs = { largest: delayOf(delays.max), p99: delayOf(delays.percentile(99)) };
-    return { ...result, replicas, samples, growth, rssPeak: peakRss(), eventLoopDelayMs };
-  } finally {
-    clearInterval(sampling);
-  }
+  const result = await load(workload, expected, { callers, seconds, signal }).finally(() => clearInterval(sampling));
+  delays.disable();
+  sample();
+  return {
+    ...result,
+    replicas,
+    loadMs,
+    /** From the start of loading to the first answer. */
+    firstAnswerMs: loadMs + firstMs,
+    rssBeforeLoad,
+    rssAfterLoad,
+    rssAfterFirstAnswers,
+    /** In bytes; Node gives KiB. */
+    rssPeak: process.resourceUsage().maxRSS * 1024,
+    samples,
+    /** The last fifth's median RSS less the second fifth's; null where the load was too short to tell. */
+    growth: result.seconds < SHORTEST_FOR_GROWTH_S ? null : growthOf(samples.map(({ rss }) => rss)),
+    /** How long the event loop was kept from other work, at worst. */
+    eventLoopDelayMs: { largest: delayOf(delays.max), p99: delayOf(delays.percentile(99)) },
+  };
 }
 
 /**
@@ -99,9 +98,11 @@ export async function load(
   workload: Workload,
   expected: readonly Outcome[],
   { callers, seconds, signal }: LoadOptions,
-): Promise<LoadResult> {
+) {
   const latencies: number[] = [];
+  /** Failed calls by code. */
   const errors: Record<string, number> = {};
+  /** The message of each code's first error. */
   const errorMessages: Record<string, string> = {};
   let [next, differentAnswers, failuresInRow] = [0, 0, 0];
   const start = performance.now();
@@ -137,15 +138,11 @@ export async function load(
     answersPerSecond: latencies.length / elapsed,
     latencyMs: summarize(latencies),
     histogram: histogramOf(latencies),
+    /** How many outcomes were not the first for the same input. */
     differentAnswers,
     errors,
     errorMessages,
   };
-}
-
-/** In bytes; Node gives KiB. */
-function peakRss(): number {
-  return process.resourceUsage().maxRSS * 1024;
 }
 
 /** Node measures from one look to the next, in nanoseconds: what lies beyond the resolution is delay. */

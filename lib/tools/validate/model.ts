@@ -5,7 +5,6 @@ import type { Manifest, TensorSpec } from "../../blip/manifest.js";
 import { holdsCompiledParts } from "../../blip/model-directory.js";
 import { NeuronBlipError } from "../../errors.js";
 import { directoryOf } from "../../hub/model-directory.js";
-import type { ModelFacts } from "./report.js";
 
 /** A part to be compared with what was recorded. */
 export interface Part {
@@ -43,10 +42,11 @@ export function partsOf(directory: string, architecture: Architecture, manifest:
   });
 }
 
-/** A model as the report tells of it. */
-export function factsOf(directory: string, config: BlipConfig, manifest: Manifest | undefined): ModelFacts {
+/** A model as the report tells of it; null is what no manifest tells. */
+export function factsOf(directory: string, config: BlipConfig, manifest: Manifest | undefined) {
   const { target = "unknown", compiler_args: compilerArgs = [], source, versions = {} } = manifest ?? {};
   return {
+    /** Its name, without the way to it. */
     directory: basename(resolve(directory)),
     architecture: config.architecture,
     target,

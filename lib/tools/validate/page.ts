@@ -2,7 +2,8 @@ import { begun, type Html, html, page, section, table } from "../report/page.js"
 import { barPlot, histogramPlot, linePlot } from "../report/plots.js";
 import type { Summary } from "../report/statistics.js";
 import { megabytes, milliseconds, percent, perSecond, seconds, small } from "../report/words.js";
-import type { Report, Status } from "./report.js";
+import type { Status } from "./check.js";
+import type { Report } from "./validate.js";
 
 const STATUS_WORDS: Readonly<Record<Status, string>> = {
   pass: "passed",
@@ -163,7 +164,7 @@ function facts({ versions, host, model, settings }: Report): Html {
       ["compiled with", compiledWith.join(", ") || "unknown: no neuron_blip.json"],
       [
         "shapes",
-        `batch ${batchSize ?? "–"}, pictures of ${imageSize ?? "–"} pixels, questions of ${questionLength ?? "–"} tokens, answers of ${answerLength ?? "–"} tokens`,
+        `batch ${batchSize ?? "–"}, pictures of ${imageSize} pixels, questions of ${questionLength ?? "–"} tokens, answers of ${answerLength ?? "–"} tokens`,
       ],
       [
         "settings",

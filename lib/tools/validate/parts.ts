@@ -3,16 +3,27 @@ import { NeuronBlipError } from "../../errors.js";
 import { Executor } from "../../torch/executor.js";
 import type { Tensor } from "../../torch/tensor.js";
 import { TorchModule } from "../../torch/torch-module.js";
-import { type RanOn, ranOnOf, runtimeFacts } from "../report/host.js";
+import { type RanOn, type RuntimeFacts, ranOnOf, runtimeFacts } from "../report/host.js";
 import { summarize } from "../report/statistics.js";
 import { splitCure, wordsOf } from "../report/words.js";
-import { failedCheck } from "./checks.js";
+import { type Check, failedCheck } from "./check.js";
 import { differenceOf, isWithin, outputOf } from "./differences.js";
 import { type Part, partsOf, readCompiledConfig } from "./model.js";
 import { Reference } from "./reference.js";
-import type { Check, PartResult, PartsResult } from "./report.js";
 import type { StepContext, StepInput } from "./step.js";
-import { compareWhole } from "./whole.js";
+import { compareWhole, type WholeResult } from "./whole.js";
+
+/** What loading the parts by themselves, and a whole model on one replica, found. */
+export interface PartsResult {
+  readonly runtime: RuntimeFacts;
+  ranOn: RanOn | null;
+  readonly parts: PartResult[];
+  whole: WholeResult | null;
+  /** What went wrong on the way, and what is not a figure of a part. */
+  readonly checks: Check[];
+}
+
+export type PartResult = Awaited<ReturnType<typeof compareAndTime>>;
 
 /** Relative to the largest value. Neuron casts: a matrix product in half precision has three digits. */
 const TOLERANCES: Readonly<Record<RanOn, number>> = { cpu: 1e-3, neuron: 5e-2, "stand-in": 5e-2 };
@@ -37,7 +48,7 @@ export async function partsStep(context: StepContext, { threads, seconds }: Step
       try {
         const start = performance.now();
         const module = await TorchModule.load(part.path, { executor });
-        const loadMs = performance.now() - start;
+        const loadMs = performance.now() - start; // in a fresh process; the first part's includes starting libtorch
         modules.push(module);
         const { usesNeuron } = module;
         const ranOn = ranOnOf(usesNeuron, runtime);
@@ -45,11 +56,8 @@ export async function partsStep(context: StepContext, { threads, seconds }: Step
         if (result.ranOn === null || usesNeuron) result.ranOn = ranOn;
         if (!reference) continue;
         say(`${part.name}: comparing and timing`);
-        const measured = await measure(module, part, reference, seconds, signal);
-        const tolerance = TOLERANCES[ranOn];
-        const passes = measured.differences.every((difference) => isWithin(difference, tolerance));
-        const status = passes ? "pass" : "fail";
-        result.parts.push({ part: part.name, usesNeuron, loadMs, ...measured, tolerance, status });
+        const of = { module, part, loadMs, tolerance: TOLERANCES[ranOn] };
+        result.parts.push(await compareAndTime(of, reference, seconds, signal));
       } catch (error) {
         result.checks.push(failedCheck(`part.${part.name}`, wordsOf(error)));
       }
@@ -89,21 +97,26 @@ async function readReference(
   }
 }
 
-async function measure(
-  module: TorchModule,
-  { recordedAs, inputs: specs, outputs }: Part,
+/** @param tolerance the largest `relative` that passes. */
+async function compareAndTime(
+  { module, part, loadMs, tolerance }: { module: TorchModule; part: Part; loadMs: number; tolerance: number },
   reference: Reference,
   seconds: number,
   signal: AbortSignal,
-): Promise<Pick<PartResult, "firstRunMs" | "latencyMs" | "differences">> {
+) {
+  const { name, recordedAs, inputs: specs, outputs } = part;
   const inputs = specs.map((input) => reference.of(recordedAs, "input", input));
   const begin = performance.now();
   const output = await module.forward(inputs);
-  const firstRunMs = performance.now() - begin;
+  const firstRunMs = performance.now() - begin; // which may still prepare things
   const differences = outputs.map((spec, i) =>
     differenceOf(spec.name, outputOf(output, spec.name, i), reference.of(recordedAs, "output", spec)),
   );
-  return { firstRunMs, latencyMs: summarize(await time(module, inputs, seconds, signal)), differences };
+  const latencyMs = summarize(await time(module, inputs, seconds, signal));
+  const passes = differences.every((difference) => isWithin(difference, tolerance));
+  const status = passes ? ("pass" as const) : ("fail" as const);
+  const { usesNeuron } = module;
+  return { part: name, usesNeuron, loadMs, firstRunMs, latencyMs, differences, tolerance, status };
 }
 
 async function time(module: TorchModule, inputs: readonly Tensor[], seconds: number, signal: AbortSignal) {

@@ -1,8 +1,8 @@
 import { fork } from "node:child_process";
 import { packageFile } from "../../util/package-file.js";
 import { Host } from "../report/host.js";
-import type { ExitResult } from "./report.js";
-import type { StepInput, StepMessage, StepRequest, StepResults } from "./step.js";
+import type { StepInput, StepMessage } from "./step.js";
+import type { StepResults } from "./step-process.js";
 
 export interface RunStepOptions {
   /** Stops the step, which then gives what it has. */
@@ -28,9 +28,8 @@ export function runStep<Name extends keyof StepResults>(
   input: StepInput,
   { signal, limitSeconds, say }: RunStepOptions,
 ): Promise<StepOutcome<StepResults[Name]>> {
-  const request: StepRequest = { step, directory, input };
   return new Promise((resolve) => {
-    const child = fork(packageFile("tools/validate/step-process.js"), [JSON.stringify(request)], {
+    const child = fork(packageFile("tools/validate/step-process.js"), [JSON.stringify([step, directory, input])], {
       serialization: "advanced",
       stdio: ["ignore", 2, 2, "ipc"],
     });
@@ -73,19 +72,21 @@ export function runStep<Name extends keyof StepResults>(
   });
 }
 
-export interface RunExitOptions {
-  readonly threads: number | null;
-  /** How long the process may take before it is killed, which its `signal` then shows. */
-  readonly limitSeconds: number;
-  readonly signal: AbortSignal;
-}
+/** How a process ended after it had answered. */
+export type ExitResult = Awaited<ReturnType<typeof runExit>>;
 
-/** Starts a process that loads the model, answers, and ends in the given way. */
+/**
+ * Starts a process that loads the model, answers, and ends in the given way.
+ * @param how "process.exit()": in the middle of a further answer. "natural": after dispose, with nothing left to do.
+ * @param limitSeconds how long it may take before it is killed, which its `signal` then shows.
+ */
 export async function runExit(
-  how: ExitResult["how"],
+  how: "process.exit()" | "natural",
   directory: string,
-  { threads, limitSeconds, signal }: RunExitOptions,
-): Promise<ExitResult> {
+  threads: number | null,
+  limitSeconds: number,
+  signal: AbortSignal,
+) {
   const script = packageFile("tools/validate/exit-process.js");
   const ended = await new Host().runNode(script, [directory, `${threads ?? ""}`, how], limitSeconds, signal);
   const { code, stdout, stderr, error = "" } = ended;

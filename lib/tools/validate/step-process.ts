@@ -1,12 +1,15 @@
-/** The process of a step: `fork`ed by run-step.js, with a StepRequest as its argument. */
+/** The process of a step: `fork`ed by run-step.js, with the step, the directory and the input as its argument. */
 import { wordsOf } from "../report/words.js";
-import { loadStep, soakStep } from "./load.js";
+import { loadStep } from "./load.js";
 import { partsStep } from "./parts.js";
-import type { StepMessage, StepRequest, Steps } from "./step.js";
+import type { StepInput, StepMessage } from "./step.js";
 
-const STEPS: Steps = { parts: partsStep, load: loadStep, soak: soakStep };
+const STEPS = { parts: partsStep, load: loadStep };
+type Steps = typeof STEPS;
+/** What each step finds out. */
+export type StepResults = { readonly [Step in keyof Steps]: Awaited<ReturnType<Steps[Step]>> };
 
-const { step, directory, input }: StepRequest = JSON.parse(process.argv[2] ?? "");
+const [step, directory, input]: [keyof Steps, string, StepInput] = JSON.parse(process.argv[2] ?? "");
 const stopped = new AbortController();
 // Ctrl-C reaches every process of the terminal; here the parent's word counts.
 process.on("SIGINT", () => {});

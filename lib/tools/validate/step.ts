@@ -1,5 +1,5 @@
 /** A step is run in a process of its own: a crash there is a finding, and no step holds NeuronCores that another needs. */
-import type { PartsResult, ReplicasResult, SoakResult } from "./report.js";
+import type { CheckId } from "../report/findings.js";
 
 export interface StepContext {
   readonly directory: string;
@@ -12,28 +12,12 @@ export interface StepContext {
 }
 
 export interface StepInput {
+  /** What it is for, by its check's id. */
+  readonly id: CheckId;
   readonly threads: number | null;
   readonly seconds: number;
   readonly replicas: number;
   readonly callers: number;
-}
-
-/** Steps by name, with what each finds out. */
-export interface StepResults {
-  parts: PartsResult;
-  load: ReplicasResult;
-  soak: SoakResult;
-}
-
-export type Steps = {
-  readonly [Name in keyof StepResults]: (context: StepContext, input: StepInput) => Promise<StepResults[Name]>;
-};
-
-/** From the parent to the step's process. */
-export interface StepRequest {
-  readonly step: keyof StepResults;
-  readonly directory: string;
-  readonly input: StepInput;
 }
 
 /** From the step's process to its parent. */

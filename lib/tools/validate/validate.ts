@@ -5,14 +5,21 @@ import type { HubOptions } from "../../hub/hub-options.js";
 import { binaryHost } from "../../torch/binary/choose-binary.js";
 import { visibleCores } from "../../torch/neuron/neuron-runtime.js";
 import type { CheckId } from "../report/findings.js";
-import { Host, ranOnWords } from "../report/host.js";
+import { Host, RAN_ON } from "../report/host.js";
 import { counted } from "../report/words.js";
-import { exitCheck, failedCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
+import { type Check, failedCheck } from "./check.js";
+import { exitCheck, loadCheck, partChecks, scalingCheck, soakChecks, wholeChecks } from "./checks.js";
+import type { ReplicasResult } from "./load.js";
 import { factsOf, readCompiledConfig } from "./model.js";
-import { type Check, type ExitResult, REPORT_VERSION, type ReplicasResult, type Report } from "./report.js";
-import { runExit, runStep } from "./run-step.js";
-import type { StepResults } from "./step.js";
+import { type ExitResult, runExit, runStep } from "./run-step.js";
+import type { StepResults } from "./step-process.js";
 import { unitOf } from "./workload.js";
+
+/** The version of report.json; raised when a field changes its meaning. */
+const REPORT_VERSION = 1;
+
+/** What `neuron-blip validate` finds out: report.json holds it. Times are in milliseconds, memory in bytes, unless named. */
+export type Report = Awaited<ReturnType<typeof validate>>;
 
 export interface ValidateOptions {
   /** The most replicas. Default "all": one for each NeuronCore; on the CPU 2, or 1 where it has one core. */
@@ -44,7 +51,7 @@ type Limits = "replicas" | "callers" | "seconds" | "limit";
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH` where the directory is no model; what
  * goes wrong later is in the report.
  */
-export async function validate(given: string, options: ValidateOptions = {}): Promise<Report> {
+export async function validate(given: string, options: ValidateOptions = {}) {
   const { signal = new AbortController().signal, say = () => {}, limitSeconds = 900, threads = null } = options;
   const { measureSeconds = 10, soakSeconds = 120 } = options;
   const started = new Date();
@@ -64,7 +71,7 @@ export async function validate(given: string, options: ValidateOptions = {}): Pr
     judge: (result: StepResults[Name]) => Check[],
   ): Promise<StepResults[Name] | null> => {
     if (signal.aborted) return null;
-    const input = { threads, replicas, callers, seconds };
+    const input = { id, threads, replicas, callers, seconds };
     const limits = { signal, say, limitSeconds: limitSeconds + limit };
     const { result, failure } = await runStep(step, directory, input, limits);
     if (result) checks.push(...judge(result));
@@ -90,12 +97,12 @@ export async function validate(given: string, options: ValidateOptions = {}): Pr
   }
   checks.push(...scalingCheck(throughput, ranOn, unit));
   const ofSoak = { replicas: most, callers: most * CALLERS_PER_REPLICA, seconds: soakSeconds };
-  const soak = await run("soak", "soak", ofSoak, (result) => soakChecks(result, unit));
+  const soak = await run("load", "soak", ofSoak, (result) => soakChecks(result, unit));
   const exits: ExitResult[] = [];
   for (const how of ["process.exit()", "natural"] as const) {
     if (signal.aborted) break;
     say(`ending a process: ${how}`);
-    const exit = await runExit(how, directory, { threads, limitSeconds, signal });
+    const exit = await runExit(how, directory, threads, limitSeconds, signal);
     if (signal.aborted) break;
     exits.push(exit);
     checks.push(exitCheck(exit));
@@ -105,18 +112,21 @@ export async function validate(given: string, options: ValidateOptions = {}): Pr
     version: REPORT_VERSION,
     startedAt: started.toISOString(),
     seconds: (Date.now() - started.getTime()) / 1000,
+    /** Whether it was stopped before its end. */
     stopped: signal.aborted,
     verdict: verdictOf(checks, signal.aborted),
     ranOn,
-    ranOnWords: ranOnWords(ranOn),
+    ranOnWords: ranOn ? RAN_ON[ranOn] : "nothing: no part was loaded",
     settings: { replicas: most, threads, measureSeconds, soakSeconds },
     versions: { "neuron-blip": binaryHost().own().version, node: process.versions.node, ...parts?.runtime },
     host: await new Host().facts(),
     model: factsOf(directory, config, manifest),
     checks,
+    /** "answers", "captions" or "matches": what is counted. */
     unit,
     parts: parts?.parts ?? [],
     whole: parts?.whole ?? null,
+    /** One caller, one replica. */
     latency,
     throughput,
     soak,
@@ -137,7 +147,7 @@ function replicasOf(replicas: number | "all", target: string | undefined): numbe
   return cores || Math.min(2, availableParallelism());
 }
 
-function verdictOf(checks: readonly Check[], stopped: boolean): Report["verdict"] {
+function verdictOf(checks: readonly Check[], stopped: boolean): { status: "pass" | "fail"; words: string } {
   const idsOf = (status: Check["status"]) => checks.filter((check) => check.status === status).map(({ id }) => id);
   const [passed, failed, warned] = [idsOf("pass"), idsOf("fail"), idsOf("warning")];
   const need = warned.length === 1 ? "needs" : "need";

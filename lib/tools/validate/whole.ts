@@ -6,9 +6,11 @@ import type { GeneratedSequence } from "../../generation/generated-sequence.js";
 import type { GenerationConfig } from "../../generation/generation-config.js";
 import { rowsOf } from "../../torch/batch.js";
 import type { Tensor } from "../../torch/tensor.js";
-import { differenceOfScores } from "./differences.js";
+import { type Difference, differenceOfScores } from "./differences.js";
 import type { Reference } from "./reference.js";
-import type { Difference, WholeResult } from "./report.js";
+
+/** Whole results against the recorded ones: tokens of answers or captions, or a retrieval model's numbers. */
+export type WholeResult = Awaited<ReturnType<typeof compareWhole>>;
 
 /** Compares what the whole model gives with what transformers gave for the same inputs when it was compiled. */
 export async function compareWhole(
@@ -17,11 +19,11 @@ export async function compareWhole(
   reference: Reference,
   threads: number | null,
   tolerance: number,
-): Promise<WholeResult> {
+) {
   const options = threads === null ? {} : { threads };
   if (architecture === "BlipForImageTextRetrieval") {
     await using model = await NeuronBlipForImageTextRetrieval.fromPretrained(directory, options);
-    return { kind: "scores", differences: await scoreDifferences(model, reference), tolerance };
+    return { kind: "scores" as const, differences: await scoreDifferences(model, reference), tolerance };
   }
   const pixelValues = reference.get("generate.pixel_values");
   const recorded = reference.get("generate.sequences");
@@ -47,7 +49,7 @@ function greedy({ metadata }: Reference): GenerationConfig {
 }
 
 /** @param recorded int64 [rows, length], padded on the right. */
-function compareTokens(found: readonly GeneratedSequence[], recorded: Tensor, padTokenId: number): WholeResult {
+function compareTokens(found: readonly GeneratedSequence[], recorded: Tensor, padTokenId: number) {
   const rows = rowsOf(recorded).map(numbersOf);
   let [equalRows, tokens, equalTokens] = [0, 0, 0];
   for (const [row, padded] of rows.entries()) {
@@ -59,7 +61,7 @@ function compareTokens(found: readonly GeneratedSequence[], recorded: Tensor, pa
     equalTokens += wanted.filter((token, i) => given[i] === token).length;
     if (wanted.join() === given.join()) equalRows++;
   }
-  return { kind: "tokens", rows: rows.length, equalRows, tokens, equalTokens };
+  return { kind: "tokens" as const, rows: rows.length, equalRows, tokens, equalTokens };
 }
 
 /** The recorded match and similarity follow from the parts' recorded outputs, which are of the same pictures and texts. */

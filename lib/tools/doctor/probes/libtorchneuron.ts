@@ -5,9 +5,10 @@ import { readBinary, readNames } from "../../../torch/binary/elf.js";
 import { minorOf } from "../../../torch/binary/torch-directory.js";
 import { torchVersionBeside } from "../../../torch/neuron/find-libraries.js";
 import { aptInstall, sdkVersions } from "../../../torch/neuron/sdk-versions.js";
+import type { DoctorId } from "../../report/findings.js";
 import { compareVersions } from "../../report/words.js";
 import type { Examination } from "../examination.js";
-import { about, type Finding } from "../finding.js";
+import { about, type Details, type Finding } from "../finding.js";
 import { askNative } from "../native-answer.js";
 
 /** libtorchneuron.so, and whether it fits this host and the libtorch that the addon was built with. */
@@ -35,41 +36,43 @@ const TORCH_NEURON_FROM = "2.13";
 /** What can be told without loading it. */
 async function misfits(examination: Examination, path: string): Promise<Finding[]> {
   const { host } = examination;
+  const findings: Finding[] = [];
+  const fault = async (id: DoctorId, details: Details, what: string, cure: string) => {
+    findings.push(await examination.fault(about(id, details), what, cure));
+    return findings;
+  };
   let arch: string | undefined;
   let names: string[];
   try {
     names = readNames(path);
     arch = readBinary(path).platform?.replace("linux-", "");
   } catch (error) {
-    const file = about("neuron.libtorchneuron.file", { path });
-    return [
-      await examination.fault(file, `${path} cannot be read: ${messageOf(error)}.`, "Install torch-neuronx again."),
-    ];
+    const what = `${path} cannot be read: ${messageOf(error)}.`;
+    return fault("neuron.libtorchneuron.file", { path }, what, "Install torch-neuronx again.");
   }
-  const findings: Finding[] = [];
   if (arch !== host.arch) {
-    const of = about("neuron.libtorchneuron.arch", { library: arch, host: host.arch });
     const what = `It is for ${arch}, and this host is ${host.arch}.`;
-    findings.push(await examination.fault(of, what, "Install torch-neuronx for this host's processor."));
+    const cure = "Install torch-neuronx for this host's processor.";
+    await fault("neuron.libtorchneuron.arch", { library: arch, host: host.arch }, what, cure);
   }
   const { torchNeuronx: version } = await examination.neuron();
   const { pip, sdk, newer_torch: newer, environment } = sdkVersions();
   if (version !== undefined && compareVersions(version, TORCH_NEURON_FROM) >= 0) {
-    const product = await examination.fault(
-      about("neuron.libtorchneuron.product", { version }),
+    return fault(
+      "neuron.libtorchneuron.product",
+      { version },
       `It is of torch-neuronx ${version}: ${newer}.`,
       `Use an environment with torch-neuronx ${pip["torch-neuronx"]} (Neuron SDK ${sdk}), such as ${environment} of AWS's images.`,
     );
-    return [...findings, product];
   }
   const needed = neededGlibc(names, version);
   if (needed !== undefined && host.glibc !== undefined && compareVersions(needed, host.glibc) > 0) {
-    const glibc = await examination.fault(
-      about("neuron.libtorchneuron.glibc", { needed, host: host.glibc }),
+    await fault(
+      "neuron.libtorchneuron.glibc",
+      { needed, host: host.glibc },
       `It needs glibc ${needed}, and this host has ${host.glibc}.`,
       `Use a system with glibc ${needed} or newer (Ubuntu 22.04 and Debian 12 have 2.35 and 2.36, Amazon Linux 2023 has 2.34), or an older torch-neuronx.`,
     );
-    findings.push(glibc);
   }
   const { loaded } = await examination.addon();
   if (!loaded) return findings;
@@ -78,15 +81,13 @@ async function misfits(examination: Examination, path: string): Promise<Finding[
   const torch = theirs === undefined ? "…/site-packages/torch" : join(dirname(dirname(dirname(path))), "torch");
   const rebuild = `Build the addon with the torch of the same environment: NEURON_BLIP_LIBTORCH=${torch} npx neuron-blip build`;
   if (theirs !== undefined && minorOf(theirs) !== minorOf(ours)) {
-    const of = about("neuron.libtorchneuron.torch", { library: theirs, addon: ours });
     const what = `It was made for torch ${theirs}, and the addon was built with libtorch ${ours}; the first two numbers must be the same.`;
-    findings.push(await examination.fault(of, what, rebuild));
+    await fault("neuron.libtorchneuron.torch", { library: theirs, addon: ours }, what, rebuild);
   }
   const abi = abiOf(names);
   if (abi !== undefined && abi !== ourAbi) {
-    const of = about("neuron.libtorchneuron.abi", { library: abi, addon: ourAbi });
     const what = `It was made with C++ ABI ${abi}, and the addon's libtorch with ${ourAbi}.`;
-    findings.push(await examination.fault(of, what, rebuild));
+    await fault("neuron.libtorchneuron.abi", { library: abi, addon: ourAbi }, what, rebuild);
   }
   return findings;
 }

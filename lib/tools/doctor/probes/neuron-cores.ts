@@ -6,22 +6,36 @@ import type { Examination } from "../examination.js";
 import { about, type Finding } from "../finding.js";
 
 /** NEURON_RT_VISIBLE_CORES and NEURON_RT_NUM_CORES against the cores that there are. */
-export async function coreSettings(examination: Examination): Promise<Finding | Finding[]> {
+export async function coreSettings(examination: Examination): Promise<Finding> {
   const { NEURON_RT_VISIBLE_CORES: visible, NEURON_RT_NUM_CORES: count } = examination.host.env;
   const total = await examination.totalCores();
-  const fault = visible
-    ? await visibleFault(examination, visible, total)
-    : count
-      ? await countFault(examination, count, total)
-      : undefined;
-  if (fault !== undefined) return fault;
-  const { ok } = about("neuron.settings", { visible, count, total });
-  if (visible)
-    return ok(`NEURON_RT_VISIBLE_CORES is ${visible}${count ? ", and NEURON_RT_NUM_CORES is not read" : ""}.`);
-  if (count) return ok(`NEURON_RT_NUM_CORES is ${count}.`);
-  if (!(await examination.neuron()).present)
-    return about("neuron.settings").skipped("There is nothing of AWS Neuron here.");
-  return ok("Neither NEURON_RT_VISIBLE_CORES nor NEURON_RT_NUM_CORES is set: a process takes all cores.");
+  const settings = about("neuron.settings", { visible, count, total });
+  if (visible) {
+    const cores = visibleSetting(examination);
+    if (cores === undefined) {
+      const what = `NEURON_RT_VISIBLE_CORES is "${visible}", which is no list of NeuronCores that follow each other.`;
+      return examination.fault(settings, what, 'Set it to one core ("0") or a range ("0-1"), or unset it to use all.');
+    }
+    if (total && (cores.at(-1) ?? 0) >= total) {
+      const all = formatCores([0, total - 1]);
+      const what = `NEURON_RT_VISIBLE_CORES is ${visible}, and this host has the NeuronCores ${all}.`;
+      return examination.fault(settings, what, `Set it to cores among ${all}, or unset it to use all.`);
+    }
+    return settings.ok(`NEURON_RT_VISIBLE_CORES is ${visible}${count ? ", and NEURON_RT_NUM_CORES is not read" : ""}.`);
+  }
+  if (count) {
+    if (!/^\d{1,4}$/.test(count)) {
+      const what = `NEURON_RT_NUM_CORES is "${count}", which is no number of NeuronCores.`;
+      return examination.fault(settings, what, "Set it to a whole number, 0 for all, or unset it.");
+    }
+    if (total && Number(count) > total) {
+      const what = `NEURON_RT_NUM_CORES is ${count}, and this host has ${total} NeuronCores.`;
+      return examination.fault(settings, what, `Set it to ${total} or less, or unset it to use all.`);
+    }
+    return settings.ok(`NEURON_RT_NUM_CORES is ${count}.`);
+  }
+  if (!(await examination.neuron()).present) return settings.skipped("There is nothing of AWS Neuron here.");
+  return settings.ok("Neither NEURON_RT_VISIBLE_CORES nor NEURON_RT_NUM_CORES is set: a process takes all cores.");
 }
 
 /** The cores that NEURON_RT_VISIBLE_CORES names; undefined where it is not set, or names none. */
@@ -32,38 +46,6 @@ export function visibleSetting({ host }: Examination): number[] | undefined {
   } catch {
     return undefined; // coreSettings says so
   }
-}
-
-async function visibleFault(
-  examination: Examination,
-  text: string,
-  total: number | undefined,
-): Promise<Finding | undefined> {
-  const settings = about("neuron.settings", { visible: text, total });
-  const cores = visibleSetting(examination);
-  if (cores === undefined) {
-    const what = `NEURON_RT_VISIBLE_CORES is "${text}", which is no list of NeuronCores that follow each other.`;
-    return examination.fault(settings, what, 'Set it to one core ("0") or a range ("0-1"), or unset it to use all.');
-  }
-  if (!total || (cores.at(-1) ?? 0) < total) return undefined;
-  const all = formatCores([0, total - 1]);
-  const what = `NEURON_RT_VISIBLE_CORES is ${text}, and this host has the NeuronCores ${all}.`;
-  return examination.fault(settings, what, `Set it to cores among ${all}, or unset it to use all.`);
-}
-
-async function countFault(
-  examination: Examination,
-  text: string,
-  total: number | undefined,
-): Promise<Finding | undefined> {
-  const settings = about("neuron.settings", { count: text, total });
-  if (!/^\d{1,4}$/.test(text)) {
-    const what = `NEURON_RT_NUM_CORES is "${text}", which is no number of NeuronCores.`;
-    return examination.fault(settings, what, "Set it to a whole number, 0 for all, or unset it.");
-  }
-  if (!total || Number(text) <= total) return undefined;
-  const what = `NEURON_RT_NUM_CORES is ${text}, and this host has ${total} NeuronCores.`;
-  return examination.fault(settings, what, `Set it to ${total} or less, or unset it to use all.`);
 }
 
 /** Seconds that neuron-ls gets. */
