@@ -206,10 +206,21 @@ function load(): Native {
       throw explainLoadError(path, error);
     }
   });
-  // process.exit() and uncaught exceptions do not run the addon's own clean-up, and libtorch's static objects must not be
-  // destroyed under a running thread. First in line, because a later handler may itself call process.exit().
-  process.prependListener("exit", (exitCode) => addon.shutdown(exitCode, isMainThread));
+  beforeExit((exitCode) => addon.shutdown(exitCode, isMainThread));
   return addon;
+}
+
+/**
+ * Has threads stopped when the process, or a Worker, exits: process.exit() and uncaught exceptions do not run the addon's own
+ * clean-up, and libtorch's static objects must not be destroyed under a running thread. Before every handler of "exit", which a
+ * listener cannot be: one that was put first in line later may itself exit or throw, and none is called after it.
+ */
+function beforeExit(stop: (exitCode: number) => void): void {
+  const { emit } = process;
+  Reflect.set(process, "emit", function (this: NodeJS.Process, ...event: unknown[]) {
+    if (event[0] === "exit") stop(Number(event[1]));
+    return Reflect.apply(emit, this, event);
+  });
 }
 
 /** Loads libtorch by its full path, for an addon that does not say where it is: it finds it in the process by its name. */

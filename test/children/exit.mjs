@@ -73,4 +73,10 @@ if (!isMainThread) {
     process.prependListener("exit", () => process.exit(3));
     process.exit(4);
   }
+  if (how === "throw-in-exit-handler") {
+    process.prependListener("exit", () => {
+      throw new Error("on purpose");
+    });
+    process.exit(4);
+  }
 }

@@ -9,6 +9,7 @@ export const endings: Record<string, number> = {
   exit: 3,
   throw: 1,
   "exit-in-exit-handler": 3,
+  "throw-in-exit-handler": 4,
   "exit-with-worker": 3,
   "worker-natural": 0,
   "worker-exit": 0,
