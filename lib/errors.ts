@@ -1,4 +1,4 @@
-import { isAbortSignal, oneLine, shorten, shown } from "./util/values.js";
+import { oneLine, shorten, shown } from "./util/values.js";
 
 /** What went wrong, for programs; docs/errors.md has the cures. */
 export type NeuronBlipErrorCode =
@@ -148,10 +148,17 @@ export function readOptions<Options extends object>(
  * it is no AbortSignal.
  */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal !== undefined && !isAbortSignal(signal)) {
+  if (signal === undefined) return;
+  // Node's, another window's, or a polyfill's, which may lack `reason` and `throwIfAborted`.
+  const { aborted, addEventListener, removeEventListener }: Partial<AbortSignal> = Object(signal);
+  if (
+    typeof aborted !== "boolean" ||
+    typeof addEventListener !== "function" ||
+    typeof removeEventListener !== "function"
+  ) {
     throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${shown(signal)}.`);
   }
-  if (signal?.aborted) throw abortedError(signal);
+  if (aborted) throw abortedError(signal);
 }
 
 /** The error of a call whose signal was aborted, with the signal's reason as its cause. */
