@@ -75,7 +75,8 @@ export class Replicas<Model extends AsyncDisposable> {
   readonly #recovery: Recovery<Model> | undefined;
   readonly #recovering = new Set<Promise<void>>();
   readonly #closing = new AbortController();
-  readonly #roomListeners: (() => void)[] = [];
+  /** Called when a replica is out of use, is in use again or was given up. */
+  onChange: (() => void) | undefined;
   #waiting: (() => void)[] = [];
   #lastFailure: unknown;
   #failures = 0;
@@ -116,7 +117,8 @@ export class Replicas<Model extends AsyncDisposable> {
   async onLeastBusy<T>(work: (model: Model) => Promise<T>, { retry = true, signal }: WorkOptions = {}): Promise<T> {
     for (let failures = 0; ; ) {
       if (this.#lost) throw this.#lost;
-      const slot = this.#leastBusy();
+      let slot: Slot<Model> | undefined;
+      for (const other of this.#slots) if (other.alive && !(slot && slot.busy <= other.busy)) slot = other;
       if (slot === undefined) {
         await this.#oneInUse(signal);
         continue;
@@ -134,7 +136,6 @@ export class Replicas<Model extends AsyncDisposable> {
         if (!retry || failures === 2 || failure === "processEnd") throw error;
       } finally {
         slot.busy--;
-        this.#tellOfRoom();
       }
     }
   }
@@ -145,22 +146,17 @@ export class Replicas<Model extends AsyncDisposable> {
   }
 
   /**
-   * Whether work can begin now on a replica that has less than `most` pieces in hand. It can, too, where every replica is out:
-   * `onLeastBusy` then waits for one, or says that none comes back.
+   * How many replicas can begin with work now: those in use that have less than `most` pieces in hand. Where every replica is out,
+   * one: `onLeastBusy` then waits for it to come back, or says that none does.
    */
-  hasRoom(most: number): boolean {
-    const slot = this.#leastBusy();
-    return slot === undefined || slot.busy < most;
-  }
-
-  /** How many replicas in use have nothing in hand. */
-  get idle(): number {
-    return this.#slots.filter(({ alive, busy }) => alive && busy === 0).length;
-  }
-
-  /** Calls back whenever there may be more room: a piece of work has ended, a replica is in use again or was given up. */
-  onRoom(listener: () => void): void {
-    this.#roomListeners.push(listener);
+  free(most: number): number {
+    let inUse = 0;
+    let free = 0;
+    for (const { alive, busy } of this.#slots) {
+      if (alive) inUse++;
+      if (alive && busy < most) free++;
+    }
+    return inUse === 0 ? 1 : free;
   }
 
   /** Frees every replica, after what is being loaded again has been. */
@@ -171,18 +167,13 @@ export class Replicas<Model extends AsyncDisposable> {
     await Promise.all(this.#slots.map(({ model }) => model[Symbol.asyncDispose]()));
   }
 
-  #leastBusy(): Slot<Model> | undefined {
-    const [first, ...others] = this.#slots.filter((slot) => slot.alive);
-    return first && others.reduce((least, other) => (other.busy < least.busy ? other : least), first);
-  }
-
   /** Waits for a replica to come back where all are out. @throws the last failure, where none does in good time; `ABORTED`. */
   async #oneInUse(signal: AbortSignal | undefined): Promise<void> {
     // Attempts to load again do not keep the process alive; a call that waits for them does, as any call.
     const alive = setInterval(() => {}, LONGEST_DELAY_MS);
     const stopListening = onAbort(signal, () => this.#wake());
     try {
-      while (!this.#leastBusy()) {
+      while (!this.#slots.some((slot) => slot.alive)) {
         throwIfAborted(signal);
         if (this.#closing.signal.aborted) throw new NeuronBlipError("DISPOSED", "This model has been disposed.");
         if (this.#lost) throw this.#lost;
@@ -202,6 +193,7 @@ export class Replicas<Model extends AsyncDisposable> {
     slot.alive = false;
     this.#failures++;
     this.#lastFailure = error;
+    this.onChange?.();
     this.#emit("replicaFailed", { replica: slot.replica, error: error as Error });
     if (this.#endsUse(slot, failure, error)) return;
     const recovering: Promise<void> = this.#recover(slot).finally(() => this.#recovering.delete(recovering));
@@ -281,10 +273,6 @@ export class Replicas<Model extends AsyncDisposable> {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resume of waiting) resume();
-    this.#tellOfRoom();
-  }
-
-  #tellOfRoom(): void {
-    for (const listener of this.#roomListeners) listener();
+    this.onChange?.();
   }
 }

@@ -2,12 +2,12 @@
 import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, throwIfAborted, withoutFrames } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import type { EncodeOptions, ImageEncoder } from "../images/image-encoder.js";
+import type { EncodeOptions } from "../images/image-encoder.js";
 import { snapshotBytes } from "../images/open-picture.js";
 import { inTurns, isTurnOver, nextTurn } from "../util/turns.js";
 import { isList } from "../util/values.js";
 import type { Encode } from "./encode-text.js";
-import type { PreparedPair } from "./loaded-model.js";
+import { type AnyModel, type LoadedModel, NO_TEXT, type PairJob, type PreparedPair } from "./loaded-model.js";
 import { IndexGroups, TokenIdRows } from "./long-lists.js";
 
 /** What is kept in memory at a time: each prepared picture, and each encoded, takes up to 2 MB. */
@@ -33,23 +33,23 @@ export interface PairOptions extends EncodeOptions {
 const PENDING: PromiseRejectedResult = { status: "rejected", reason: undefined };
 
 /**
- * Runs every pair, in portions, so that a list of any length neither holds the event loop nor is prepared whole.
- * @param run the model, on several pairs; with `settled` each has its own result or error, otherwise the first error is thrown.
+ * Does a job for every pair, in portions, so that a list of any length neither holds the event loop nor is prepared whole.
  * @returns each pair's result or error, in order.
  * @throws NeuronBlipError `ABORTED`, `DISPOSED`; and, unless `settled`, the first pair's error.
  */
-export async function runPairs<T>(
+export async function runPairs<Model extends AnyModel, T>(
+  { images, queue }: LoadedModel<Model>,
   lists: PairLists,
-  images: ImageEncoder,
   options: PairOptions,
-  run: (pairs: readonly PreparedPair[]) => Promise<readonly PromiseSettledResult<T>[]>,
+  job: PairJob<Model, T>,
 ): Promise<PromiseSettledResult<T>[]> {
-  const { signal } = options;
+  const { signal, ticket, settled } = options;
+  const run = { signal, ticket };
   throwIfAborted(signal);
   const pairs = pairUp(lists);
   const failed = (error: unknown): PromiseRejectedResult => {
     const isEnd = error instanceof NeuronBlipError && error.code === "ABORTED";
-    if (isEnd || !options.settled) throw error;
+    if (isEnd || !settled) throw error;
     return { status: "rejected", reason: withoutFrames(error) };
   };
   const results = new Array<PromiseSettledResult<T>>(pairs.count).fill(PENDING);
@@ -69,7 +69,7 @@ export async function runPairs<T>(
     throwIfAborted(signal);
     const outcomes = await images.encodeAll(
       portion.map(([image]) => image),
-      options,
+      run,
     );
     try {
       for (const [i, [, first]] of portion.entries()) {
@@ -81,7 +81,9 @@ export async function runPairs<T>(
       }
       let ready: PreparedPair[] = [];
       const runReady = async () => {
-        const outcomes = await run(ready);
+        const outcomes = settled
+          ? await queue.run(ready, job, { ...run, settled })
+          : (await queue.run(ready, job, run)).map((value) => ({ status: "fulfilled", value }) as const);
         for (const [i, { place }] of ready.entries()) results[place] = outcomes[i] ?? PENDING;
         ready = [];
       };
@@ -89,8 +91,13 @@ export async function runPairs<T>(
         const outcome = outcomes[i];
         for (const place of groups.indicesFrom(first)) {
           if (isTurnOver()) await nextTurn(signal);
-          if (outcome?.status !== "fulfilled") results[place] = failed(outcome?.reason);
-          else ready.push({ place, features: outcome.value, text: texts?.(place) });
+          if (outcome?.status !== "fulfilled") {
+            results[place] = failed(outcome?.reason);
+            continue;
+          }
+          const { value: features } = outcome;
+          const text = texts?.(place) ?? NO_TEXT;
+          ready.push({ ...text, place, features, image: features.value.imageEmbeds, keyValues: undefined });
           if (ready.length === PAIRS_AT_ONCE) await runReady();
         }
       }
