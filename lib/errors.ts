@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { oneLine, shorten, shown } from "./util/values.js";
 
 /** What went wrong, for programs; docs/errors.md has the cures. */
@@ -102,6 +103,11 @@ export function withoutFrames(error: unknown): unknown {
 export function messageOf(error: unknown): string {
   const message = typeof error === "object" && error !== null && "message" in error ? error.message : undefined;
   return typeof message === "string" ? message : shown(error);
+}
+
+/** Whatever was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return types.isNativeError(thrown) ? thrown : new Error(messageOf(thrown), { cause: thrown });
 }
 
 /** The `code` of whatever was thrown, such as "ENOENT"; undefined where it has none. */

@@ -61,7 +61,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const { callsInFlight = 2, maxBatchSize, maxBatchDelayMs, maxQueueLength = 1000, pictureCache = true } = options;
     const replica = this.#replicas.one;
     const { batchSizes, imageTokens, visionHiddenSize, dynamicBatch } = replica.shapes;
-    const largest = dynamicBatch ? (maxBatchSize ?? DEFAULT_BATCH_SIZE) : (batchSizes.at(-1) as number);
+    const largest = dynamicBatch ? (maxBatchSize ?? DEFAULT_BATCH_SIZE) : Math.max(...batchSizes);
     const batch = { limit: Math.min(largest, maxBatchSize ?? largest), splits: dynamicBatch };
     const queue = new BatchQueue(this.#replicas, {
       // On a NeuronCore the tokens of one batch are chosen while others run; the cores of a CPU would only be divided.
@@ -71,7 +71,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     });
     const images = new ImageEncoder(processor.imageProcessor, queue, {
       // A CPU encodes one picture as fast as each of several.
-      batchSize: onNeuron ? batch.limit : dynamicBatch ? 1 : (batchSizes[0] as number),
+      batchSize: onNeuron ? batch.limit : dynamicBatch ? 1 : Math.min(...batchSizes),
       shape: [1, imageTokens, visionHiddenSize],
       cache: pictureCache === true ? {} : pictureCache,
       sources: picturesOf(options),

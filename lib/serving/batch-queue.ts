@@ -6,6 +6,7 @@ import { InFlight, onAbort } from "../util/concurrency.js";
 import { runningCall, traceBatch, traceCall } from "../util/diagnostics.js";
 import type { CallName, Job, RunOptions, Ticket } from "./job.js";
 import type { Replicas } from "./replicas.js";
+import type { NeuronBlipStats } from "./stats.js";
 
 export interface BatchQueueOptions {
   /** How many batches a replica has in hand at once. Default 1. */
@@ -80,7 +81,11 @@ export class BatchQueue<Model extends AsyncDisposable> {
   #running = 0;
   readonly #groups = new Map<unknown, Group<Model>>();
   /** How many batches have ended, with how many rows, and when the last did. */
-  readonly done = { batches: 0, rows: 0, lastBatchEndedAt: undefined as number | undefined };
+  readonly done: Pick<NeuronBlipStats, "batches" | "rows" | "lastBatchEndedAt"> = {
+    batches: 0,
+    rows: 0,
+    lastBatchEndedAt: undefined,
+  };
   #order = 0;
   #closed = false;
   #next: NodeJS.Immediate | undefined;

@@ -1,6 +1,6 @@
 import { clearInterval, setInterval } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
-import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { asError, messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { onAbort } from "../util/concurrency.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
@@ -72,7 +72,7 @@ const MOST_TIMES_OUT = 2;
  */
 export class Replicas<Model extends AsyncDisposable> {
   readonly #slots: readonly Slot<Model>[];
-  readonly #recovery: Recovery<Model> | undefined;
+  readonly #recovery: Recovery<Model>;
   readonly #recovering = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   /** Called when a replica is out of use, is in use again or was given up. */
@@ -83,7 +83,7 @@ export class Replicas<Model extends AsyncDisposable> {
   /** What every call gets once none of the replicas can come back. */
   #lost: NeuronBlipError | undefined;
 
-  constructor(models: readonly Model[], recovery?: Recovery<Model>) {
+  constructor(models: readonly Model[], recovery: Recovery<Model>) {
     const state = { busy: 0, alive: true, failedAttempts: 0, givenUp: false, suspect: false, timesOut: 0 };
     this.#slots = models.map((model, replica) => ({ replica, model, ...state }));
     this.#recovery = recovery;
@@ -129,7 +129,7 @@ export class Replicas<Model extends AsyncDisposable> {
       try {
         return await work(model);
       } catch (error) {
-        const failure = this.#recovery?.failureOf(error);
+        const failure = this.#recovery.failureOf(error);
         if (failure === undefined) throw error;
         this.#takeOut(slot, model, failure, error);
         failures++;
@@ -142,7 +142,7 @@ export class Replicas<Model extends AsyncDisposable> {
 
   /** Whether an error says that a replica is out of use, and nothing of the work that met it. */
   isFailure(error: unknown): boolean {
-    return this.#recovery?.failureOf(error) !== undefined;
+    return this.#recovery.failureOf(error) !== undefined;
   }
 
   /**
@@ -194,7 +194,7 @@ export class Replicas<Model extends AsyncDisposable> {
     this.#failures++;
     this.#lastFailure = error;
     this.onChange?.();
-    this.#emit("replicaFailed", { replica: slot.replica, error: error as Error });
+    this.#emit("replicaFailed", { replica: slot.replica, error: asError(error) });
     if (this.#endsUse(slot, failure, error)) return;
     const recovering: Promise<void> = this.#recover(slot).finally(() => this.#recovering.delete(recovering));
     this.#recovering.add(recovering);
@@ -209,10 +209,10 @@ export class Replicas<Model extends AsyncDisposable> {
     const repeated = failure === "reloadOnce" && slot.suspect;
     slot.suspect ||= failure === "reloadOnce";
     if (failure === "coreOut" || repeated) slot.timesOut++;
-    const { maxAttempts } = this.#recovery as Recovery<Model>;
+    const { maxAttempts } = this.#recovery;
     if (slot.timesOut <= MOST_TIMES_OUT && slot.failedAttempts < maxAttempts) return false;
     slot.givenUp = true;
-    this.#emit("replicaGivenUp", { replica: slot.replica, error: error as Error });
+    this.#emit("replicaGivenUp", { replica: slot.replica, error: asError(error) });
     if (this.#slots.every(({ givenUp }) => givenUp)) this.#lose(error, "Every NeuronCore of this model was given up");
     return true;
   }
@@ -231,7 +231,7 @@ export class Replicas<Model extends AsyncDisposable> {
   }
 
   async #recover(slot: Slot<Model>): Promise<void> {
-    const recovery = this.#recovery as Recovery<Model>;
+    const recovery = this.#recovery;
     const { signal } = this.#closing;
     // A core's memory may not hold both.
     await Promise.race([
@@ -266,7 +266,7 @@ export class Replicas<Model extends AsyncDisposable> {
 
   /** Later, so that a listener that throws is an uncaught error, as any listener's, and does not end the recovery. */
   #emit<Name extends keyof ReplicaEvents>(name: Name, ...event: ReplicaEvents[Name]): void {
-    queueMicrotask(() => this.#recovery?.emit(name, ...event));
+    queueMicrotask(() => this.#recovery.emit(name, ...event));
   }
 
   #wake(): void {

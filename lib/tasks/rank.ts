@@ -32,7 +32,7 @@ export async function rank(
   const picture = snapshotBytes(image);
   // Written out, V8 soon allocates what will live long where it is not moved; with `...ranked` it does not.
   const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
-    return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
+    return { answer: given[index] ?? "", index, probability, logLikelihood, firstTokenProbability };
   };
   const maxLength = replica.shapes.questionLength;
   const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });

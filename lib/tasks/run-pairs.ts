@@ -43,7 +43,7 @@ export async function runPairs<Model extends AnyModel, T>(
   options: PairOptions,
   job: PairJob<Model, T>,
 ): Promise<PromiseSettledResult<T>[]> {
-  const { signal, ticket, settled } = options;
+  const { encode, signal, ticket, settled } = options;
   const run = { signal, ticket };
   throwIfAborted(signal);
   const pairs = pairUp(lists);
@@ -55,7 +55,7 @@ export async function runPairs<Model extends AnyModel, T>(
   const results = new Array<PromiseSettledResult<T>>(pairs.count).fill(PENDING);
   // Texts first: they fail at no cost.
   const texts = await inTurns(
-    encodeSteps(pairs, options.encode, (place, error) => {
+    encodeSteps(pairs, encode, (place, error) => {
       results[place] = failed(error);
     }),
     signal,
@@ -75,7 +75,7 @@ export async function runPairs<Model extends AnyModel, T>(
       for (const [i, [, first]] of portion.entries()) {
         const outcome = outcomes[i];
         if (outcome?.status !== "fulfilled") failed(outcome?.reason);
-        else if (texts) {
+        else if (encode) {
           await images.keyValues.prepareFor(lengthsOf(groups.indicesFrom(first), texts), outcome.value, signal);
         }
       }
@@ -96,8 +96,7 @@ export async function runPairs<Model extends AnyModel, T>(
             continue;
           }
           const { value: features } = outcome;
-          const text = texts?.(place) ?? NO_TEXT;
-          ready.push({ ...text, place, features, image: features.value.imageEmbeds, keyValues: undefined });
+          ready.push({ ...texts(place), place, features, image: features.value.imageEmbeds, keyValues: undefined });
           if (ready.length === PAIRS_AT_ONCE) await runReady();
         }
       }
@@ -112,14 +111,14 @@ export async function runPairs<Model extends AnyModel, T>(
 /**
  * Encodes texts in steps of less than a millisecond.
  * @param fail told of those that cannot be.
- * @returns what gives each text by its place, all padded together; undefined where there are none.
+ * @returns what gives each text by its place, all padded together.
  */
 export function* encodeSteps(
   texts: { readonly count: number; text(place: number): string },
   encode: Encode | undefined,
   fail: (place: number, error: unknown) => void,
-): Generator<void, ((place: number) => TokenIds) | undefined> {
-  if (encode === undefined) return undefined;
+): Generator<void, (place: number) => TokenIds> {
+  if (encode === undefined) return () => NO_TEXT;
   const encoded = new TokenIdRows();
   let width = 0;
   let bad: { readonly text: string; readonly error: unknown } | undefined;

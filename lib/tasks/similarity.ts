@@ -64,7 +64,7 @@ export async function similarity(
     const textFeatures: Float32Array[] = [];
     for (let at = 0; at < given.length; at += PAIRS_AT_ONCE) {
       const count = Math.min(PAIRS_AT_ONCE, given.length - at);
-      const portion = Array.from({ length: count }, (_, i) => encoded?.(at + i) as TokenIds);
+      const portion = Array.from({ length: count }, (_, i) => encoded(at + i));
       textFeatures.push(packed(await queue.run(portion, textJob, run)));
     }
     const images32 = imageFeatures.map((image) => fulfilled(image).data);
