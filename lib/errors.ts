@@ -1,4 +1,5 @@
-import { isAbortSignal, oneLine, shorten, shown } from "./util/values.js";
+import { types } from "node:util";
+import { oneLine, shorten, shown } from "./util/values.js";
 
 /** What went wrong, for programs; docs/errors.md has the cures. */
 export type NeuronBlipErrorCode =
@@ -104,6 +105,11 @@ export function messageOf(error: unknown): string {
   return typeof message === "string" ? message : shown(error);
 }
 
+/** Whatever was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return types.isNativeError(thrown) ? thrown : new Error(messageOf(thrown), { cause: thrown });
+}
+
 /** The `code` of whatever was thrown, such as "ENOENT"; undefined where it has none. */
 export function codeOf(error: unknown): string | undefined {
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
@@ -148,10 +154,17 @@ export function readOptions<Options extends object>(
  * it is no AbortSignal.
  */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal !== undefined && !isAbortSignal(signal)) {
+  if (signal === undefined) return;
+  // Node's, another window's, or a polyfill's, which may lack `reason` and `throwIfAborted`.
+  const { aborted, addEventListener, removeEventListener }: Partial<AbortSignal> = Object(signal);
+  if (
+    typeof aborted !== "boolean" ||
+    typeof addEventListener !== "function" ||
+    typeof removeEventListener !== "function"
+  ) {
     throw new NeuronBlipError("INVALID_INPUT", `signal must be an AbortSignal, not ${shown(signal)}.`);
   }
-  if (signal?.aborted) throw abortedError(signal);
+  if (aborted) throw abortedError(signal);
 }
 
 /** The error of a call whose signal was aborted, with the signal's reason as its cause. */

@@ -10,23 +10,21 @@ import { type Loaded, load, picturesOf } from "./load.js";
 import type { NeuronBlipOptions } from "./options.js";
 import type { BlipProcessor } from "./processing/blip-processor.js";
 import type { ImageSource } from "./processing/image-source.js";
-import { Admission } from "./serving/admission.js";
 import { BatchQueue } from "./serving/batch-queue.js";
 import { type Recovery, type ReplicaEvents, Replicas } from "./serving/replicas.js";
 import type { NeuronBlipStats } from "./serving/stats.js";
 import { type AnswerOptions, answer } from "./tasks/answer.js";
 import { type CaptionOptions, caption } from "./tasks/caption.js";
 import type { CallOptions } from "./tasks/encode-text.js";
-import type { ResultFor } from "./tasks/for-each-pair.js";
-import { type LoadedModel, replicaAs } from "./tasks/loaded-model.js";
+import type { LoadedModel } from "./tasks/loaded-model.js";
 import { type MatchOptions, match } from "./tasks/match.js";
 import { type RankAnswerOptions, rank } from "./tasks/rank.js";
 import type { Answer, Caption, Match, RankedAnswer } from "./tasks/results.js";
 import { type SimilarityOptions, similarity } from "./tasks/similarity.js";
 import { type StreamOptions, stream } from "./tasks/stream.js";
+import { checkModel, type ResultFor } from "./tasks/task.js";
 import { replicaFailureOf } from "./torch/neuron/neuron-error.js";
-import { InFlight } from "./util/concurrency.js";
-import { tellOfReplica, traceCall } from "./util/diagnostics.js";
+import { tellOfReplica } from "./util/diagnostics.js";
 import { emitterOf } from "./util/events.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
@@ -49,9 +47,6 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   readonly architecture: Architecture;
   readonly #replicas: Replicas<NeuronBlipPreTrainedModel>;
   readonly #model: LoadedModel;
-  readonly #inFlight = new InFlight("model");
-  readonly #admission: Admission;
-  #generatedTokens = 0;
 
   private constructor({ processor, architecture, models, recovery, onNeuron, samples, options }: Loaded) {
     super();
@@ -64,31 +59,24 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     this.#replicas = new Replicas(models, { ...recovery, emit, failureOf: replicaFailureOf });
 
     const { callsInFlight = 2, maxBatchSize, maxBatchDelayMs, maxQueueLength = 1000, pictureCache = true } = options;
-    const { batchSizes, imageTokens, visionHiddenSize, dynamicBatch } = this.#replicas.one.shapes;
-    const largest = dynamicBatch ? (maxBatchSize ?? DEFAULT_BATCH_SIZE) : (batchSizes.at(-1) as number);
+    const replica = this.#replicas.one;
+    const { batchSizes, imageTokens, visionHiddenSize, dynamicBatch } = replica.shapes;
+    const largest = dynamicBatch ? (maxBatchSize ?? DEFAULT_BATCH_SIZE) : Math.max(...batchSizes);
     const batch = { limit: Math.min(largest, maxBatchSize ?? largest), splits: dynamicBatch };
-    const admission = new Admission(maxQueueLength);
     const queue = new BatchQueue(this.#replicas, {
       // On a NeuronCore the tokens of one batch are chosen while others run; the cores of a CPU would only be divided.
       batchesInHand: onNeuron ? callsInFlight + 1 : 1,
       ...(maxBatchDelayMs !== undefined && { maxDelayMs: maxBatchDelayMs }),
-      admission,
+      maxLength: maxQueueLength,
     });
     const images = new ImageEncoder(processor.imageProcessor, queue, {
       // A CPU encodes one picture as fast as each of several.
-      batchSize: onNeuron ? batch.limit : dynamicBatch ? 1 : (batchSizes[0] as number),
+      batchSize: onNeuron ? batch.limit : dynamicBatch ? 1 : Math.min(...batchSizes),
       shape: [1, imageTokens, visionHiddenSize],
       cache: pictureCache === true ? {} : pictureCache,
       sources: picturesOf(options),
     });
-    const anyReplica = this.#replicas.one;
-    const call: LoadedModel["call"] = ({ task, callId }, call) =>
-      this.#inFlight.run(() => traceCall(task, callId, () => admission.admit(call)));
-    const countTokens = (count: number) => {
-      this.#generatedTokens += count;
-    };
-    this.#admission = admission;
-    this.#model = { processor, queue, images, batch, samples, anyReplica, call, countTokens };
+    this.#model = { processor, queue, images, batch, samples, replica, generated: { tokens: 0 } };
   }
 
   /**
@@ -111,23 +99,24 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
 
   /** What the model has to do now, and has done since it was loaded. It costs next to nothing: ask as often as you like. */
   stats(): NeuronBlipStats {
-    const { queue, images } = this.#model;
+    const { queue, images, generated } = this.#model;
     return {
-      callsWaiting: this.#admission.waiting,
-      callsRunning: this.#admission.running,
-      maxQueueLength: this.#admission.most,
+      callsWaiting: queue.waiting,
+      callsRunning: queue.running,
+      maxQueueLength: queue.maxLength,
       replicas: this.#replicas.states,
       replicaFailures: this.#replicas.failures,
       ...queue.done,
-      generatedTokens: this.#generatedTokens,
+      generatedTokens: generated.tokens,
       pictureCache: images.cacheStats,
     };
   }
 
   /** The part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */
   get rankingPart(): RankingPart {
-    const { anyReplica } = this.#model;
-    return replicaAs(anyReplica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank").rankingPart;
+    const model: LoadedModel = this.#model;
+    checkModel(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
+    return model.replica.rankingPart;
   }
 
   /**
@@ -247,18 +236,16 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   async encodeImage(image: ImageSource, options: CallOptions & { signal?: AbortSignal } = {}): Promise<EncodedImage> {
     const { signal, callId } = readOptions(options, "encodeImage", ["signal", "callId"]);
     throwIfAborted(signal);
-    return this.#model.call({ task: "encodeImage", callId }, (ticket) =>
-      this.#model.images.encodeToKeep(image, { signal, ticket }),
-    );
+    const { queue, images } = this.#model;
+    return queue.admit({ task: "encodeImage", callId }, (ticket) => images.encodeToKeep(image, { signal, ticket }));
   }
 
   /** Frees every replica after the work under way; later calls get `DISPOSED`. May be called twice. */
-  dispose(): Promise<void> {
-    return this.#inFlight.close(async () => {
-      this.#model.queue.close();
-      this.#model.images.dispose();
-      await this.#replicas.dispose();
-    });
+  async dispose(): Promise<void> {
+    const { queue, images } = this.#model;
+    await queue.close();
+    images.dispose();
+    await this.#replicas.dispose();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

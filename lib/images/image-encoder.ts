@@ -5,8 +5,8 @@ import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-m
 import { throwIfAborted } from "../errors.js";
 import type { BlipImageProcessor } from "../processing/blip-image-processor.js";
 import type { ImageSource, SourceOptions } from "../processing/image-source.js";
-import type { Ticket } from "../serving/admission.js";
-import type { BatchQueue, Job } from "../serving/batch-queue.js";
+import type { BatchQueue } from "../serving/batch-queue.js";
+import type { Job, Ticket } from "../serving/job.js";
 import { stackRows } from "../torch/batch.js";
 import { handleOf, Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
@@ -166,7 +166,7 @@ export class ImageEncoder {
     // Permits are taken all at once: who holds some and waits for more may wait for ever.
     for (const one of opened) one.giveBack?.();
     const missing = this.#missingOf(opened);
-    if (missing.length > 0) options.ticket?.defer();
+    if (options.ticket && missing.length > 0) options.ticket.isComing = false;
     const giveBack = await this.#inHand.acquire(missing.length, options.signal).catch((error) => {
       for (const one of opened) one.forget?.();
       throw error;
@@ -207,7 +207,7 @@ export class ImageEncoder {
   /** Reads a picture. Pixels are prepared, in their turn, and known by what becomes of them: their owner may change them meanwhile. */
   async #open(picture: ImageSource, options: EncodeOptions): Promise<OpenedImage> {
     const { signal, ticket } = options;
-    if (!isAtHand(picture)) ticket?.defer();
+    if (ticket && !isAtHand(picture)) ticket.isComing = false;
     const opened = await openPicture(picture, { ...this.#sources, signal });
     throwIfAborted(signal);
     if (isFile(opened)) {
@@ -240,7 +240,7 @@ export class ImageEncoder {
   /** Decodes a picture by itself, in its turn, and runs the vision model; where it is not in the cache. */
   #encodeAlone(opened: OpenedImage, options: EncodeOptions): Promise<RefCounted<ImageFeatures>> {
     return this.#featuresOf(opened, options, async (signal) => {
-      options.ticket?.defer();
+      if (options.ticket) options.ticket.isComing = false;
       const giveBack = opened.giveBack ?? (await this.#inHand.acquire(1, signal));
       try {
         const pixels = await opened.decode(signal);
@@ -281,8 +281,8 @@ export class ImageEncoder {
   }
 
   async #run(pixels: Pixels, options: EncodeOptions): Promise<ImageFeatures> {
-    const [imageEmbeds] = await this.#queue.runAll([pixels], this.#vision, options);
-    return new ImageFeatures(imageEmbeds as Tensor<"float32">);
+    const [imageEmbeds] = await this.#queue.run([pixels], this.#vision, options);
+    return new ImageFeatures(imageEmbeds);
   }
 
   /** @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes encoded. */

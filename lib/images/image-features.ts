@@ -4,7 +4,8 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
 import { keyValuesPay } from "../blip/token-ids.js";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
-import type { BatchQueue, Job } from "../serving/batch-queue.js";
+import type { BatchQueue } from "../serving/batch-queue.js";
+import type { Job } from "../serving/job.js";
 import type { Tensor } from "../torch/tensor.js";
 import { untilAborted } from "../util/concurrency.js";
 import { RefCounted } from "../util/ref-counted.js";
@@ -345,7 +346,7 @@ export class ImageKeyValues {
   }
 
   async #run(features: RefCounted<ImageFeatures>): Promise<void> {
-    const [keyValues] = await this.#queue.runAll([features], KEY_VALUES);
+    const [keyValues] = await this.#queue.run([features], KEY_VALUES);
     if (keyValues === undefined) {
       this.#exist = false;
       return;

@@ -1,6 +1,6 @@
 import { clearInterval, setInterval } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
-import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
+import { asError, messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { onAbort } from "../util/concurrency.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
@@ -72,17 +72,18 @@ const MOST_TIMES_OUT = 2;
  */
 export class Replicas<Model extends AsyncDisposable> {
   readonly #slots: readonly Slot<Model>[];
-  readonly #recovery: Recovery<Model> | undefined;
+  readonly #recovery: Recovery<Model>;
   readonly #recovering = new Set<Promise<void>>();
   readonly #closing = new AbortController();
-  readonly #roomListeners: (() => void)[] = [];
+  /** Called when a replica is out of use, is in use again or was given up. */
+  onChange: (() => void) | undefined;
   #waiting: (() => void)[] = [];
   #lastFailure: unknown;
   #failures = 0;
   /** What every call gets once none of the replicas can come back. */
   #lost: NeuronBlipError | undefined;
 
-  constructor(models: readonly Model[], recovery?: Recovery<Model>) {
+  constructor(models: readonly Model[], recovery: Recovery<Model>) {
     const state = { busy: 0, alive: true, failedAttempts: 0, givenUp: false, suspect: false, timesOut: 0 };
     this.#slots = models.map((model, replica) => ({ replica, model, ...state }));
     this.#recovery = recovery;
@@ -116,7 +117,8 @@ export class Replicas<Model extends AsyncDisposable> {
   async onLeastBusy<T>(work: (model: Model) => Promise<T>, { retry = true, signal }: WorkOptions = {}): Promise<T> {
     for (let failures = 0; ; ) {
       if (this.#lost) throw this.#lost;
-      const slot = this.#leastBusy();
+      let slot: Slot<Model> | undefined;
+      for (const other of this.#slots) if (other.alive && !(slot && slot.busy <= other.busy)) slot = other;
       if (slot === undefined) {
         await this.#oneInUse(signal);
         continue;
@@ -127,40 +129,34 @@ export class Replicas<Model extends AsyncDisposable> {
       try {
         return await work(model);
       } catch (error) {
-        const failure = this.#recovery?.failureOf(error);
+        const failure = this.#recovery.failureOf(error);
         if (failure === undefined) throw error;
         this.#takeOut(slot, model, failure, error);
         failures++;
         if (!retry || failures === 2 || failure === "processEnd") throw error;
       } finally {
         slot.busy--;
-        this.#tellOfRoom();
       }
     }
   }
 
   /** Whether an error says that a replica is out of use, and nothing of the work that met it. */
   isFailure(error: unknown): boolean {
-    return this.#recovery?.failureOf(error) !== undefined;
+    return this.#recovery.failureOf(error) !== undefined;
   }
 
   /**
-   * Whether work can begin now on a replica that has less than `most` pieces in hand. It can, too, where every replica is out:
-   * `onLeastBusy` then waits for one, or says that none comes back.
+   * How many replicas can begin with work now: those in use that have less than `most` pieces in hand. Where every replica is out,
+   * one: `onLeastBusy` then waits for it to come back, or says that none does.
    */
-  hasRoom(most: number): boolean {
-    const slot = this.#leastBusy();
-    return slot === undefined || slot.busy < most;
-  }
-
-  /** How many replicas in use have nothing in hand. */
-  get idle(): number {
-    return this.#slots.filter(({ alive, busy }) => alive && busy === 0).length;
-  }
-
-  /** Calls back whenever there may be more room: a piece of work has ended, a replica is in use again or was given up. */
-  onRoom(listener: () => void): void {
-    this.#roomListeners.push(listener);
+  free(most: number): number {
+    let inUse = 0;
+    let free = 0;
+    for (const { alive, busy } of this.#slots) {
+      if (alive) inUse++;
+      if (alive && busy < most) free++;
+    }
+    return inUse === 0 ? 1 : free;
   }
 
   /** Frees every replica, after what is being loaded again has been. */
@@ -171,18 +167,13 @@ export class Replicas<Model extends AsyncDisposable> {
     await Promise.all(this.#slots.map(({ model }) => model[Symbol.asyncDispose]()));
   }
 
-  #leastBusy(): Slot<Model> | undefined {
-    const [first, ...others] = this.#slots.filter((slot) => slot.alive);
-    return first && others.reduce((least, other) => (other.busy < least.busy ? other : least), first);
-  }
-
   /** Waits for a replica to come back where all are out. @throws the last failure, where none does in good time; `ABORTED`. */
   async #oneInUse(signal: AbortSignal | undefined): Promise<void> {
     // Attempts to load again do not keep the process alive; a call that waits for them does, as any call.
     const alive = setInterval(() => {}, LONGEST_DELAY_MS);
     const stopListening = onAbort(signal, () => this.#wake());
     try {
-      while (!this.#leastBusy()) {
+      while (!this.#slots.some((slot) => slot.alive)) {
         throwIfAborted(signal);
         if (this.#closing.signal.aborted) throw new NeuronBlipError("DISPOSED", "This model has been disposed.");
         if (this.#lost) throw this.#lost;
@@ -202,7 +193,8 @@ export class Replicas<Model extends AsyncDisposable> {
     slot.alive = false;
     this.#failures++;
     this.#lastFailure = error;
-    this.#emit("replicaFailed", { replica: slot.replica, error: error as Error });
+    this.onChange?.();
+    this.#emit("replicaFailed", { replica: slot.replica, error: asError(error) });
     if (this.#endsUse(slot, failure, error)) return;
     const recovering: Promise<void> = this.#recover(slot).finally(() => this.#recovering.delete(recovering));
     this.#recovering.add(recovering);
@@ -217,10 +209,10 @@ export class Replicas<Model extends AsyncDisposable> {
     const repeated = failure === "reloadOnce" && slot.suspect;
     slot.suspect ||= failure === "reloadOnce";
     if (failure === "coreOut" || repeated) slot.timesOut++;
-    const { maxAttempts } = this.#recovery as Recovery<Model>;
+    const { maxAttempts } = this.#recovery;
     if (slot.timesOut <= MOST_TIMES_OUT && slot.failedAttempts < maxAttempts) return false;
     slot.givenUp = true;
-    this.#emit("replicaGivenUp", { replica: slot.replica, error: error as Error });
+    this.#emit("replicaGivenUp", { replica: slot.replica, error: asError(error) });
     if (this.#slots.every(({ givenUp }) => givenUp)) this.#lose(error, "Every NeuronCore of this model was given up");
     return true;
   }
@@ -239,7 +231,7 @@ export class Replicas<Model extends AsyncDisposable> {
   }
 
   async #recover(slot: Slot<Model>): Promise<void> {
-    const recovery = this.#recovery as Recovery<Model>;
+    const recovery = this.#recovery;
     const { signal } = this.#closing;
     // A core's memory may not hold both.
     await Promise.race([
@@ -274,17 +266,13 @@ export class Replicas<Model extends AsyncDisposable> {
 
   /** Later, so that a listener that throws is an uncaught error, as any listener's, and does not end the recovery. */
   #emit<Name extends keyof ReplicaEvents>(name: Name, ...event: ReplicaEvents[Name]): void {
-    queueMicrotask(() => this.#recovery?.emit(name, ...event));
+    queueMicrotask(() => this.#recovery.emit(name, ...event));
   }
 
   #wake(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const resume of waiting) resume();
-    this.#tellOfRoom();
-  }
-
-  #tellOfRoom(): void {
-    for (const listener of this.#roomListeners) listener();
+    this.onChange?.();
   }
 }

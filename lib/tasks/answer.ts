@@ -2,10 +2,10 @@ import { type GenerateOptions, NeuronBlipForQuestionAnswering } from "../blip/ne
 import { readOptions } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import type { SettledOption, TextOptions } from "./encode-text.js";
-import { forEachPair, type ResultFor } from "./for-each-pair.js";
-import { batchKeyOf, generationJob } from "./generate-texts.js";
-import { type AnyModel, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
+import { generationJob } from "./generate-texts.js";
+import type { LoadedModel } from "./loaded-model.js";
 import type { Answer, GeneratedText } from "./results.js";
+import { checkModel, forEachPair, type ResultFor } from "./task.js";
 
 export interface AnswerOptions extends GenerateOptions, TextOptions, SettledOption {}
 
@@ -17,27 +17,15 @@ export async function answer(
   given: AnswerOptions,
 ): Promise<ResultFor<Answer>> {
   const { settled, truncation = false, signal, callId, ...options } = readOptions(given, "answer");
-  const { processor, queue } = model;
-  const maxLength = answering(model.anyReplica).shapes.questionLength;
-  const plan = batchKeyOf(options, model.samples);
+  checkModel(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "answer");
+  const { processor, replica } = model;
+  const maxLength = replica.shapes.questionLength;
   const encode = (question: string) => processor.encodeSteps(question, { maxLength, truncation });
-  return forEachPair(
+  const job = generationJob(
     model,
-    { images, texts: questions },
-    { task: "answer", callId, settled, signal, encode },
-    (pairs, run) => {
-      const job = generationJob(
-        model,
-        plan,
-        pairs,
-        (replica, rows, options, places) => answering(replica).generateRows(rows.map(textAboutImage), options, places),
-        (text: GeneratedText): Answer => ({ answer: processor.tokenizer.decode(text.tokenIds), ...text }),
-      );
-      return queue.run(pairs, job, run);
-    },
+    options,
+    (replica, rows, options, places) => replica.generateRows(rows, options, places),
+    (text: GeneratedText): Answer => ({ answer: processor.tokenizer.decode(text.tokenIds), ...text }),
   );
-}
-
-function answering(replica: AnyModel): NeuronBlipForQuestionAnswering {
-  return replicaAs(replica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "answer");
+  return forEachPair(model, { images, texts: questions }, { task: "answer", callId, settled, signal, encode }, job);
 }

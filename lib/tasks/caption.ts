@@ -6,10 +6,10 @@ import {
 import { readOptions } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import { type CallOptions, encodeWithin, type SettledOption } from "./encode-text.js";
-import { forEachPair, type ResultFor } from "./for-each-pair.js";
-import { batchKeyOf, generationJob } from "./generate-texts.js";
-import { type AnyModel, embedsOf, type LoadedModel, replicaAs, textAboutImage } from "./loaded-model.js";
+import { generationJob } from "./generate-texts.js";
+import type { LoadedModel } from "./loaded-model.js";
 import type { Caption, GeneratedText } from "./results.js";
+import { checkModel, forEachPair, type ResultFor } from "./task.js";
 
 export interface CaptionOptions extends CaptionGenerateOptions, SettledOption, CallOptions {
   /** What the caption begins with, such as "a picture of". Default: nothing. */
@@ -26,30 +26,28 @@ export async function caption(
   given: CaptionOptions,
 ): Promise<ResultFor<Caption>> {
   const { settled, prompt = "", signal, callId, ...options } = readOptions(given, "caption");
-  const { processor, queue } = model;
-  const { shapes } = captioning(model.anyReplica);
+  checkModel(model, NeuronBlipForConditionalGeneration, "BlipForConditionalGeneration", "caption");
+  const { processor, replica } = model;
+  const { shapes } = replica;
   const { answerLength } = shapes;
   const hasPrompt = prompt !== "";
   const encode = (text: string) =>
     encodeWithin(processor, text, { maxLength: Math.max(LONGEST_PROMPT, answerLength) + 2 }, (shown) =>
       tooLong("INVALID_INPUT", `The prompt ${shown}`, undefined, answerLength, "answer", shapes),
     );
-  const plan = batchKeyOf(options, model.samples);
-  const pairOptions = { task: "caption" as const, callId, settled, signal, encode: hasPrompt ? encode : undefined };
-  return forEachPair(model, { images, texts: prompt }, pairOptions, (pairs, run) => {
-    const job = generationJob(
-      model,
-      plan,
-      pairs,
-      // Other calls' rows may be among them, with a prompt or, as no tokens, without.
-      (replica, rows, options, places) =>
-        captioning(replica).generateRows(embedsOf(rows), rows.map(textAboutImage), options, places),
-      (text: GeneratedText): Caption => ({ caption: processor.tokenizer.decode(text.tokenIds), ...text }),
-    );
-    return queue.run(pairs, job, run);
-  });
-}
-
-function captioning(replica: AnyModel): NeuronBlipForConditionalGeneration {
-  return replicaAs(replica, NeuronBlipForConditionalGeneration, "BlipForConditionalGeneration", "caption");
+  const job = generationJob(
+    model,
+    options,
+    // Other calls' rows may be among them, with a prompt or, as no tokens, without.
+    (replica, rows, options, places) =>
+      replica.generateRows(
+        rows.map(({ image }) => image),
+        rows,
+        options,
+        places,
+      ),
+    (text: GeneratedText): Caption => ({ caption: processor.tokenizer.decode(text.tokenIds), ...text }),
+  );
+  const call = { task: "caption", callId, settled, signal, encode: hasPrompt ? encode : undefined } as const;
+  return forEachPair(model, { images, texts: prompt }, call, job);
 }

@@ -34,5 +34,5 @@ export function* cosineSteps(
 
 /** @param start where the other's numbers begin. */
 function dot(one: Float32Array, other: Float32Array, start: number): number {
-  return one.reduce((sum, value, i) => sum + value * (other[start + i] as number), 0);
+  return one.reduce((sum, value, i) => sum + value * (other[start + i] ?? 0), 0);
 }

@@ -1,19 +1,10 @@
 import { NeuronBlipForImageTextRetrieval } from "../blip/neuron-blip-for-image-text-retrieval.js";
 import { readOptions } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import type { Job } from "../serving/batch-queue.js";
 import type { SettledOption, TextOptions } from "./encode-text.js";
-import { forEachPair, type ResultFor } from "./for-each-pair.js";
-import {
-  type AnyModel,
-  embedsOf,
-  holdPicture,
-  type LoadedModel,
-  type PreparedPair,
-  replicaAs,
-  textAboutImage,
-} from "./loaded-model.js";
+import type { LoadedModel, PairJob } from "./loaded-model.js";
 import { type Match, toMatch } from "./results.js";
+import { checkModel, forEachPair, holdPicture, type ResultFor } from "./task.js";
 
 export interface MatchOptions extends TextOptions, SettledOption {
   /** Checked between steps. */
@@ -29,20 +20,18 @@ export async function match(
 ): Promise<ResultFor<Match>> {
   const options = readOptions(given, "match", ["settled", "truncation", "signal", "callId"]);
   const { settled, truncation = false, signal, callId } = options;
-  const matching = (replica: AnyModel) =>
-    replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
-  const maxLength = matching(model.anyReplica).shapes.questionLength;
-  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
-  const job: Job<AnyModel, PreparedPair, Match> = {
-    ...model.batch,
+  checkModel(model, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
+  const { processor, replica, batch } = model;
+  const maxLength = replica.shapes.questionLength;
+  const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });
+  const job: PairJob<NeuronBlipForImageTextRetrieval, Match> = {
+    ...batch,
     key: "match",
     work: async (replica, rows, signal) => {
-      const logits = await matching(replica).matchRows(rows.map(textAboutImage), embedsOf(rows), signal);
-      return logits.map(({ data }) => toMatch(data));
+      const pictures = rows.map(({ image }) => image);
+      return (await replica.matchRows(rows, pictures, signal)).map(({ data }) => toMatch(data));
     },
     hold: holdPicture,
   };
-  return forEachPair(model, { images, texts }, { task: "match", callId, settled, signal, encode }, (pairs, run) =>
-    model.queue.run(pairs, job, run),
-  );
+  return forEachPair(model, { images, texts }, { task: "match", callId, settled, signal, encode }, job);
 }

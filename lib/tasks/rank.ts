@@ -5,19 +5,11 @@ import type { RankedSequence } from "../generation/ranking.js";
 import type { Picture } from "../images/encoded-image.js";
 import { snapshotBytes } from "../images/open-picture.js";
 import type { BlipProcessor } from "../processing/blip-processor.js";
-import type { Job } from "../serving/batch-queue.js";
 import { inTurns } from "../util/turns.js";
 import { encodeWithin, type TextOptions } from "./encode-text.js";
-import { runPair } from "./for-each-pair.js";
-import {
-  type AnyModel,
-  holdPicture,
-  type LoadedModel,
-  type PreparedPair,
-  replicaAs,
-  textAboutImage,
-} from "./loaded-model.js";
+import type { LoadedModel, PairJob } from "./loaded-model.js";
 import type { RankedAnswer } from "./results.js";
+import { checkModel, holdPicture, runPair } from "./task.js";
 
 export interface RankAnswerOptions extends RankOptions, TextOptions {}
 
@@ -30,9 +22,8 @@ export async function rank(
   rankOptions: RankAnswerOptions,
 ): Promise<RankedAnswer[]> {
   const { truncation = false, signal, callId, ...options } = readOptions(rankOptions, "rank");
-  const ranking = (replica: AnyModel) =>
-    replicaAs(replica, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
-  const replica = ranking(model.anyReplica);
+  checkModel(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
+  const { processor, queue, replica } = model;
   if (!Array.isArray(candidates) || candidates.length === 0) {
     throw new NeuronBlipError("INVALID_INPUT", "Give the candidates as an array of one or more strings.");
   }
@@ -41,22 +32,19 @@ export async function rank(
   const picture = snapshotBytes(image);
   // Written out, V8 soon allocates what will live long where it is not moved; with `...ranked` it does not.
   const toAnswer = ({ index, probability, logLikelihood, firstTokenProbability }: RankedSequence): RankedAnswer => {
-    return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
+    return { answer: given[index] ?? "", index, probability, logLikelihood, firstTokenProbability };
   };
   const maxLength = replica.shapes.questionLength;
-  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
-  return model.call({ task: "rank", callId }, async (ticket) => {
-    const tokenIds = await inTurns(candidateSteps(model.processor, replica, given), signal);
-    const job: Job<AnyModel, PreparedPair, RankedAnswer[]> = {
+  const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });
+  return queue.admit({ task: "rank", callId }, async (ticket) => {
+    const tokenIds = await inTurns(candidateSteps(processor, replica, given), signal);
+    const job: PairJob<NeuronBlipForQuestionAnswering, RankedAnswer[]> = {
       key: undefined,
       limit: 1,
-      work: async (replica, rows, signal) => [
-        await ranking(replica).rankRow(rows.map(textAboutImage), tokenIds, { ...options, signal }, toAnswer),
-      ],
+      work: async (replica, rows, signal) => [await replica.rankRow(rows, tokenIds, { ...options, signal }, toAnswer)],
       hold: holdPicture,
     };
-    const run = { signal, ticket };
-    return runPair(picture, question, model.images, { ...run, encode }, (pairs) => model.queue.run(pairs, job, run));
+    return runPair(model, picture, question, { signal, ticket, encode }, job);
   });
 }
 

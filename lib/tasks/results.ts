@@ -47,6 +47,6 @@ export interface Match {
 
 /** @param logits float32 [1, 2]: of no and of yes. */
 export function toMatch(logits: Float32Array): Match {
-  const [no, yes] = logits as unknown as [number, number];
+  const [no = Number.NaN, yes = Number.NaN] = logits;
   return { score: 1 / (1 + Math.exp(no - yes)), logits: [no, yes] };
 }

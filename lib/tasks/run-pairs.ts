@@ -2,12 +2,12 @@
 import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, throwIfAborted, withoutFrames } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
-import type { EncodeOptions, ImageEncoder } from "../images/image-encoder.js";
+import type { EncodeOptions } from "../images/image-encoder.js";
 import { snapshotBytes } from "../images/open-picture.js";
 import { inTurns, isTurnOver, nextTurn } from "../util/turns.js";
 import { isList } from "../util/values.js";
 import type { Encode } from "./encode-text.js";
-import type { PreparedPair } from "./loaded-model.js";
+import { type AnyModel, type LoadedModel, NO_TEXT, type PairJob, type PreparedPair } from "./loaded-model.js";
 import { IndexGroups, TokenIdRows } from "./long-lists.js";
 
 /** What is kept in memory at a time: each prepared picture, and each encoded, takes up to 2 MB. */
@@ -33,29 +33,29 @@ export interface PairOptions extends EncodeOptions {
 const PENDING: PromiseRejectedResult = { status: "rejected", reason: undefined };
 
 /**
- * Runs every pair, in portions, so that a list of any length neither holds the event loop nor is prepared whole.
- * @param run the model, on several pairs; with `settled` each has its own result or error, otherwise the first error is thrown.
+ * Does a job for every pair, in portions, so that a list of any length neither holds the event loop nor is prepared whole.
  * @returns each pair's result or error, in order.
  * @throws NeuronBlipError `ABORTED`, `DISPOSED`; and, unless `settled`, the first pair's error.
  */
-export async function runPairs<T>(
+export async function runPairs<Model extends AnyModel, T>(
+  { images, queue }: LoadedModel<Model>,
   lists: PairLists,
-  images: ImageEncoder,
   options: PairOptions,
-  run: (pairs: readonly PreparedPair[]) => Promise<readonly PromiseSettledResult<T>[]>,
+  job: PairJob<Model, T>,
 ): Promise<PromiseSettledResult<T>[]> {
-  const { signal } = options;
+  const { encode, signal, ticket, settled } = options;
+  const run = { signal, ticket };
   throwIfAborted(signal);
   const pairs = pairUp(lists);
   const failed = (error: unknown): PromiseRejectedResult => {
     const isEnd = error instanceof NeuronBlipError && error.code === "ABORTED";
-    if (isEnd || !options.settled) throw error;
+    if (isEnd || !settled) throw error;
     return { status: "rejected", reason: withoutFrames(error) };
   };
   const results = new Array<PromiseSettledResult<T>>(pairs.count).fill(PENDING);
   // Texts first: they fail at no cost.
   const texts = await inTurns(
-    encodeSteps(pairs, options.encode, (place, error) => {
+    encodeSteps(pairs, encode, (place, error) => {
       results[place] = failed(error);
     }),
     signal,
@@ -69,19 +69,21 @@ export async function runPairs<T>(
     throwIfAborted(signal);
     const outcomes = await images.encodeAll(
       portion.map(([image]) => image),
-      options,
+      run,
     );
     try {
       for (const [i, [, first]] of portion.entries()) {
         const outcome = outcomes[i];
         if (outcome?.status !== "fulfilled") failed(outcome?.reason);
-        else if (texts) {
+        else if (encode) {
           await images.keyValues.prepareFor(lengthsOf(groups.indicesFrom(first), texts), outcome.value, signal);
         }
       }
       let ready: PreparedPair[] = [];
       const runReady = async () => {
-        const outcomes = await run(ready);
+        const outcomes = settled
+          ? await queue.run(ready, job, { ...run, settled })
+          : (await queue.run(ready, job, run)).map((value) => ({ status: "fulfilled", value }) as const);
         for (const [i, { place }] of ready.entries()) results[place] = outcomes[i] ?? PENDING;
         ready = [];
       };
@@ -89,8 +91,12 @@ export async function runPairs<T>(
         const outcome = outcomes[i];
         for (const place of groups.indicesFrom(first)) {
           if (isTurnOver()) await nextTurn(signal);
-          if (outcome?.status !== "fulfilled") results[place] = failed(outcome?.reason);
-          else ready.push({ place, features: outcome.value, text: texts?.(place) });
+          if (outcome?.status !== "fulfilled") {
+            results[place] = failed(outcome?.reason);
+            continue;
+          }
+          const { value: features } = outcome;
+          ready.push({ ...texts(place), place, features, image: features.value.imageEmbeds, keyValues: undefined });
           if (ready.length === PAIRS_AT_ONCE) await runReady();
         }
       }
@@ -105,14 +111,14 @@ export async function runPairs<T>(
 /**
  * Encodes texts in steps of less than a millisecond.
  * @param fail told of those that cannot be.
- * @returns what gives each text by its place, all padded together; undefined where there are none.
+ * @returns what gives each text by its place, all padded together.
  */
 export function* encodeSteps(
   texts: { readonly count: number; text(place: number): string },
   encode: Encode | undefined,
   fail: (place: number, error: unknown) => void,
-): Generator<void, ((place: number) => TokenIds) | undefined> {
-  if (encode === undefined) return undefined;
+): Generator<void, (place: number) => TokenIds> {
+  if (encode === undefined) return () => NO_TEXT;
   const encoded = new TokenIdRows();
   let width = 0;
   let bad: { readonly text: string; readonly error: unknown } | undefined;

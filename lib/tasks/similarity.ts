@@ -3,21 +3,15 @@ import type { TokenIds } from "../blip/token-ids.js";
 import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import { snapshotBytes } from "../images/open-picture.js";
-import type { Job } from "../serving/batch-queue.js";
+import type { Job } from "../serving/job.js";
 import type { Tensor } from "../torch/tensor.js";
 import { fulfilled } from "../util/concurrency.js";
 import { inTurns } from "../util/turns.js";
 import { cosineSteps, packed } from "./cosines.js";
-import {
-  type AnyModel,
-  embedsOf,
-  holdPicture,
-  type LoadedModel,
-  type PreparedPair,
-  replicaAs,
-} from "./loaded-model.js";
+import type { LoadedModel, PairJob } from "./loaded-model.js";
 import type { MatchOptions } from "./match.js";
 import { encodeSteps, PAIRS_AT_ONCE, type PairLists, PICTURES_AT_ONCE, runPairs } from "./run-pairs.js";
+import { checkModel, holdPicture } from "./task.js";
 
 export type SimilarityOptions = Omit<MatchOptions, "settled">;
 
@@ -29,26 +23,28 @@ export async function similarity(
   options: SimilarityOptions,
 ): Promise<number[][]> {
   const { truncation = false, signal, callId } = readOptions(options, "similarity", ["truncation", "signal", "callId"]);
-  const retrieving = (replica: AnyModel) =>
-    replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "similarity");
-  const maxLength = retrieving(model.anyReplica).shapes.questionLength;
+  checkModel(model, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "similarity");
+  const { processor, queue, batch, replica } = model;
+  const maxLength = replica.shapes.questionLength;
   if (!Array.isArray(images) || !Array.isArray(texts)) {
     throw new NeuronBlipError("INVALID_INPUT", "similarity takes an array of pictures and an array of texts.");
   }
-  const { queue, batch } = model;
-  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
-  const imageJob: Job<AnyModel, PreparedPair, Tensor<"float32">> = {
+  const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });
+  const imageJob: PairJob<NeuronBlipForImageTextRetrieval, Tensor<"float32">> = {
     ...batch,
     key: "image features",
-    work: (replica, rows, signal) => retrieving(replica).getImageFeatures(embedsOf(rows), signal),
+    work: (replica, rows, signal) => {
+      const pictures = rows.map(({ image }) => image);
+      return replica.getImageFeatures(pictures, signal);
+    },
     hold: holdPicture,
   };
-  const textJob: Job<AnyModel, TokenIds, Tensor<"float32">> = {
+  const textJob: Job<NeuronBlipForImageTextRetrieval, TokenIds, Tensor<"float32">> = {
     ...batch,
     key: "text features",
-    work: (replica, rows, signal) => retrieving(replica).textFeaturesOf(rows, signal),
+    work: (replica, rows, signal) => replica.textFeaturesOf(rows, signal),
   };
-  return model.call({ task: "similarity", callId }, async (ticket) => {
+  return queue.admit({ task: "similarity", callId }, async (ticket) => {
     throwIfAborted(signal);
     if (texts.length === 0) return images.map(() => []);
     const given = texts.slice();
@@ -63,15 +59,13 @@ export async function similarity(
     );
     const run = { signal, ticket };
     const pairs: PairLists = { images: pictures, texts: "" };
-    const imageFeatures = await runPairs(pairs, model.images, { ...run, encode: undefined }, (portion) =>
-      queue.run(portion, imageJob, run),
-    );
+    const imageFeatures = await runPairs(model, pairs, { ...run, encode: undefined }, imageJob);
     // Each portion's in one array: so many would take long to collect, and the tensors that they are views of, too.
     const textFeatures: Float32Array[] = [];
     for (let at = 0; at < given.length; at += PAIRS_AT_ONCE) {
       const count = Math.min(PAIRS_AT_ONCE, given.length - at);
-      const portion = Array.from({ length: count }, (_, i) => encoded?.(at + i) as TokenIds);
-      textFeatures.push(packed(await queue.runAll(portion, textJob, run)));
+      const portion = Array.from({ length: count }, (_, i) => encoded(at + i));
+      textFeatures.push(packed(await queue.run(portion, textJob, run)));
     }
     const images32 = imageFeatures.map((image) => fulfilled(image).data);
     return inTurns(cosineSteps(images32, textFeatures), signal);

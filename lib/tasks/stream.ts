@@ -29,7 +29,7 @@ export async function* stream(
   const streamer = new TextStreamer(model.processor, { callbackFunction: (piece) => pieces.write(piece) });
   const all = { ...options, signal, streamer };
   const generation =
-    model.anyReplica.config.architecture === "BlipForConditionalGeneration"
+    model.replica.config.architecture === "BlipForConditionalGeneration"
       ? caption(model, image, { ...all, ...(text !== undefined && { prompt: text }) })
       : answer(model, image, text as string, all);
   const ended = generation.then(

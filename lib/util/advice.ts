@@ -18,10 +18,10 @@ export async function adviceFor(path: string): Promise<string> {
   if (!found) return isHubName(path.replace(/^\.\//, "")) ? adviceForName(path) : make(path);
   if (found.isDirectory()) {
     const names = await readdir(path).catch((): string[] => []);
-    const parts = names.filter((name) => name.endsWith(".pt"));
-    if (parts.length > 0) {
-      const part = shownPath(join(path, parts[0] as string));
-      return `It is a directory with TorchScript files: give NeuronBlip.fromPretrained the directory, or name one file, such as ${part}.`;
+    const part = names.find((name) => name.endsWith(".pt"));
+    if (part !== undefined) {
+      const file = shownPath(join(path, part));
+      return `It is a directory with TorchScript files: give NeuronBlip.fromPretrained the directory, or name one file, such as ${file}.`;
     }
     if (names.some((name) => WEIGHTS.test(name))) {
       return adviceForCheckpoint(path);

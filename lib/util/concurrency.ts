@@ -65,14 +65,13 @@ export class Semaphore {
    */
   async acquire(count = 1, signal?: AbortSignal): Promise<() => void> {
     throwIfAborted(signal);
-    if (count === 0) return () => {};
-    const taken = Math.min(count, this.#permits);
-    if (this.#waiting.length > 0 || this.#free < taken) await this.#wait(taken, signal);
-    else this.#free -= taken;
-    let held = true;
+    let held = Math.min(count, this.#permits);
+    if (held > 0 && (this.#waiting.length > 0 || this.#free < held)) await this.#wait(held, signal);
+    else this.#free -= held;
     return () => {
-      if (held) this.#giveBack(taken);
-      held = false;
+      this.#free += held;
+      held = 0;
+      this.#admit();
     };
   }
 
@@ -87,21 +86,14 @@ export class Semaphore {
       await untilAborted(turn, signal);
     } catch (error) {
       const at = this.#waiting.indexOf(waiting);
-      if (at >= 0) {
-        this.#waiting.splice(at, 1);
-        this.#admit(); // it may have been in the way of those behind it
-      } else {
-        this.#giveBack(count); // its turn had come
-      }
+      if (at >= 0) this.#waiting.splice(at, 1);
+      else this.#free += count; // its turn had come
+      this.#admit(); // it may have been in the way of those behind it
       throw error;
     }
   }
 
-  #giveBack(count: number): void {
-    this.#free += count;
-    this.#admit();
-  }
-
+  /** Lets in the first in line, as far as there are permits for them. */
   #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined && next.count <= this.#free; next = this.#waiting[0]) {
       this.#waiting.shift();
@@ -131,18 +123,13 @@ export function onAbort(signal: AbortSignal | undefined, listener: (signal: Abor
     return () => {};
   }
   const onEvent = () => listener(signal);
-  allowListeners(signal);
-  signal.addEventListener("abort", onEvent, { once: true });
-  return () => signal.removeEventListener("abort", onEvent);
-}
-
-/** One signal may be that of many calls, which Node 20 would warn about. */
-function allowListeners(signal: AbortSignal): void {
   try {
-    setMaxListeners(0, signal);
+    setMaxListeners(0, signal); // one signal may be that of many calls, which Node 20 would warn about
   } catch {
     // A polyfill's, which does not count them.
   }
+  signal.addEventListener("abort", onEvent, { once: true });
+  return () => signal.removeEventListener("abort", onEvent);
 }
 
 /** A signal that is aborted with either of two. Not AbortSignal.any, which takes Node's own alone. */

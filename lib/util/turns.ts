@@ -13,34 +13,26 @@ let began: number | undefined;
 /** Work that waits for its next turn: each turn goes to one, so that many calls hold the loop no longer than one does. */
 const waiting: (() => void)[] = [];
 
-function begin(): number {
-  if (began === undefined) {
-    began = performance.now();
-    setImmediate(end);
-  }
-  return began;
-}
-
-function end(): void {
-  began = undefined;
-  const next = waiting.shift();
-  if (next === undefined) return;
-  begin();
-  next();
-}
-
-/** Whether long work has held the event loop for long enough: then it awaits `nextTurn`. */
+/** Whether long work has held the event loop for long enough: then it awaits `nextTurn`. Begins a turn where none has begun. */
 export function isTurnOver(): boolean {
-  return performance.now() - begin() > LONGEST_TURN_MS;
+  const now = performance.now();
+  if (began === undefined) {
+    began = now;
+    setImmediate(() => {
+      began = undefined;
+      waiting.shift()?.();
+    });
+  }
+  return now - began > LONGEST_TURN_MS;
 }
 
 /**
- * Lets the event loop go on.
+ * Lets the event loop go on, when a turn is over.
  * @throws NeuronBlipError `ABORTED` where the signal was aborted meanwhile.
  */
 export async function nextTurn(signal: AbortSignal | undefined): Promise<void> {
-  begin();
   await new Promise<void>((resolve) => waiting.push(resolve));
+  isTurnOver(); // begins this one, after which the next in line goes on
   throwIfAborted(signal);
 }
 
@@ -79,7 +71,10 @@ export function* mapSteps<T, U>(items: readonly T[], map: (item: T, at: number) 
 const SORTED_AT_ONCE = 1024;
 
 /** Sorts a list, in steps: as `toSorted`, equal items in their order. */
-export function* sortSteps<T>(items: readonly T[], compare: (one: T, other: T) => number): Generator<void, T[]> {
+export function* sortSteps<T extends number | object>(
+  items: readonly T[],
+  compare: (one: T, other: T) => number,
+): Generator<void, T[]> {
   let runs: T[][] = [];
   for (let at = 0; at < items.length; at += SORTED_AT_ONCE) {
     runs.push(items.slice(at, at + SORTED_AT_ONCE).sort(compare));
@@ -88,20 +83,31 @@ export function* sortSteps<T>(items: readonly T[], compare: (one: T, other: T) =
   while (runs.length > 1) {
     const merged: T[][] = [];
     for (let i = 0; i < runs.length; i += 2) {
-      merged.push(yield* mergeSteps(runs[i] as T[], runs[i + 1] ?? [], compare));
+      merged.push(yield* mergeSteps(runs[i] ?? [], runs[i + 1] ?? [], compare));
     }
     runs = merged;
   }
   return runs[0] ?? [];
 }
 
-function* mergeSteps<T>(first: T[], second: T[], compare: (one: T, other: T) => number): Generator<void, T[]> {
+function* mergeSteps<T extends number | object>(
+  first: T[],
+  second: T[],
+  compare: (one: T, other: T) => number,
+): Generator<void, T[]> {
   if (second.length === 0) return first;
   const merged: T[] = [];
   let [i, j] = [0, 0];
   while (i < first.length || j < second.length) {
-    const takesFirst = j >= second.length || (i < first.length && compare(first[i] as T, second[j] as T) <= 0);
-    merged.push((takesFirst ? first[i++] : second[j++]) as T);
+    const one = first[i];
+    const other = second[j];
+    if (one !== undefined && (other === undefined || compare(one, other) <= 0)) {
+      merged.push(one);
+      i++;
+    } else if (other !== undefined) {
+      merged.push(other);
+      j++;
+    }
     if (merged.length % SORTED_AT_ONCE === 0) yield;
   }
   return merged;

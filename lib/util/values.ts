@@ -68,20 +68,6 @@ export function isUrl(value: unknown): value is UrlLike {
   );
 }
 
-/** Whether a value is an AbortSignal: Node's, another window's, or a polyfill's, which may lack `reason` and `throwIfAborted`. */
-export function isAbortSignal(value: unknown): value is AbortSignal {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "aborted" in value &&
-    typeof value.aborted === "boolean" &&
-    "addEventListener" in value &&
-    typeof value.addEventListener === "function" &&
-    "removeEventListener" in value &&
-    typeof value.removeEventListener === "function"
-  );
-}
-
 /** Whether a value is a whole number from one to another. */
 export function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most;

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type EncodedImage, NeuronBlip, NeuronBlipError, NeuronBlipForQuestionAnswering } from "neuron-blip";
-import { Admission } from "../../dist/serving/admission.js";
-import { BatchQueue, type Job, type RunOptions } from "../../dist/serving/batch-queue.js";
+import { BatchQueue } from "../../dist/serving/batch-queue.js";
+import type { Job, RunOptions, Ticket } from "../../dist/serving/job.js";
 import { Replicas } from "../../dist/serving/replicas.js";
 import { assertAlike, fails, fixture } from "../helpers.js";
 
@@ -19,9 +19,11 @@ class FakeModel implements AsyncDisposable {
 
 type FakeJob = Job<FakeModel, string, string>;
 
+/** Values, or where the call is settled outcomes. */
+type Results = readonly (string | PromiseSettledResult<string>)[];
+
 /** A queue for replicas that work when they are told to. */
 class Bench {
-  readonly admission = new Admission(100);
   readonly replicas: Replicas<FakeModel>;
   readonly queue: BatchQueue<FakeModel>;
   /** Each batch that began, as "replica: rows". */
@@ -37,7 +39,7 @@ class Bench {
       failureOf: (error) => (error instanceof CoreFailure ? "reload" : undefined),
       emit: () => {},
     });
-    this.queue = new BatchQueue(this.replicas, { batchesInHand, maxDelayMs, admission: this.admission });
+    this.queue = new BatchQueue(this.replicas, { batchesInHand, maxDelayMs, maxLength: 100 });
   }
 
   job(job: Partial<FakeJob> = {}): FakeJob {
@@ -55,8 +57,13 @@ class Bench {
     };
   }
 
-  run(rows: string, job = this.job(), options: RunOptions = {}) {
-    return this.queue.run(rows.split(""), job, options);
+  run(rows: string, job = this.job(), { settled = false, ...options }: RunOptions = {}): Promise<Results> {
+    const given = rows.split("");
+    return settled ? this.queue.run(given, job, { ...options, settled }) : this.queue.run(given, job, options);
+  }
+
+  admit<T>(call: (ticket: Ticket) => Promise<T>): Promise<T> {
+    return this.queue.admit({ task: "answer" }, call);
   }
 
   /** Lets batches begin, as the event loop turns. */
@@ -72,8 +79,13 @@ class Bench {
   }
 }
 
-const values = (outcomes: readonly PromiseSettledResult<string>[]) =>
-  outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : String(outcome.reason.message))).join("");
+const values = (results: Results) =>
+  results
+    .map((result) => {
+      if (typeof result === "string") return result;
+      return result.status === "fulfilled" ? result.value : String(result.reason.message);
+    })
+    .join("");
 
 describe("the queue for replicas", () => {
   it("runs what comes in one turn together, up to the limit, and later what has waited meanwhile", async () => {
@@ -166,18 +178,17 @@ describe("the queue for replicas", () => {
 
   it("waits briefly for calls that were admitted and have no rows yet, and for none that will be later", async () => {
     const bench = new Bench();
-    const { admission } = bench;
     const never = new AbortController();
-    const waits = admission.admit(
+    const waits = bench.admit(
       () => new Promise<void>((resolve) => never.signal.addEventListener("abort", () => resolve())),
     );
     let arrive = () => {};
     const arrival = new Promise<void>((resolve) => {
       arrive = resolve;
     });
-    const first = admission.admit((ticket) => bench.run("a", bench.job(), { ticket }));
-    const alone = admission.admit((ticket) => bench.run("x", bench.job({ key: undefined }), { ticket }));
-    const second = admission.admit(async (ticket) => {
+    const first = bench.admit((ticket) => bench.run("a", bench.job(), { ticket }));
+    const alone = bench.admit((ticket) => bench.run("x", bench.job({ key: undefined }), { ticket }));
+    const second = bench.admit(async (ticket) => {
       await arrival;
       return bench.run("b", bench.job(), { ticket });
     });
@@ -190,30 +201,29 @@ describe("the queue for replicas", () => {
     await bench.end();
     never.abort();
     await waits;
-    const slow = admission.admit(async (ticket) => {
-      ticket.defer();
+    const slow = bench.admit(async (ticket) => {
+      ticket.isComing = false;
       await nextTurn();
       return bench.run("s", bench.job({ key: "other" }), { ticket });
     });
-    const third = admission.admit((ticket) => bench.run("c", bench.job(), { ticket }));
+    const third = bench.admit((ticket) => bench.run("c", bench.job(), { ticket }));
     assert.deepEqual((await bench.begun()).at(-1), "0: c", "where no other call is about to come there is no delay");
     await bench.end();
     await bench.end();
     await Promise.all([first, second, third, alone, slow]);
-    assert.equal(admission.waiting, 0);
+    assert.equal(bench.queue.waiting, 0);
   });
 
   it("lets rows that wait for others be passed over once: a call that is long in coming holds nobody up", async () => {
     const bench = new Bench();
-    const { admission } = bench;
     let arrive = () => {};
-    const slow = admission.admit(
+    const slow = bench.admit(
       () =>
         new Promise<void>((resolve) => {
           arrive = resolve;
         }),
     );
-    const waits = admission.admit((ticket) => bench.run("a", bench.job(), { ticket }));
+    const waits = bench.admit((ticket) => bench.run("a", bench.job(), { ticket }));
     const alone = ["x", "y", "z"].map((row) => bench.run(row, bench.job({ key: undefined })));
     assert.deepEqual(await bench.begun(), ["0: x"]);
     assert.deepEqual(await bench.end(), ["0: x", "0: a"]);

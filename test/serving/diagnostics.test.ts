@@ -4,8 +4,8 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type DiagnosticsMessages, NeuronBlip, onDiagnostics } from "neuron-blip";
 import { decoderThreads } from "../../dist/images/load-image.js";
-import { Admission } from "../../dist/serving/admission.js";
-import { BatchQueue, type Job } from "../../dist/serving/batch-queue.js";
+import { BatchQueue } from "../../dist/serving/batch-queue.js";
+import type { Job } from "../../dist/serving/job.js";
 import { Replicas } from "../../dist/serving/replicas.js";
 import { demo, demoModel, demoQuestions, fails, fixture } from "../helpers.js";
 
@@ -228,7 +228,7 @@ describe("the replicas' states", () => {
       failureOf: (error) => (error instanceof CoreFailure ? "reload" : undefined),
       emit: () => {},
     });
-    const queue = new BatchQueue(replicas, { admission: new Admission(10) });
+    const queue = new BatchQueue(replicas, { maxLength: 10 });
     let tries = 0;
     const job: Job<Model, string, string> = {
       key: "k",
@@ -239,12 +239,12 @@ describe("the replicas' states", () => {
       },
     };
     assert.deepEqual(replicas.states, { inUse: 2, reloading: 0, givenUp: 0 });
-    await queue.runAll(["a", "b"], job);
+    await queue.run(["a", "b"], job);
     assert.deepEqual(replicas.states, { inUse: 1, reloading: 1, givenUp: 0 });
     assert.equal(replicas.failures, 1);
     assert.deepEqual([queue.done.batches, queue.done.rows], [1, 2]);
     await assert.rejects(
-      queue.runAll(["c"], { ...job, work: () => Promise.reject(new Error("the row's own")) }),
+      queue.run(["c"], { ...job, work: () => Promise.reject(new Error("the row's own")) }),
       /the row's own/,
     );
     assert.equal(queue.done.batches, 2);

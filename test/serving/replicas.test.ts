@@ -262,7 +262,7 @@ describe("replicas", () => {
     await until("restartRequired");
     assert.deepEqual(events.slice(-2), ["replicaGivenUp 1", "restartRequired"]);
     await assert.rejects(replicas.onLeastBusy(failingOn()), { code: "NEURON_RESTART_REQUIRED" });
-    assert.equal(replicas.hasRoom(1), true, "what is queued is told at once");
+    assert.equal(replicas.free(1), 1, "what is queued is told at once");
     await replicas.dispose();
   });
 
