@@ -65,7 +65,7 @@ export function replicaAs<Model extends AnyModel>(
 export interface PreparedPair {
   /** Its index in the call's list. */
   readonly place: number;
-  readonly features: RefCounted<ImageFeatures>;
+  readonly features: ImageFeatures;
   /** While it runs: the picture's keys and values, where they are there. */
   keyValues?: RefCounted<Tensor> | undefined;
   readonly text: TokenIds | undefined;
@@ -74,19 +74,19 @@ export interface PreparedPair {
 /** A pair's text and picture, as a replica takes them. */
 export function textAboutImage({ text, features, keyValues }: PreparedPair): TextAboutImage {
   const { ids, length, paddedLength } = text ?? { ids: [], length: 0, paddedLength: 0 };
-  return { ids, length, paddedLength, image: features.value.imageEmbeds, keyValues: keyValues?.value };
+  return { ids, length, paddedLength, image: features.imageEmbeds, keyValues: keyValues?.value };
 }
 
 /** The embeddings of pairs' pictures. */
 export function embedsOf(pairs: readonly PreparedPair[]): Tensor<"float32">[] {
-  return pairs.map(({ features }) => features.value.imageEmbeds);
+  return pairs.map(({ features }) => features.imageEmbeds);
 }
 
 /** Keeps a pair's picture until its batch has ended, with what there is of it when that begins. */
 export function holdPicture(pair: PreparedPair): () => void {
   const { features } = pair;
   features.retain();
-  pair.keyValues = features.value.keyValues?.retain();
+  pair.keyValues = features.keyValues?.retain();
   return () => {
     pair.keyValues?.release();
     pair.keyValues = undefined;
