@@ -3,7 +3,7 @@ import { checkDtype } from "./blip/parts/checkpoint/load-checkpoint.js";
 import { NeuronBlipError, readOptions } from "./errors.js";
 import { checkHubOptions, HUB_OPTIONS } from "./hub/hub-options.js";
 import type { PictureCacheOptions } from "./images/image-features.js";
-import { checkSourceOptions } from "./images/open-picture.js";
+import { sourceSettings } from "./images/open-picture.js";
 import type { SourceOptions } from "./processing/image-source.js";
 import { parseCores } from "./torch/neuron/cores.js";
 import { type ModelDirectory, pathOf } from "./util/model-path.js";
@@ -124,7 +124,7 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
   } = options;
   checkDtype(options.dtype);
   if (cores !== undefined) parseCores(cores);
-  checkSourceOptions(options);
+  sourceSettings(options);
   if (tokenizer !== undefined) pathOf(tokenizer, "tokenizer, a directory,");
   const models = `a whole number from 1 to ${MOST_MODELS}, as each has a thread and weights of its own, or "all"`;
   check("numModels", numModels, models, (value) => value === "all" || isWhole(value, 1, MOST_MODELS));

@@ -1,10 +1,10 @@
-import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
-import { abortedError, messageOf } from "../errors.js";
+import { abortedError, messageOf, NeuronBlipError } from "../errors.js";
 import type { ImageDecoder } from "../processing/raw-image.js";
 import { onAbort } from "../util/concurrency.js";
 import { packageFile } from "../util/package-file.js";
-import type { DecodeThreadData, WorkReply, WorkRequest } from "./decode-worker.js";
+import type { DecodeThreadData, WorkReply, WorkRequest, WorkResult } from "./decode-worker.js";
 import { ThreadState } from "./thread-state.js";
 
 /** Enough for jimp's JPEG decoder, which keeps an object for every 64 samples, at the most pixels that it is given. */
@@ -19,12 +19,11 @@ const START_MS = 60_000;
 /** What an aborted picture's decoder may still take to come to its end: most do, and starting a thread costs more. */
 const GRACE_MS = 50;
 
+/** Who waits for a picture, and what its end gives back. */
 export interface RunOptions {
-  /** The picture's size, where it is known. */
-  readonly pixels?: number;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   /** Called, more than once maybe, when sharp has no part in it any more. */
-  readonly onSharpDone: () => void;
+  readonly onSharpDone: (() => void) | undefined;
   /** Called once when the thread has done with it, or has ended, be it long after the call. */
   readonly onFree: () => void;
 }
@@ -38,8 +37,11 @@ export class DecodeThread {
   readonly #timeLimit: (pixels: number) => number;
   readonly #worker: Worker;
   readonly #state = new Int32Array(new SharedArrayBuffer(4));
-  #isUsable = true;
+  /** Whether it has not ended, and is not about to. */
+  isUsable = true;
   #isReady = false;
+  /** Hears what the thread replies to the request under way. */
+  #onReply: ((reply: WorkReply) => void) | undefined;
 
   /**
    * @param timeLimit milliseconds that a picture of so many pixels may take, once the thread is ready; 0 for reading a header
@@ -53,127 +55,95 @@ export class DecodeThread {
       workerData: { state: this.#state, decoder } satisfies DecodeThreadData,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
-    // Between requests nobody else listens, and an unheard error would be an uncaught one.
-    this.#worker.on("error", () => {});
-    this.#worker.on("message", ({ kind }: WorkReply) => {
-      if (kind === "ready") this.#isReady = true;
-    });
-    this.#worker.on("exit", () => {
-      this.#isUsable = false;
-    });
-    this.#worker.unref();
-  }
-
-  /** Whether it has not ended, and is not about to. */
-  get isUsable(): boolean {
-    return this.#isUsable;
+    let end: WorkReply = { kind: "error", reason: "the decoder's thread ended" };
+    this.#worker
+      .on("message", (reply: WorkReply) => {
+        if (reply.kind === "ready") this.#isReady = true;
+        this.#onReply?.(reply);
+      })
+      .on("error", (cause) => {
+        end = { kind: "error", reason: `the decoder failed (${messageOf(cause)})`, cause };
+      })
+      .on("exit", () => {
+        this.isUsable = false;
+        this.#onReply?.(end);
+      })
+      .unref();
   }
 
   /** Ends the thread, which must not be inside sharp. */
   end(): void {
-    this.#isUsable = false;
+    this.isUsable = false;
     void this.#worker.terminate();
   }
 
   /**
-   * @returns the last reply, which is no error; that of an error that has a code is returned for the caller to read
-   * @throws Error that says what is wrong with the file, or became of the thread; NeuronBlipError `ABORTED`
+   * Gives it a picture to work on, whose memory moves to it.
+   * @returns the last reply
+   * @throws Error that says what is wrong with the file, or became of the thread; NeuronBlipError `ABORTED`, or what the thread threw
    */
-  run(
-    request: WorkRequest,
-    transfer: readonly ArrayBuffer[],
-    { pixels = 0, signal, onSharpDone, onFree }: RunOptions,
-  ): Promise<WorkReply> {
-    const worker = this.#worker;
-    const clock = new Clock((limit) => {
-      abandon(new Error(`the decoder did not come to an end in ${Math.round(limit / 1000)} s`), 0);
-    });
-    let stop = () => {};
-    let ending: NodeJS.Timeout | undefined;
-    let decide: ((outcome: WorkReply | Error) => void) | undefined;
-    const outcome = new Promise<WorkReply>((resolve, reject) => {
-      decide = (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome));
-    });
-    /** The call ends; the thread may go on. */
-    const settle = (result: WorkReply | Error) => {
-      clock.stop();
-      stop();
-      worker.unref();
-      decide?.(result);
-      decide = undefined;
-    };
-    /** The thread ends its work, or itself. */
-    const free = () => {
-      clearTimeout(ending);
-      worker.off("message", onMessage).off("error", onError).off("exit", onExit);
-      onSharpDone();
-      onFree();
-    };
-    const abandon = (reason: Error, graceMs: number) => {
-      if (decide === undefined) return;
-      const isInSharp = Atomics.exchange(this.#state, 0, ThreadState.abandoned) === ThreadState.inSharp;
-      settle(reason);
-      if (isInSharp) return;
-      ending = setTimeout(() => this.end(), graceMs).unref();
-    };
-    const onMessage = (reply: WorkReply) => {
-      if (reply.kind === "ready") {
-        if (decide) clock.start(this.#timeLimit(pixels));
-      } else if (reply.kind === "header") {
-        if (decide) clock.start(this.#timeLimit(reply.width * reply.height));
-      } else if (reply.kind === "warning") warnOnce(reply.message, reply.code);
-      else if (reply.kind === "sharp done") onSharpDone();
-      else {
-        free();
-        settle(reply.kind === "error" && reply.code === undefined ? new Error(reply.reason) : reply);
+  run(request: WorkRequest, { signal, onSharpDone, onFree }: RunOptions): Promise<WorkResult> {
+    const { source } = request;
+    const [pixels, memory] = "file" in source ? [0, source.file] : [source.width * source.height, source.data];
+    return new Promise((resolve, reject) => {
+      let isWaitedFor = true;
+      let deadline: NodeJS.Timeout | undefined;
+      let ending: NodeJS.Timeout | undefined;
+      let stop = () => {};
+      /** The call ends; the thread may go on. */
+      const settle = (outcome: WorkResult | Error) => {
+        isWaitedFor = false;
+        clearTimeout(deadline);
+        stop();
+        this.#worker.unref();
+        if (outcome instanceof Error) reject(outcome);
+        else resolve(outcome);
+      };
+      const abandon = (reason: Error, graceMs: number) => {
+        if (!isWaitedFor) return;
+        const isInSharp = Atomics.exchange(this.#state, 0, ThreadState.abandoned) === ThreadState.inSharp;
+        settle(reason);
+        if (!isInSharp) ending = setTimeout(() => this.end(), graceMs).unref();
+      };
+      /** From now on it has so many milliseconds. */
+      const limit = (ms: number) => {
+        clearTimeout(deadline);
+        if (!isWaitedFor) return;
+        const late = () => abandon(new Error(`the decoder did not come to an end in ${Math.round(ms / 1000)} s`), 0);
+        // After a turn of the event loop: where something else kept it busy, the reply may be there, unread.
+        const own = setTimeout(() => setImmediate(() => own === deadline && late()), ms);
+        deadline = own;
+      };
+      const onReply = (reply: WorkReply) => {
+        if (reply.kind === "ready") limit(this.#timeLimit(pixels));
+        else if (reply.kind === "header") limit(this.#timeLimit(reply.width * reply.height));
+        else if (reply.kind === "warning") warnOnce(reply.message, reply.code);
+        else if (reply.kind === "sharp done") onSharpDone?.();
+        else {
+          this.#onReply = undefined;
+          clearTimeout(ending);
+          onFree();
+          settle(reply.kind === "error" ? errorOf(reply) : reply);
+        }
+      };
+      Atomics.store(this.#state, 0, ThreadState.interruptible);
+      this.#onReply = onReply;
+      this.#worker.ref();
+      limit(this.#isReady ? this.#timeLimit(pixels) : START_MS);
+      try {
+        this.#worker.postMessage(request, [memory.buffer as ArrayBuffer]);
+        stop = onAbort(signal, (signal) => abandon(abortedError(signal), GRACE_MS));
+      } catch (cause) {
+        onReply({ kind: "error", reason: messageOf(cause), cause });
       }
-    };
-    const onError = (error: unknown) => {
-      settle(new Error(`the decoder failed (${messageOf(error)})`, { cause: error }));
-    };
-    const onExit = () => {
-      free();
-      settle(new Error("the decoder's thread ended"));
-    };
-    Atomics.store(this.#state, 0, ThreadState.interruptible);
-    worker.ref();
-    worker.on("message", onMessage).on("error", onError).on("exit", onExit);
-    try {
-      worker.postMessage(request, transfer);
-    } catch (error) {
-      free();
-      worker.unref();
-      throw error;
-    }
-    clock.start(this.#isReady ? this.#timeLimit(pixels) : START_MS);
-    stop = onAbort(signal, (signal) => abandon(abortedError(signal), GRACE_MS));
-    return outcome;
+    });
   }
 }
 
-/** Calls back when a time is over. */
-class Clock {
-  readonly #giveUp: (limit: number) => void;
-  #timer: NodeJS.Timeout | undefined;
-  #lastChance: NodeJS.Immediate | undefined;
-
-  constructor(giveUp: (limit: number) => void) {
-    this.#giveUp = giveUp;
-  }
-
-  /** From now on so many milliseconds. */
-  start(limit: number): void {
-    this.stop();
-    // After a turn of the event loop: where something else kept it busy, the reply may be there, unread.
-    this.#timer = setTimeout(() => {
-      this.#lastChance = setImmediate(() => this.#giveUp(limit));
-    }, limit);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-    clearImmediate(this.#lastChance);
-  }
+function errorOf({ code, reason, cause }: WorkReply & { kind: "error" }): Error {
+  return code === undefined
+    ? new Error(reason, cause === undefined ? undefined : { cause })
+    : new NeuronBlipError(code, reason);
 }
 
 const warned = new Set<string>();

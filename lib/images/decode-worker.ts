@@ -29,15 +29,24 @@ export interface DecodeRequest {
   /** Whether it may take long; one that does and may not is given back. */
   readonly mayBeSlow: boolean;
   readonly decoder: ImageDecoder;
-  /** Whether it has a place in sharp; one that needs a place is given back. */
-  readonly mayUseSharp: boolean;
 }
 
 /** What to work on, and what to make of it: pixel values, or the picture's pixels where there is no target. */
 export interface WorkRequest {
   readonly source: DecodeRequest | PixelImage;
   readonly target: PixelTarget | undefined;
+  /** Whether it has a place in sharp; a picture that needs one is given back. */
+  readonly mayUseSharp: boolean;
 }
+
+/** What became of a picture: the last reply. */
+export type WorkResult =
+  /** It declares more pixels, or takes longer, than it may; here is its file. */
+  | { readonly kind: "slow"; readonly width: number; readonly height: number; readonly file: OwnUint8Array }
+  /** It needs a place in sharp; here is its file. */
+  | { readonly kind: "needs sharp"; readonly file: OwnUint8Array }
+  /** The picture's pixels, or, for a target, its pixel values: [3, height, width]. */
+  | { readonly kind: "done"; readonly made: RawImage | OwnFloat32Array };
 
 export type WorkReply =
   /** Its decoder is loaded: what takes time from now on is the picture's. Another reply follows, where a picture is waiting. */
@@ -48,15 +57,9 @@ export type WorkReply =
   | { readonly kind: "sharp done" }
   /** Of the thread's installation, for the user. Another reply follows. */
   | { readonly kind: "warning"; readonly message: string; readonly code: string }
-  /** It declares more pixels, or takes longer, than it may; here is its file. */
-  | { readonly kind: "slow"; readonly width: number; readonly height: number; readonly file: OwnUint8Array }
-  /** It needs a place in sharp; here is its file. */
-  | { readonly kind: "needs sharp"; readonly file: OwnUint8Array }
-  | { readonly kind: "image"; readonly image: RawImage }
-  /** [3, height, width] */
-  | { readonly kind: "values"; readonly values: OwnFloat32Array }
+  | WorkResult
   /** `code` is that of an error which is not the file's. */
-  | { readonly kind: "error"; readonly reason: string; readonly code?: NeuronBlipErrorCode };
+  | { readonly kind: "error"; readonly reason: string; readonly code?: NeuronBlipErrorCode; readonly cause?: unknown };
 
 /** What a thread is given when it starts. */
 export interface DecodeThreadData {
@@ -75,10 +78,10 @@ const ready = loading.catch(() => {}).then(() => reply({ kind: "ready" }));
 // jimp's TIFF decoder prints to the console about what it finds; the process's output is not theirs.
 console.log = () => {};
 
-parentPort?.on("message", async ({ source, target }: WorkRequest) => {
+parentPort?.on("message", async ({ source, target, mayUseSharp }: WorkRequest) => {
   if ("file" in source) await ready;
   try {
-    const stored = "file" in source ? await decode(source) : { ...expandGrey(source), orientation: 1 };
+    const stored = "file" in source ? await decode(source, mayUseSharp) : { ...expandGrey(source), orientation: 1 };
     if (stored === undefined) return;
     if (target) replyWithValues(stored, target);
     else replyWithImage(stored);
@@ -92,13 +95,10 @@ parentPort?.on("message", async ({ source, target }: WorkRequest) => {
 });
 
 /** Undefined where the picture was given back. */
-async function decode({
-  file,
-  maxPixels,
-  mayBeSlow,
-  decoder,
-  mayUseSharp,
-}: DecodeRequest): Promise<StoredImage | undefined> {
+async function decode(
+  { file, maxPixels, mayBeSlow, decoder }: DecodeRequest,
+  mayUseSharp: boolean,
+): Promise<StoredImage | undefined> {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   const header = readImageHeader(bytes);
   const { width, height } = header;
@@ -153,14 +153,14 @@ function replyWithValues({ data, width, height, channels, orientation }: StoredI
   const { preparePixels } = native();
   const resized = preparePixels(data, width, height, channels, orientation, size.width, size.height, tables);
   const values = cropAndPad(resized, size, target, [tables[0], tables[256], tables[512]] as number[]);
-  reply({ kind: "values", values }, [values.buffer]);
+  reply({ kind: "done", made: values }, [values.buffer]);
 }
 
 function replyWithImage(stored: StoredImage): void {
   const { data, ...image } = applyOrientation(stored);
   // Only memory of its own can change threads: a Buffer may share Node's pool, or belong to a decoder.
   const own = Buffer.isBuffer(data) ? new Uint8Array(data) : data;
-  reply({ kind: "image", image: { ...image, data: own } }, [own.buffer as ArrayBuffer]);
+  reply({ kind: "done", made: { ...image, data: own } }, [own.buffer as ArrayBuffer]);
 }
 
 function reply(message: WorkReply, transfer: ArrayBuffer[] = []): void {

@@ -1,14 +1,17 @@
 import { availableParallelism } from "node:os";
 import { setTimeout } from "node:timers";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { PixelTarget } from "../processing/image-loader.js";
-import type { ImageDecoder, PixelImage, RawImage } from "../processing/raw-image.js";
+import type { ImageDecoder, RawImage } from "../processing/raw-image.js";
 import { Semaphore } from "../util/concurrency.js";
+import { type OwnFloat32Array, oneLine } from "../util/values.js";
 import { DecodeThread } from "./decode-thread.js";
-import type { WorkReply, WorkRequest } from "./decode-worker.js";
+import type { WorkRequest, WorkResult } from "./decode-worker.js";
+import { kindOf } from "./describe-source.js";
+import { copyPixels } from "./given-pixels.js";
 import { checkPixelLimit } from "./image-size.js";
-import type { PictureFile } from "./picture-file.js";
-import { sharpPlaces } from "./sharp-places.js";
+import type { OpenedPicture } from "./open-picture.js";
+import { type Leave, sharpPlaces } from "./sharp-places.js";
 
 /** How long a picture may take before its decoder is taken to be lost in damaged data: many times what any picture needs. */
 const defaultTimeLimit = (pixels: number) => 8000 + pixels / 1000;
@@ -16,26 +19,15 @@ const defaultTimeLimit = (pixels: number) => 8000 + pixels / 1000;
 /** At least two, so that a picture whose decoder does not come to an end does not hold up all others. */
 const defaultSize = () => Math.max(2, Math.min(availableParallelism(), 4));
 
-/** A first picture that takes longer is not the only one to have a thread. */
+/** A thread is in reserve from the first picture's end on, or where that takes longer: it may be the only picture. */
 const RESERVE_AFTER_MS = 100;
 
 export interface DecodeOptions {
   readonly maxPixels: number;
-  readonly decoder: ImageDecoder;
+  /** Default: see chosenDecoder. */
+  readonly decoder?: ImageDecoder | undefined;
   /** Fails the call at once; a picture that still waits for its turn is not decoded, and the decoder of one that does not is ended. */
   readonly signal?: AbortSignal | undefined;
-}
-
-/** What a picture holds while it is worked on. */
-interface Held {
-  /** Gives back its place among the pictures that are decoded at a time; calling it again does nothing. */
-  readonly leaveLane: () => void;
-  /** The same, of those in sharp. */
-  readonly leaveSharp: () => void;
-  /** Whether its place among the others is its own until its thread has done with it. */
-  readonly untilFree: boolean;
-  readonly pixels?: number;
-  readonly signal: AbortSignal | undefined;
 }
 
 /**
@@ -55,7 +47,7 @@ export class DecoderPool {
    * places in sharp, which nothing gives back before it returns: quicker ones do not wait for them.
    */
   readonly #slowLane = new Semaphore(1);
-  #keepsReserve = false;
+  #hasDecoded = false;
   /** What the latest call asked for. */
   #decoder: ImageDecoder = "sharp";
 
@@ -80,155 +72,115 @@ export class DecoderPool {
   }
 
   /**
-   * Decodes a picture and turns it by its EXIF orientation.
-   * @param file given away: its bytes are an empty array afterwards
-   * @throws Error that says what is wrong with the file; NeuronBlipError `IMAGE_TOO_LARGE`, before it is decoded, `ABORTED`
+   * Makes pixels of a picture, 8-bit RGB or RGBA, turned by its EXIF orientation; or, for a target, the model's pixel values: [3,
+   * height, width].
+   * @param picture a file is given away: its bytes are an empty array afterwards. Pixels are copied.
+   * @throws NeuronBlipError `INVALID_IMAGE`; `IMAGE_TOO_LARGE`, before it is decoded; `INVALID_INPUT` for a picture of another size,
+   * where it is not to be resized; `OUT_OF_MEMORY`, `ABORTED`
    */
-  async decode(file: PictureFile, options: DecodeOptions): Promise<RawImage> {
-    return imageOf(await this.#decode(file, undefined, options));
-  }
-
-  /**
-   * Decodes a picture, and makes pixel values of it.
-   * @param file given away, as above
-   * @returns [3, height, width]
-   * @throws as above; NeuronBlipError `INVALID_INPUT` for a picture of another size, where it is not to be resized
-   */
-  async decodeToValues(file: PictureFile, target: PixelTarget, options: DecodeOptions): Promise<Float32Array> {
-    return valuesOf(await this.#decode(file, target, options));
-  }
-
-  /**
-   * Makes pixel values of pixels.
-   * @param image whose memory is given away
-   * @returns [3, height, width]
-   * @throws NeuronBlipError `INVALID_IMAGE` where the thread fails, `INVALID_INPUT`, `OUT_OF_MEMORY`, `ABORTED`
-   */
-  async toValues(image: PixelImage, target: PixelTarget, signal?: AbortSignal): Promise<Float32Array> {
-    return this.#prepare(image, target, valuesOf, signal);
-  }
-
-  /**
-   * Makes RGB of grey pixels.
-   * @param image whose memory is given away
-   */
-  async expand(image: PixelImage, signal?: AbortSignal): Promise<RawImage> {
-    return this.#prepare(image, undefined, imageOf, signal);
-  }
-
-  async #prepare<T>(
-    image: PixelImage,
-    target: PixelTarget | undefined,
-    resultOf: (reply: WorkReply) => T,
-    signal: AbortSignal | undefined,
-  ): Promise<T> {
-    const leaveLane = await this.#lane.acquire(1, signal);
-    const held = { leaveLane, leaveSharp: () => {}, untilFree: false, pixels: image.width * image.height, signal };
+  decode(picture: OpenedPicture, options: DecodeOptions & { target: PixelTarget }): Promise<OwnFloat32Array>;
+  decode(picture: OpenedPicture, options: DecodeOptions): Promise<RawImage>;
+  async decode(
+    picture: OpenedPicture,
+    { target, maxPixels, signal, ...options }: DecodeOptions & { target?: PixelTarget },
+  ): Promise<RawImage | OwnFloat32Array> {
+    const decoder = chosenDecoder(options.decoder);
+    this.#decoder = decoder;
+    const name = "bytes" in picture ? picture.name : "The picture";
     try {
-      return resultOf(await this.#run({ source: image, target }, [image.data.buffer as ArrayBuffer], held));
+      // At first as one that is quick and needs no place in sharp; where its thread gives it back, once more, as what it is.
+      let [mayBeSlow, needsSharp] = [false, false];
+      let source: WorkRequest["source"];
+      if ("bytes" in picture) source = { file: picture.bytes, maxPixels, mayBeSlow, decoder };
+      else source = await copyPixels(picture);
+      for (;;) {
+        const result = await this.#run(source, target, needsSharp, signal);
+        throwIfAborted(signal);
+        if (result.kind === "done") return result.made;
+        if (result.kind === "slow") checkPixelLimit(result.width, result.height, maxPixels, name);
+        mayBeSlow ||= result.kind === "slow";
+        needsSharp ||= result.kind === "needs sharp";
+        source = { file: result.file, maxPixels, mayBeSlow, decoder };
+      }
     } catch (error) {
       if (error instanceof NeuronBlipError) throw error;
-      throw new NeuronBlipError("INVALID_IMAGE", `Pixels cannot be prepared: ${messageOf(error)}.`, { cause: error });
+      const what = "bytes" in picture ? `${name} cannot be decoded` : "Pixels cannot be prepared";
+      const reason = oneLine(messageOf(error), 600);
+      const end = reason.endsWith(".") ? "" : ".";
+      throw new NeuronBlipError("INVALID_IMAGE", `${what}: ${reason}${end}`, { cause: error });
     }
   }
 
-  async #decode(
-    { bytes, name }: PictureFile,
+  /**
+   * Gives a picture to a thread, in its turn. Its place among the others is free when the call ends, but that of a slow one when its
+   * thread has done with it; its place in sharp, when sharp has.
+   */
+  async #run(
+    source: WorkRequest["source"],
     target: PixelTarget | undefined,
-    { maxPixels, decoder, signal }: DecodeOptions,
-  ): Promise<WorkReply> {
-    this.#decoder = decoder;
-    let file = bytes;
-    let isSlow = false;
-    let needsSharp = false;
-    let place: (() => void) | undefined;
-    for (;;) {
+    needsSharp: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<WorkResult> {
+    const isSlow = "file" in source && source.mayBeSlow;
+    let leaveSharp: Leave | undefined;
+    let leaveLane: Leave | undefined;
+    let result: Promise<WorkResult>;
+    try {
       // A quick picture waits for sharp before its turn, so that what needs no sharp goes on meanwhile; a slow one in its turn, so that
       // those behind it hold no place.
-      if (needsSharp && !isSlow) place = await sharpPlaces.take(signal);
-      const leaveLane = await (isSlow ? this.#slowLane : this.#lane).acquire(1, signal).catch((error) => {
-        place?.();
-        throw error;
-      });
-      if (needsSharp && isSlow) {
-        place = await sharpPlaces.take(signal).catch((error) => {
-          leaveLane();
-          throw error;
-        });
-      }
-      if (decoder === "sharp") place ??= sharpPlaces.tryTake();
-      const request: WorkRequest = {
-        source: { file, maxPixels, mayBeSlow: isSlow, decoder, mayUseSharp: place !== undefined },
-        target,
-      };
-      const leaveSharp = place ?? (() => {});
-      place = undefined;
-      const reply = await this.#run(request, [file.buffer], { leaveLane, leaveSharp, untilFree: isSlow, signal });
-      if (reply.kind === "slow") {
-        checkPixelLimit(reply.width, reply.height, maxPixels, name);
-        isSlow = true;
-      } else if (reply.kind === "needs sharp") needsSharp = true;
-      else return reply;
-      file = reply.file;
-    }
-  }
-
-  /** Gives a picture to a thread. */
-  async #run(request: WorkRequest, transfer: ArrayBuffer[], held: Held): Promise<WorkReply> {
-    const { leaveLane, leaveSharp, untilFree, pixels = 0, signal } = held;
-    let thread: DecodeThread | undefined;
-    try {
-      const taken = this.#takeThread();
-      thread = taken;
+      if (needsSharp && !isSlow) leaveSharp = await sharpPlaces.take(signal);
+      leaveLane = await (isSlow ? this.#slowLane : this.#lane).acquire(1, signal);
+      if (needsSharp && isSlow) leaveSharp = await sharpPlaces.take(signal);
+      if ("file" in source && source.decoder === "sharp") leaveSharp ??= sharpPlaces.tryTake();
+      const thread = this.#takeThread();
       const onFree = () => {
-        if (untilFree) leaveLane();
-        this.#giveBack(taken);
+        leaveSharp?.();
+        leaveLane?.();
+        if (!thread.isUsable) return;
+        if (this.#idle.length <= this.#size) this.#idle.push(thread);
+        else thread.end();
       };
-      return await taken.run(request, transfer, { pixels, signal, onSharpDone: leaveSharp, onFree });
+      const request = { source, target, mayUseSharp: leaveSharp !== undefined };
+      result = thread.run(request, { signal, onSharpDone: leaveSharp, onFree });
+    } catch (error) {
+      leaveSharp?.();
+      leaveLane?.();
+      throw error;
+    }
+    try {
+      return await result;
     } finally {
-      // Where no thread could be started, none gives back what it would have held.
-      if (thread === undefined) leaveSharp();
-      if (!untilFree || thread === undefined) leaveLane();
-      // From the first picture's end on; it may have lost its thread.
-      this.#keepsReserve = true;
+      if (!isSlow) leaveLane();
+      this.#hasDecoded = true;
     }
   }
 
+  /** Gives a thread without work, and sees to it that soon another is in reserve. */
   #takeThread(): DecodeThread {
     this.#idle = this.#idle.filter((thread) => thread.isUsable);
-    const thread = this.#idle.pop() ?? this.#startThread();
-    if (this.#keepsReserve) this.#startReserve();
-    else setTimeout(() => this.#startReserve(), RESERVE_AFTER_MS).unref();
+    const thread = this.#idle.pop() ?? new DecodeThread(this.#timeLimit, this.#decoder);
+    setTimeout(
+      () => {
+        if (this.#idle.length === 0) this.#idle.push(new DecodeThread(this.#timeLimit, this.#decoder));
+      },
+      this.#hasDecoded ? 0 : RESERVE_AFTER_MS,
+    ).unref();
     return thread;
   }
-
-  /** A thread that nobody has given work yet. */
-  #startReserve(): void {
-    if (this.#idle.length === 0) this.#idle.push(this.#startThread());
-  }
-
-  #startThread(): DecodeThread {
-    return new DecodeThread(this.#timeLimit, this.#decoder);
-  }
-
-  #giveBack(thread: DecodeThread): void {
-    if (!thread.isUsable) return;
-    if (this.#idle.length <= this.#size) this.#idle.push(thread);
-    else thread.end();
-  }
 }
 
-function imageOf(reply: WorkReply): RawImage {
-  if (reply.kind === "image") return reply.image;
-  throw failureOf(reply);
+/**
+ * Chooses sharp or not: what NEURON_BLIP_DECODER says where a call does not.
+ * @throws NeuronBlipError `INVALID_INPUT`
+ */
+export function chosenDecoder(given: ImageDecoder | undefined): ImageDecoder {
+  const chosen: unknown = given ?? (process.env.NEURON_BLIP_DECODER || "sharp");
+  if (chosen === "sharp" || chosen === "jimp") return chosen;
+  const name = given === undefined ? "NEURON_BLIP_DECODER" : "decoder";
+  const got = typeof chosen === "string" ? `"${oneLine(chosen, 60)}"` : kindOf(chosen);
+  const message = `${name} must be "sharp" (used where it is installed) or "jimp", not ${got}.`;
+  throw new NeuronBlipError("INVALID_INPUT", message);
 }
 
-function valuesOf(reply: WorkReply): Float32Array {
-  if (reply.kind === "values") return reply.values;
-  throw failureOf(reply);
-}
-
-function failureOf(reply: WorkReply): Error {
-  if (reply.kind === "error" && reply.code) return new NeuronBlipError(reply.code, reply.reason);
-  return new Error(`the decoder replied with ${reply.kind}`);
-}
+/** What decodes the pictures of this thread of the process. */
+export const decoderPool = new DecoderPool();

@@ -1,17 +1,16 @@
 import { NeuronBlipError } from "../errors.js";
 import type { ImageSource } from "../processing/image-source.js";
 import type { Tensor } from "../torch/tensor.js";
-import type { RefCounted } from "../util/ref-counted.js";
 import type { ImageFeatures } from "./image-features.js";
 
 /** What is inside an encoded image. @throws NeuronBlipError `DISPOSED`. For this package's own use. */
-let featuresOf: (image: EncodedImage) => RefCounted<ImageFeatures>;
+let featuresOf: (image: EncodedImage) => ImageFeatures;
 
 /** A picture that has been encoded: ask about it as often as you like. */
 export class EncodedImage implements Disposable {
   /** float32 [1, image tokens, vision hidden size]. */
   readonly imageEmbeds: Tensor<"float32">;
-  readonly #features: RefCounted<ImageFeatures>;
+  readonly #features: ImageFeatures;
   #disposed = false;
 
   static {
@@ -24,9 +23,9 @@ export class EncodedImage implements Disposable {
   }
 
   /** @internal */
-  constructor(features: RefCounted<ImageFeatures>) {
+  constructor(features: ImageFeatures) {
     this.#features = features;
-    this.imageEmbeds = features.value.imageEmbeds;
+    this.imageEmbeds = features.imageEmbeds;
   }
 
   /**

@@ -4,6 +4,7 @@ import { types } from "node:util";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
 import { throwIfAborted } from "../errors.js";
 import type { BlipImageProcessor } from "../processing/blip-image-processor.js";
+import type { PixelTarget } from "../processing/image-loader.js";
 import type { ImageSource, SourceOptions } from "../processing/image-source.js";
 import type { BatchQueue } from "../serving/batch-queue.js";
 import type { Job, Ticket } from "../serving/job.js";
@@ -12,26 +13,24 @@ import { handleOf, Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
 import { fulfilled, Semaphore } from "../util/concurrency.js";
 import { tellOfPicture, traceStage } from "../util/diagnostics.js";
-import { RefCounted } from "../util/ref-counted.js";
+import type { OwnFloat32Array } from "../util/values.js";
+import { decoderPool } from "./decoder-pool.js";
 import { EncodedImage, featuresOf, type Picture } from "./encoded-image.js";
 import { FeatureCache, ImageFeatures, ImageKeyValues, type PictureCacheOptions } from "./image-features.js";
-import { toPixelValues } from "./load-image.js";
-import { isFile, type OpenedPicture, openPicture } from "./open-picture.js";
+import { type OpenedPicture, openPicture, type SourceSettings, sourceSettings } from "./open-picture.js";
+import type { PictureFile } from "./picture-file.js";
 
 /** How many pictures are decoded, or wait for the vision model, at a time: each takes up to 2 MB once it is decoded. */
 const PICTURES_IN_HAND = 64;
 
-type Pixels = RefCounted<Tensor<"float32">>;
-
-/** A picture that was read: what it is known by, and what becomes its pixels. */
+/** A picture that was read. */
 interface OpenedImage {
+  /** What it is known by. */
   readonly digest: string;
-  /** @returns pixels for the caller to release. */
-  decode(signal: AbortSignal | undefined): Promise<Pixels>;
-  /** What gives back the permit of a picture that was prepared already. */
+  /** Its file, or the pixel values that were made of it. */
+  readonly picture: PictureFile | OwnFloat32Array;
+  /** Gives back the permit of one that is in hand already. */
   readonly giveBack?: () => void;
-  /** Lets go of what was prepared. */
-  forget?(): void;
 }
 
 export interface EncodeOptions {
@@ -53,36 +52,36 @@ export interface ImageEncoderOptions {
 /** Encodes pictures: reads and decodes them, runs the vision model, and keeps their features for a while. */
 export class ImageEncoder {
   readonly keyValues: ImageKeyValues;
-  readonly #processor: BlipImageProcessor;
+  readonly #target: PixelTarget;
   readonly #queue: BatchQueue<NeuronBlipPreTrainedModel>;
   readonly #shape: readonly number[];
   readonly #cache: FeatureCache | undefined;
-  readonly #sources: ImageEncoderOptions["sources"];
+  readonly #sources: SourceSettings;
   readonly #inHand = new Semaphore(PICTURES_IN_HAND);
-  readonly #vision: Job<NeuronBlipPreTrainedModel, Pixels, Tensor<"float32">>;
+  readonly #vision: Job<NeuronBlipPreTrainedModel, OwnFloat32Array, Tensor<"float32">>;
 
   constructor(
-    processor: BlipImageProcessor,
+    { target }: BlipImageProcessor,
     queue: BatchQueue<NeuronBlipPreTrainedModel>,
     { batchSize, shape, cache, sources }: ImageEncoderOptions,
   ) {
-    this.#processor = processor;
+    this.#target = target;
     this.#queue = queue;
     this.#shape = shape;
-    this.#sources = sources;
+    this.#sources = sourceSettings(sources);
     this.#cache = cache ? new FeatureCache(cache) : undefined;
     this.keyValues = new ImageKeyValues(queue, this.#cache);
     this.#vision = {
       key: "vision",
       kind: "vision",
       limit: batchSize,
-      work: (model, rows, signal) => {
-        const pixels = rows.map(({ value }) => value);
-        return model.encodeImages(stackRows(pixels, pixels.length), signal);
-      },
-      hold: (pixels) => {
-        pixels.retain();
-        return () => pixels.release();
+      work: async (model, rows, signal) => {
+        const pixels = rows.map((values) => Tensor.from(values, [1, 3, target.height, target.width]));
+        try {
+          return await model.encodeImages(stackRows(pixels, pixels.length), signal);
+        } finally {
+          for (const one of pixels) one.dispose();
+        }
       },
     };
   }
@@ -91,9 +90,9 @@ export class ImageEncoder {
    * Encodes a picture; one that was encoded before is taken as it is.
    * @returns its features, for the caller to release.
    */
-  async encode(image: Picture, options: EncodeOptions = {}): Promise<RefCounted<ImageFeatures>> {
+  async encode(image: Picture, options: EncodeOptions = {}): Promise<ImageFeatures> {
     if (image instanceof EncodedImage) return this.#check(image).retain();
-    return this.#encodeAlone(await this.#open(image, options), options);
+    return this.#encodeOpened(await this.#open(image, options), options);
   }
 
   /**
@@ -101,10 +100,7 @@ export class ImageEncoder {
    * as one run; else each goes its way alone.
    * @returns each picture's features, for the caller to release, or error, in order.
    */
-  encodeAll(
-    images: readonly Picture[],
-    options: EncodeOptions = {},
-  ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
+  encodeAll(images: readonly Picture[], options: EncodeOptions = {}): Promise<PromiseSettledResult<ImageFeatures>[]> {
     const sources = images.filter((image): image is ImageSource => !(image instanceof EncodedImage));
     if (this.#vision.limit === 1 || sources.length < 2) {
       return Promise.allSettled(images.map((image) => this.encode(image, options)));
@@ -132,10 +128,10 @@ export class ImageEncoder {
         return new EncodedImage(found.retain());
       }
       // What the cache has is others' too: the user may write to his own.
-      const { imageEmbeds, keyValues } = found.value;
+      const { imageEmbeds, keyValues } = found;
       const copy = Tensor.zeros("float32", imageEmbeds.shape);
       copy.data.set(imageEmbeds.data);
-      const own = new RefCounted(new ImageFeatures(copy, keyValues?.retain()));
+      const own = new ImageFeatures(copy, keyValues?.retain());
       try {
         await this.keyValues.compute(own, options.signal);
         return new EncodedImage(own.retain());
@@ -160,40 +156,34 @@ export class ImageEncoder {
   async #encodeBatch(
     sources: readonly ImageSource[],
     options: EncodeOptions,
-  ): Promise<PromiseSettledResult<RefCounted<ImageFeatures>>[]> {
+  ): Promise<PromiseSettledResult<ImageFeatures>[]> {
+    const { signal, ticket } = options;
     const outcomes = await Promise.allSettled(sources.map((source) => this.#open(source, options)));
     const opened = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
     // Permits are taken all at once: who holds some and waits for more may wait for ever.
-    for (const one of opened) one.giveBack?.();
+    for (const { giveBack } of opened) giveBack?.();
     const missing = this.#missingOf(opened);
-    if (options.ticket && missing.length > 0) options.ticket.isComing = false;
-    const giveBack = await this.#inHand.acquire(missing.length, options.signal).catch((error) => {
-      for (const one of opened) one.forget?.();
-      throw error;
-    });
-    const runs: Promise<ImageFeatures>[] = [];
-    const decoded = await Promise.allSettled(missing.map((one) => one.decode(options.signal)));
-    const found = Promise.allSettled(
+    if (ticket && missing.length > 0) ticket.isComing = false;
+    const giveBackAll = await this.#inHand.acquire(missing.length, signal);
+    let inHand = missing.length;
+    const giveBack = () => {
+      if (--inHand === 0) giveBackAll();
+    };
+    const prepared = await Promise.allSettled(
+      missing.map(({ picture }) => ("bytes" in picture ? this.#decode(picture, signal) : picture)),
+    );
+    return Promise.allSettled(
       outcomes.map(async (outcome) => {
         const one = fulfilled(outcome);
-        const place = missing.indexOf(one);
-        if (place < 0) return this.#encodeAlone(one, options);
-        const pixels = fulfilled(decoded[place]);
-        return this.#featuresOf(one, options, (signal) => {
-          const run = this.#run(pixels, { ...options, signal });
-          runs.push(run);
-          return run;
-        });
+        const { digest, picture } = one;
+        const values = prepared[missing.indexOf(one)];
+        if (values === undefined) return this.#encodeOpened({ digest, picture }, options);
+        // Another call that encodes it by now may need the permit, and where that fails, its pixels are still wanted.
+        const isMissing = values.status === "fulfilled" && !this.#cache?.has(digest);
+        if (!isMissing) giveBack();
+        return this.#encodeOpened({ digest, picture: fulfilled(values), ...(isMissing && { giveBack }) }, options);
       }),
     );
-    // Pictures that other calls encode may need the permits, and where those fail, their pixels are still wanted.
-    void Promise.allSettled(runs).then(giveBack);
-    void found
-      .then(() => Promise.allSettled(runs))
-      .then(() => {
-        for (const outcome of decoded) if (outcome.status === "fulfilled") outcome.value.release();
-      });
-    return found;
   }
 
   /** Those that have to be decoded: each content once. */
@@ -205,100 +195,69 @@ export class ImageEncoder {
   }
 
   /** Reads a picture. Pixels are prepared, in their turn, and known by what becomes of them: their owner may change them meanwhile. */
-  async #open(picture: ImageSource, options: EncodeOptions): Promise<OpenedImage> {
-    const { signal, ticket } = options;
-    if (ticket && !isAtHand(picture)) ticket.isComing = false;
-    const opened = await openPicture(picture, { ...this.#sources, signal });
+  async #open(source: ImageSource, { signal, ticket }: EncodeOptions): Promise<OpenedImage> {
+    const isAtHand =
+      typeof source === "string"
+        ? !/^https?:/i.test(source)
+        : types.isUint8Array(source) || (typeof source === "object" && source !== null && "data" in source);
+    if (ticket && !isAtHand) ticket.isComing = false;
+    const picture = await openPicture(source, { ...this.#sources, signal });
     throwIfAborted(signal);
-    if (isFile(opened)) {
-      tellOfPicture(opened.bytes.length);
-      const digest = this.#cache ? await sha256(opened.bytes) : "";
-      return { digest, decode: (signal) => this.#prepare(opened, signal) };
+    if ("bytes" in picture) {
+      tellOfPicture(picture.bytes.length);
+      return { digest: this.#cache ? await sha256(picture.bytes) : "", picture };
     }
     const giveBack = await this.#inHand.acquire(1, signal);
     try {
-      const pixels = await this.#prepare(opened, signal);
-      const digest = this.#cache ? digestOf(pixels.value) : "";
-      const forget = () => {
-        giveBack();
-        pixels.release();
-      };
-      return { digest, decode: async () => pixels.retain(), giveBack, forget };
+      const values = await this.#decode(picture, signal);
+      // Of 384 x 384 pixels, 1.8 MB: a millisecond.
+      const digest = this.#cache ? createHash("sha256").update(values).digest("hex") : "";
+      return { digest, picture: values, giveBack };
     } catch (error) {
       giveBack();
       throw error;
     }
   }
 
-  /** Makes the vision model's input of a picture. */
-  async #prepare(opened: OpenedPicture, signal: AbortSignal | undefined): Promise<Pixels> {
-    const { target } = this.#processor;
-    const values = await traceStage("decode", () => toPixelValues(opened, target, { ...this.#sources, signal }));
-    return new RefCounted(Tensor.from(values, [1, 3, target.height, target.width]));
-  }
-
-  /** Decodes a picture by itself, in its turn, and runs the vision model; where it is not in the cache. */
-  #encodeAlone(opened: OpenedImage, options: EncodeOptions): Promise<RefCounted<ImageFeatures>> {
-    return this.#featuresOf(opened, options, async (signal) => {
+  /** Returns a picture's features: from the cache, if it was encoded before or is being encoded; else decodes and encodes it. */
+  async #encodeOpened({ digest, picture, giveBack }: OpenedImage, options: EncodeOptions): Promise<ImageFeatures> {
+    let hasBegun = false;
+    const encode = async (signal: AbortSignal | undefined) => {
+      hasBegun = true;
       if (options.ticket) options.ticket.isComing = false;
-      const giveBack = opened.giveBack ?? (await this.#inHand.acquire(1, signal));
+      const leave = giveBack ?? (await this.#inHand.acquire(1, signal));
       try {
-        const pixels = await opened.decode(signal);
-        try {
-          return await this.#run(pixels, { ...options, signal });
-        } finally {
-          pixels.release();
-        }
+        const values = "bytes" in picture ? await this.#decode(picture, signal) : picture;
+        const [imageEmbeds] = await this.#queue.run([values], this.#vision, { ...options, signal });
+        return new ImageFeatures(imageEmbeds);
       } finally {
-        giveBack();
+        leave();
       }
-    });
-  }
-
-  /**
-   * A picture's features, from the cache if it was encoded before or is being encoded.
-   * @param run encodes it.
-   */
-  async #featuresOf(
-    opened: OpenedImage,
-    options: EncodeOptions,
-    run: (signal: AbortSignal | undefined) => Promise<ImageFeatures>,
-  ): Promise<RefCounted<ImageFeatures>> {
-    let encoding: Promise<ImageFeatures> | undefined;
-    const encode = (signal: AbortSignal | undefined) => {
-      encoding = run(signal);
-      return encoding;
     };
     try {
-      if (this.#cache === undefined) return new RefCounted(await encode(options.signal));
-      const { features, wasThere } = await this.#cache.get(opened.digest, options.signal, encode);
+      if (this.#cache === undefined) return await encode(options.signal);
+      const { features, wasThere } = await this.#cache.get(digest, options.signal, encode);
       if (wasThere) this.keyValues.prepareForMore(features);
       return features;
     } finally {
-      // It may go on for others when this call was aborted.
-      if (opened.forget) void Promise.allSettled([encoding]).then(() => opened.forget?.());
+      if (!hasBegun) giveBack?.();
     }
   }
 
-  async #run(pixels: Pixels, options: EncodeOptions): Promise<ImageFeatures> {
-    const [imageEmbeds] = await this.#queue.run([pixels], this.#vision, options);
-    return new ImageFeatures(imageEmbeds);
+  /** Makes the vision model's input of a picture. */
+  #decode(picture: OpenedPicture, signal: AbortSignal | undefined): Promise<OwnFloat32Array> {
+    const options = { ...this.#sources, target: this.#target, signal };
+    return traceStage("decode", () => decoderPool.decode(picture, options));
   }
 
   /** @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes encoded. */
-  #check(image: EncodedImage): RefCounted<ImageFeatures> {
+  #check(image: EncodedImage): ImageFeatures {
     const features = featuresOf(image);
-    const { imageEmbeds } = features.value;
+    const { imageEmbeds } = features;
     handleOf(imageEmbeds);
     checkInput("imageEmbeds", imageEmbeds, "float32", this.#shape);
     return features;
   }
-}
-
-/** Whether a picture is read in a moment, and not from afar. */
-function isAtHand(picture: ImageSource): boolean {
-  if (typeof picture === "string") return !/^https?:/i.test(picture);
-  return types.isUint8Array(picture) || (typeof picture === "object" && picture !== null && "data" in picture);
 }
 
 /** So many bytes are hashed in one turn of the event loop: about a millisecond's work, and less than copying them would be. */
@@ -315,9 +274,4 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
     hash.update(bytes.subarray(at, at + SLICE));
   }
   return hash.digest("hex");
-}
-
-/** The SHA-256 of a picture as the model takes it: 1.8 MB of 384 x 384 pixels, a millisecond. */
-function digestOf({ data }: Tensor<"float32">): string {
-  return createHash("sha256").update(data).digest("hex");
 }

@@ -10,58 +10,53 @@ import type { Tensor } from "../torch/tensor.js";
 import { untilAborted } from "../util/concurrency.js";
 import { RefCounted } from "../util/ref-counted.js";
 
-/** What a model made of a picture, in native memory. */
+/**
+ * What a model made of a picture, in native memory, which is given back when the last user has let go of it. Whoever makes it is the
+ * first user.
+ */
 export class ImageFeatures {
   /** float32 [1, image tokens, vision hidden size]. */
   readonly imageEmbeds: Tensor<"float32">;
-  /** What the embeddings take. */
+  /** What they take. */
   readonly bytes: number;
-  #keyValues: RefCounted<Tensor> | undefined;
-  #disposed = false;
-
-  /** @param keyValues is given over: disposing this lets go of it. */
-  constructor(imageEmbeds: Tensor<"float32">, keyValues?: RefCounted<Tensor>) {
-    this.imageEmbeds = imageEmbeds;
-    this.bytes = bytesOf(imageEmbeds);
-    this.#keyValues = keyValues;
-  }
-
   /**
    * What the text encoder's attention to the picture computes of it, whatever the question, once it has been computed; bigger
    * than the embeddings: 42 MB in fp32 for BLIP's 577 image tokens.
    */
-  get keyValues(): RefCounted<Tensor> | undefined {
-    return this.#keyValues;
+  keyValues: RefCounted<Tensor> | undefined;
+  #users = 1;
+
+  /** @param keyValues is given over. */
+  constructor(imageEmbeds: Tensor<"float32">, keyValues?: RefCounted<Tensor>) {
+    this.imageEmbeds = imageEmbeds;
+    this.bytes = imageEmbeds.size * Float32Array.BYTES_PER_ELEMENT;
+    this.keyValues = keyValues;
   }
 
-  /** Keeps the keys and values, where there are none yet; they are given over. */
-  keep(keyValues: RefCounted<Tensor>): void {
-    if (this.#disposed || this.#keyValues) keyValues.release();
-    else this.#keyValues = keyValues;
+  /** Adds a user. */
+  retain(): this {
+    this.#users++;
+    return this;
+  }
+
+  /** Takes a user away: once for each `retain`, and once for the first. */
+  release(): void {
+    if (--this.#users > 0) return;
+    this.imageEmbeds.dispose();
+    this.forgetKeyValues();
   }
 
   /** Lets go of the keys and values: the next questions do without. */
   forgetKeyValues(): void {
-    this.#keyValues?.release();
-    this.#keyValues = undefined;
-  }
-
-  /** What the keys and values take, beside the embeddings. */
-  get keyValuesBytes(): number {
-    return this.#keyValues ? bytesOf(this.#keyValues.value) : 0;
-  }
-
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.imageEmbeds.dispose();
-    this.forgetKeyValues();
+    this.keyValues?.release();
+    this.keyValues = undefined;
   }
 }
 
-/** Of float32 and of the half types, which is what embeddings, keys and values are. */
-export function bytesOf({ dtype, size }: Tensor): number {
-  return size * (dtype === "float32" ? 4 : 2);
+/** What keys and values take: of float32, or of a half type. */
+function bytesOf(keyValues: Tensor | undefined): number {
+  if (keyValues === undefined) return 0;
+  return keyValues.size * (keyValues.dtype === "float32" ? 4 : 2);
 }
 
 export interface PictureCacheOptions {
@@ -72,17 +67,14 @@ export interface PictureCacheOptions {
 }
 
 interface Entry {
-  readonly features: RefCounted<ImageFeatures>;
-  /** What its embeddings, and its keys and values, were counted as. */
-  bytes: number;
-  keyValuesBytes: number;
-  usedAt: number;
-  usedBefore: number;
+  readonly features: ImageFeatures;
+  readonly usedAt: number;
+  readonly usedBefore: number;
 }
 
 /** A picture that is being encoded, for all that ask for it meanwhile. */
 interface Encoding {
-  readonly done: Promise<RefCounted<ImageFeatures>>;
+  readonly done: Promise<ImageFeatures>;
   readonly controller: AbortController;
   askers: number;
 }
@@ -101,7 +93,8 @@ export class FeatureCache {
   /** The one used longest ago first. */
   readonly #entries = new Map<string, Entry>();
   readonly #encodings = new Map<string, Encoding>();
-  #bytes = 0;
+  /** What the embeddings in the cache take, and the keys and values beside them. */
+  #embedsBytes = 0;
   #keyValuesBytes = 0;
   #hits = 0;
   #misses = 0;
@@ -114,7 +107,7 @@ export class FeatureCache {
 
   /** What the pictures in the cache take, in bytes. */
   get bytes(): number {
-    return this.#bytes + this.#keyValuesBytes;
+    return this.#embedsBytes + this.#keyValuesBytes;
   }
 
   /** How often a picture was there or was being encoded, how often not, and what is kept now. */
@@ -137,14 +130,16 @@ export class FeatureCache {
     content: string,
     signal: AbortSignal | undefined,
     encode: (signal: AbortSignal) => Promise<ImageFeatures>,
-  ): Promise<{ features: RefCounted<ImageFeatures>; wasThere: boolean }> {
+  ): Promise<{ features: ImageFeatures; wasThere: boolean }> {
     for (;;) {
       throwIfAborted(signal);
       const entry = this.#entries.get(content);
       if (entry) {
         this.#hits++;
-        this.#touch(content, entry);
-        return { features: entry.features.retain(), wasThere: true };
+        const { features, usedAt } = entry;
+        this.#entries.delete(content); // so that it goes behind the others
+        this.#entries.set(content, { features, usedAt: performance.now(), usedBefore: usedAt });
+        return { features: features.retain(), wasThere: true };
       }
       const joined = this.#encodings.get(content);
       if (joined) this.#hits++;
@@ -160,7 +155,17 @@ export class FeatureCache {
         // Another call's bad luck is its own.
         if (joined === undefined || ofThePicture) throw error;
       } finally {
-        if (--encoding.askers === 0) this.#end(content, encoding);
+        if (--encoding.askers === 0) {
+          // Nobody asks for it any more: what was found stays with the cache and those who have it.
+          if (this.#encodings.get(content) === encoding) {
+            this.#encodings.delete(content);
+            encoding.controller.abort();
+          }
+          encoding.done.then(
+            (features) => features.release(),
+            () => {},
+          );
+        }
       }
     }
   }
@@ -170,7 +175,7 @@ export class FeatureCache {
    * would have to go were asked for longer ago than this picture before its last use. Otherwise pictures that are asked for
    * in turns would only drive out each other's.
    */
-  wants(features: RefCounted<ImageFeatures>, bytes: number): boolean {
+  wants(features: ImageFeatures, bytes: number): boolean {
     const entry = this.#entryOf(features);
     if (entry === undefined || bytes > this.#maxBytes / 2) return false;
     if (this.#keyValuesBytes + bytes <= this.#maxBytes / 2) return true;
@@ -178,15 +183,14 @@ export class FeatureCache {
     return oldest !== undefined && oldest.usedAt < entry.usedBefore;
   }
 
-  /** Counts the keys and values that a picture has got, and lets go of others' where they are too many. */
-  recount(features: RefCounted<ImageFeatures>): void {
-    const entry = this.#entryOf(features);
-    if (entry === undefined) return;
-    this.#count(entry);
-    for (const other of this.#withKeyValues()) {
+  /** Makes room for the keys and values that a picture has got, and lets go of others' where they are too many. */
+  admitKeyValues(features: ImageFeatures): void {
+    if (this.#entryOf(features) === undefined) return;
+    this.#keyValuesBytes += bytesOf(features.keyValues?.value);
+    for (const { features } of this.#withKeyValues()) {
       if (this.#keyValuesBytes <= this.#maxBytes / 2) break;
-      other.features.value.forgetKeyValues();
-      this.#count(other);
+      this.#keyValuesBytes -= bytesOf(features.keyValues?.value);
+      features.forgetKeyValues();
     }
     this.#makeRoom();
   }
@@ -199,17 +203,16 @@ export class FeatureCache {
 
   #begin(content: string, encode: (signal: AbortSignal) => Promise<ImageFeatures>): Encoding {
     const controller = new AbortController();
-    const done = encode(controller.signal).then((features) => new RefCounted(features));
-    const encoding: Encoding = { done, controller, askers: 0 };
+    const encoding: Encoding = { done: encode(controller.signal), controller, askers: 0 };
     this.#encodings.set(content, encoding);
-    done.then(
+    encoding.done.then(
       (features) => {
-        if (this.#encodings.get(content) !== encoding) return;
+        if (this.#encodings.get(content) !== encoding) return; // nobody asks for it any more
         this.#encodings.delete(content);
-        const never = Number.NEGATIVE_INFINITY;
-        const entry = { features: features.retain(), bytes: 0, keyValuesBytes: 0, usedAt: never, usedBefore: never };
-        this.#count(entry);
-        this.#touch(content, entry);
+        this.#embedsBytes += features.bytes;
+        const usedAt = performance.now();
+        this.#entries.set(content, { features: features.retain(), usedAt, usedBefore: Number.NEGATIVE_INFINITY });
+        this.#makeRoom();
       },
       () => {
         if (this.#encodings.get(content) === encoding) this.#encodings.delete(content);
@@ -218,47 +221,19 @@ export class FeatureCache {
     return encoding;
   }
 
-  /** When nobody asks for it any more: what was found stays with the cache and those who have it. */
-  #end(content: string, encoding: Encoding): void {
-    if (this.#encodings.get(content) === encoding) {
-      this.#encodings.delete(content);
-      encoding.controller.abort();
-    }
-    encoding.done.then(
-      (features) => features.release(),
-      () => {},
-    );
-  }
-
-  #touch(content: string, entry: Entry): void {
-    entry.usedBefore = entry.usedAt;
-    entry.usedAt = performance.now();
-    this.#entries.delete(content);
-    this.#entries.set(content, entry);
-    this.#makeRoom();
-  }
-
-  #count(entry: Entry): void {
-    const { bytes, keyValuesBytes } = entry.features.value;
-    this.#bytes += bytes - entry.bytes;
-    this.#keyValuesBytes += keyValuesBytes - entry.keyValuesBytes;
-    entry.bytes = bytes;
-    entry.keyValuesBytes = keyValuesBytes;
-  }
-
-  #entryOf(features: RefCounted<ImageFeatures>): Entry | undefined {
+  #entryOf(features: ImageFeatures): Entry | undefined {
     return [...this.#entries.values()].find((entry) => entry.features === features);
   }
 
   /** The one used longest ago first. */
   #withKeyValues(): Entry[] {
-    return [...this.#entries.values()].filter(({ keyValuesBytes }) => keyValuesBytes > 0);
+    return [...this.#entries.values()].filter(({ features }) => features.keyValues);
   }
 
   #makeRoom(): void {
     const tooOld = performance.now() - this.#maxAgeMs;
     for (const [content, { usedAt }] of this.#entries) {
-      if (this.bytes <= this.#maxBytes && usedAt > tooOld) break;
+      if (this.#embedsBytes + this.#keyValuesBytes <= this.#maxBytes && usedAt > tooOld) break;
       this.#drop(content);
     }
     const [oldest] = this.#entries.values();
@@ -270,19 +245,19 @@ export class FeatureCache {
     const entry = this.#entries.get(content);
     if (entry === undefined) return;
     this.#entries.delete(content);
-    this.#bytes -= entry.bytes;
-    this.#keyValuesBytes -= entry.keyValuesBytes;
+    this.#embedsBytes -= entry.features.bytes;
+    this.#keyValuesBytes -= bytesOf(entry.features.keyValues?.value);
     entry.features.release();
   }
 }
 
 /** Computes each picture's keys and values, one by one. */
-const KEY_VALUES: Job<NeuronBlipPreTrainedModel, RefCounted<ImageFeatures>, Tensor | undefined> = {
+const KEY_VALUES: Job<NeuronBlipPreTrainedModel, ImageFeatures, Tensor | undefined> = {
   key: "keys and values",
   kind: "keysValues",
   limit: 1,
   work: (model, rows, signal) =>
-    Promise.all(rows.map(async ({ value }) => model.imageKeysValues?.(value.imageEmbeds, signal))),
+    Promise.all(rows.map(async ({ imageEmbeds }) => model.imageKeysValues?.(imageEmbeds, signal))),
   hold: (features) => {
     features.retain();
     return () => features.release();
@@ -312,17 +287,13 @@ export class ImageKeyValues {
    * @param lengths of the texts, in tokens.
    * @throws NeuronBlipError `ABORTED`.
    */
-  async prepareFor(
-    lengths: Iterable<number>,
-    features: RefCounted<ImageFeatures>,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    if (!this.#exist || features.value.keyValues || !keyValuesPay(lengths)) return;
+  async prepareFor(lengths: Iterable<number>, features: ImageFeatures, signal?: AbortSignal): Promise<void> {
+    if (!this.#exist || features.keyValues || !keyValuesPay(lengths)) return;
     await this.compute(features, signal).catch(() => throwIfAborted(signal));
   }
 
   /** Computes them in the background for a picture that was asked about again: it may well be a third time. */
-  prepareForMore(features: RefCounted<ImageFeatures>): void {
+  prepareForMore(features: ImageFeatures): void {
     if (this.#cache?.wants(features, this.#bytes)) void this.compute(features).catch(() => {});
   }
 
@@ -330,29 +301,28 @@ export class ImageKeyValues {
    * Computes them, once for all that ask.
    * @throws NeuronBlipError `ABORTED`, `EXECUTION_FAILED`, `DISPOSED`.
    */
-  compute(features: RefCounted<ImageFeatures>, signal?: AbortSignal): Promise<void> {
-    const { value } = features;
-    if (!this.#exist || value.keyValues) return Promise.resolve();
-    let computing = this.#computing.get(value);
+  compute(features: ImageFeatures, signal?: AbortSignal): Promise<void> {
+    if (!this.#exist || features.keyValues) return Promise.resolve();
+    let computing = this.#computing.get(features);
     if (computing === undefined) {
       features.retain();
       computing = this.#run(features).finally(() => {
-        this.#computing.delete(value);
+        this.#computing.delete(features);
         features.release();
       });
-      this.#computing.set(value, computing);
+      this.#computing.set(features, computing);
     }
     return untilAborted(computing, signal);
   }
 
-  async #run(features: RefCounted<ImageFeatures>): Promise<void> {
+  async #run(features: ImageFeatures): Promise<void> {
     const [keyValues] = await this.#queue.run([features], KEY_VALUES);
     if (keyValues === undefined) {
       this.#exist = false;
       return;
     }
     this.#bytes = bytesOf(keyValues);
-    features.value.keep(new RefCounted(keyValues));
-    this.#cache?.recount(features);
+    features.keyValues = new RefCounted(keyValues);
+    this.#cache?.admitKeyValues(features);
   }
 }

@@ -1,7 +1,9 @@
 /** The way from whatever a caller gives as a picture to a file's bytes or to pixels. */
-import { URL } from "node:url";
-import { types } from "node:util";
-import { messageOf, NeuronBlipError } from "../errors.js";
+import { type Stats, stat } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath, URL } from "node:url";
+import { promisify, types } from "node:util";
+import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
 import type { BlobLike, FileHandleLike, ImageSource, SourceOptions } from "../processing/image-source.js";
 import type { PixelImage } from "../processing/raw-image.js";
 import { untilAborted } from "../util/concurrency.js";
@@ -11,30 +13,31 @@ import { kindOf } from "./describe-source.js";
 import { checkPixels, readSharpOutput } from "./given-pixels.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
 import { asSource, copyBytes, ownFile, type PictureFile } from "./picture-file.js";
-import { type AddressOptions, readAddress, readFileHandle } from "./read-address.js";
 import { isSharp, readSharp } from "./read-sharp.js";
 import { isNodeStream, isResponse, isWebStream, readResponse, readStream } from "./read-stream.js";
+import { fetchFile, readDataUrl, type UrlSettings } from "./read-url.js";
 
 export type OpenedPicture = PictureFile | PixelImage;
 
-export interface OpenOptions extends SourceOptions {
-  readonly maxPixels?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
+/** How pictures may come, and how large. */
+export interface SourceSettings extends UrlSettings {
+  readonly files: boolean;
+  readonly maxPixels: number;
 }
 
-export function isFile(picture: OpenedPicture): picture is PictureFile {
-  return "bytes" in picture;
-}
+const MOST_FILE_BYTES = 2 ** 31 - 1;
+
+/** Not that of node:fs/promises, whose errors keep the frames of all that waits for them. */
+const statOf = promisify<string, Stats>(stat);
 
 /**
  * Reads a picture: a file's bytes, in memory of their own, or pixels, in the caller's memory. Bytes in memory are copied before
  * it returns, so that the caller's buffer may change or go away.
  * @throws NeuronBlipError `INVALID_INPUT` for what is no picture or was read before, `INVALID_IMAGE`, `IMAGE_TOO_LARGE`, `ABORTED`
  */
-export async function openPicture(source: ImageSource, options: OpenOptions): Promise<OpenedPicture> {
-  const limits = { ...checkSourceOptions(options), signal: options.signal, timeLimitMs: DEFAULT_TIME_LIMIT_MS };
+export async function openPicture(source: ImageSource, settings: SourceSettings): Promise<OpenedPicture> {
   try {
-    return await open(source, limits);
+    return await (typeof source === "string" ? readAddress(source, settings) : openObject(source, settings));
   } catch (error) {
     if (error instanceof NeuronBlipError) throw error;
     // An object whose properties throw, say.
@@ -45,18 +48,14 @@ export async function openPicture(source: ImageSource, options: OpenOptions): Pr
   }
 }
 
-/** How pictures may come, and how large: checked, with the defaults. @throws NeuronBlipError `INVALID_INPUT` */
-export function checkSourceOptions({
+/** The settings that options say, with the defaults. @throws NeuronBlipError `INVALID_INPUT` */
+export function sourceSettings({
   maxBytes = DEFAULT_MAX_BYTES,
   maxPixels = DEFAULT_MAX_PIXELS,
   fetch,
   files = true,
-}: SourceOptions & { readonly maxPixels?: number | undefined }): {
-  maxBytes: number;
-  maxPixels: number;
-  fetch: SourceOptions["fetch"];
-  files: boolean;
-} {
+  signal,
+}: SourceOptions & { maxPixels?: number | undefined; signal?: AbortSignal | undefined }): SourceSettings {
   if (typeof maxPixels !== "number" || !(maxPixels > 0)) {
     throw invalid(`maxPixels must be a number above 0, not ${shown(maxPixels)}.`);
   }
@@ -71,33 +70,110 @@ export function checkSourceOptions({
     );
   }
   if (typeof files !== "boolean") throw invalid(`files must be true or false, not ${kindOf(files)}.`);
-  return { maxBytes, maxPixels, fetch, files };
+  return { maxBytes, maxPixels, fetch, files, signal, timeLimitMs: DEFAULT_TIME_LIMIT_MS };
 }
 
-function open(
-  source: ImageSource,
-  options: AddressOptions & { maxPixels: number },
+function openObject(
+  source: Exclude<ImageSource, string>,
+  settings: SourceSettings,
 ): OpenedPicture | Promise<OpenedPicture> {
-  if (typeof source === "string") return readAddress(source, options);
   if (typeof source !== "object" || source === null) throw noPicture(source);
   const bytes = bytesOf(source);
   if (bytes) return bytes;
-  if (isSharp(source)) return readSharp(source, options);
+  if (isSharp(source)) return readSharp(source, settings);
   if ("bitmap" in source) return checkPixels({ ...source.bitmap, channels: 4 }, "The Jimp image's bitmap");
   if ("data" in source && "info" in source) return readSharpOutput(source);
   if ("data" in source && "width" in source && "height" in source) return checkPixels(source, "The picture");
-  if ("href" in source && typeof source.href === "string") return readUrl(source.href, options);
-  if (isResponse(source)) return named("The picture in the Response", (name) => readResponse(source, name, options));
-  if (isBlob(source)) return readBlob(source, options);
-  if (isWebStream(source)) return named("The picture in the stream", (name) => readStream(source, name, options));
-  if (isFileHandle(source)) return readFileHandle(source, options);
-  if (isNodeStream(source)) return named("The picture in the stream", (name) => readStream(source, name, options));
+  if ("href" in source && typeof source.href === "string") return readUrl(source.href, settings);
+  if (isResponse(source)) return named("The picture in the Response", (name) => readResponse(source, name, settings));
+  if (isBlob(source)) return readBlob(source, settings);
+  if (isWebStream(source)) return named("The picture in the stream", (name) => readStream(source, name, settings));
+  if (isFileHandle(source)) return readFileHandle(source, settings);
+  if (isNodeStream(source)) return named("The picture in the stream", (name) => readStream(source, name, settings));
   if ("buffer" in source && !ArrayBuffer.isView(source)) {
     const upload = typeof source.buffer === "object" && source.buffer !== null ? bytesOf(source.buffer) : undefined;
     if (upload) return upload;
     throw invalid(`The picture in { buffer } must be a Buffer or Uint8Array, not ${kindOf(source.buffer)}.`);
   }
   throw noPicture(source);
+}
+
+/**
+ * Reads what a string names.
+ * @throws NeuronBlipError `INVALID_IMAGE` where it cannot be read, `IMAGE_TOO_LARGE`, `ABORTED`, `INVALID_INPUT` for what is not
+ * read here
+ */
+async function readAddress(address: string, settings: SourceSettings): Promise<PictureFile> {
+  if (address === "") throw invalid("The picture is an empty string, not a path or a URL.");
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address.slice(0, 40))?.[1]?.toLowerCase();
+  if (scheme === "data") return readDataUrl(address, settings);
+  const isUrl = scheme === "file" || /^[^:]*:\/\//.test(address.slice(0, 40));
+  if (scheme === undefined || !isUrl) return readPath(address, settings);
+  if (scheme === "file") return readPath(toPath(address), settings);
+  if (scheme === "http" || scheme === "https") return fetchFile(address, settings);
+  throw invalid(
+    `"${oneLine(address)}" is an address of ${scheme}:, which is not read here. Get it yourself, and pass its bytes or a stream.`,
+  );
+}
+
+async function readPath(path: string, { files }: SourceSettings): Promise<PictureFile> {
+  const name = `The picture "${oneLine(path)}"`;
+  if (!files) throw filesRefused(name);
+  try {
+    // Reading a device or a pipe might never end.
+    if (!(await statOf(path)).isFile()) throw new Error("it is not a file");
+    const file = await readFile(path);
+    // Only memory of its own can change threads: a small Buffer may share Node's pool.
+    const whole = file.byteLength === file.buffer.byteLength && types.isArrayBuffer(file.buffer);
+    const bytes = whole ? new Uint8Array(file.buffer as ArrayBuffer) : new Uint8Array(file);
+    return { bytes, name };
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+/** A file that is open. It is read from its beginning, and stays open. */
+async function readFileHandle(handle: FileHandleLike, { files }: SourceSettings): Promise<PictureFile> {
+  const name = "The picture in the FileHandle";
+  if (!files) throw filesRefused(name);
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new Error("it is not a file");
+    if (stats.size > MOST_FILE_BYTES) throw new Error("it is larger than 2 GB");
+    const bytes = new Uint8Array(stats.size);
+    let at = 0;
+    while (at < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, at, bytes.length - at, at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+    }
+    return { bytes: at === bytes.length ? bytes : bytes.slice(0, at), name };
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+function filesRefused(name: string): NeuronBlipError {
+  return invalid(`${name} is a file, and the option files: false says that none are read.`);
+}
+
+function unreadable(name: string, error: unknown): NeuronBlipError {
+  const known: Record<string, string> = {
+    ENOENT: "there is no such file",
+    ENAMETOOLONG: 'it is too long for a path (pass base64 as a data: URL, or as Buffer.from(text, "base64"))',
+  };
+  const reason = known[codeOf(error) ?? ""] ?? oneLine(messageOf(error), 300);
+  return new NeuronBlipError("INVALID_IMAGE", `${name} cannot be read: ${reason}.`, { cause: error });
+}
+
+function toPath(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch (error) {
+    throw new NeuronBlipError("INVALID_INPUT", `"${oneLine(url)}" names no file: ${oneLine(messageOf(error), 200)}.`, {
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -130,7 +206,7 @@ async function named(name: string, read: (name: string) => Promise<Uint8Array<Ar
 }
 
 /** A URL object's address, as the URL standard writes it: an object of another kind must not pass for what it is not. */
-function readUrl(href: string, options: AddressOptions): Promise<PictureFile> {
+function readUrl(href: string, settings: SourceSettings): Promise<PictureFile> {
   if (!URL.canParse(href)) throw invalid(`The picture's URL "${oneLine(href)}" is not valid.`);
   const url = new URL(href);
   if (!["http:", "https:", "file:", "data:"].includes(url.protocol)) {
@@ -138,14 +214,14 @@ function readUrl(href: string, options: AddressOptions): Promise<PictureFile> {
       `The picture's URL "${oneLine(href)}" is of ${oneLine(url.protocol, 30)}, which is not read here: pass its bytes.`,
     );
   }
-  return readAddress(url.href, options);
+  return readAddress(url.href, settings);
 }
 
 function isBlob(value: object): value is BlobLike {
   return "arrayBuffer" in value && typeof value.arrayBuffer === "function" && "size" in value;
 }
 
-async function readBlob(blob: BlobLike, { signal }: AddressOptions): Promise<PictureFile> {
+async function readBlob(blob: BlobLike, { signal }: SourceSettings): Promise<PictureFile> {
   const name = "The picture in the Blob";
   let content: ArrayBuffer;
   try {

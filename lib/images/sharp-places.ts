@@ -1,7 +1,7 @@
 /** How many pictures sharp decodes at a time, in all of the process. */
 import { clearInterval, setInterval } from "node:timers";
 import { abortedError, throwIfAborted } from "../errors.js";
-import { native } from "../torch/native.js";
+import { type Native, native } from "../torch/native.js";
 import { onAbort } from "../util/concurrency.js";
 import { SHARP_AT_A_TIME } from "./sharp-limits.js";
 
@@ -9,29 +9,21 @@ import { SHARP_AT_A_TIME } from "./sharp-limits.js";
 const LOOKED_EVERY_MS = 10;
 
 /** Gives a place back; calling it again does nothing. */
-type Leave = () => void;
-
-/** Where places are counted. */
-interface Counter {
-  /** @returns whether there was one. */
-  take(): boolean;
-  leave(): void;
-}
+export type Leave = () => void;
 
 /** By the addon, for all threads of the process; where it does not load, pictures are decoded all the same, and each thread counts. */
-function countPlaces(): Counter {
+function countPlaces(): Pick<Native, "takeProcessPlace" | "leaveProcessPlace"> {
   try {
-    const addon = native();
-    return { take: () => addon.takeProcessPlace(SHARP_AT_A_TIME), leave: () => addon.leaveProcessPlace() };
+    return native();
   } catch {
     let taken = 0;
     return {
-      take: () => {
-        const isFree = taken < SHARP_AT_A_TIME;
+      takeProcessPlace: (limit) => {
+        const isFree = taken < limit;
         if (isFree) taken++;
         return isFree;
       },
-      leave: () => void taken--,
+      leaveProcessPlace: () => void taken--,
     };
   }
 }
@@ -41,7 +33,7 @@ function countPlaces(): Counter {
  * it has begun cannot be interrupted.
  */
 class SharpPlaces {
-  #counter: Counter | undefined;
+  #counter: ReturnType<typeof countPlaces> | undefined;
   readonly #waiting: ((leave: Leave) => void)[] = [];
   #looking: NodeJS.Timeout | undefined;
 
@@ -75,13 +67,13 @@ class SharpPlaces {
   #take(): Leave | undefined {
     this.#counter ??= countPlaces();
     const counter = this.#counter;
-    if (!counter.take()) return undefined;
-    let taken = true;
+    if (!counter.takeProcessPlace(SHARP_AT_A_TIME)) return undefined;
+    let isTaken = true;
     return () => {
-      if (!taken) return;
-      taken = false;
-      counter.leave();
-      this.#look();
+      if (!isTaken) return;
+      isTaken = false;
+      counter.leaveProcessPlace();
+      if (this.#waiting.length > 0) this.#look();
     };
   }
 

@@ -7,7 +7,6 @@ import type { BlipProcessor } from "../processing/blip-processor.js";
 import type { BatchQueue } from "../serving/batch-queue.js";
 import type { Job } from "../serving/job.js";
 import type { Tensor } from "../torch/tensor.js";
-import type { RefCounted } from "../util/ref-counted.js";
 
 /** A replica of whatever class. */
 export type AnyModel = NeuronBlipPreTrainedModel;
@@ -31,7 +30,7 @@ export interface LoadedModel<Model extends AnyModel = AnyModel> {
 export interface PreparedPair extends TextAboutImage {
   /** Its index in the call's list. */
   readonly place: number;
-  readonly features: RefCounted<ImageFeatures>;
+  readonly features: ImageFeatures;
   keyValues: Tensor | undefined;
 }
 

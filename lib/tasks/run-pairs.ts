@@ -96,7 +96,7 @@ export async function runPairs<Model extends AnyModel, T>(
             continue;
           }
           const { value: features } = outcome;
-          ready.push({ ...texts(place), place, features, image: features.value.imageEmbeds, keyValues: undefined });
+          ready.push({ ...texts(place), place, features, image: features.imageEmbeds, keyValues: undefined });
           if (ready.length === PAIRS_AT_ONCE) await runReady();
         }
       }

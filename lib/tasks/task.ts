@@ -73,7 +73,7 @@ export async function runPair<Model extends AnyModel, T>(
   try {
     if (ids) await images.keyValues.prepareFor([ids.length], features, signal);
     const tokenIds = ids ? { ids, length: ids.length, paddedLength: ids.length } : NO_TEXT;
-    const pair = { ...tokenIds, place: 0, features, image: features.value.imageEmbeds, keyValues: undefined };
+    const pair = { ...tokenIds, place: 0, features, image: features.imageEmbeds, keyValues: undefined };
     const [result] = await queue.run([pair], job, { signal, ticket });
     return result;
   } finally {
@@ -85,7 +85,7 @@ export async function runPair<Model extends AnyModel, T>(
 export function holdPicture(pair: PreparedPair): () => void {
   const { features } = pair;
   features.retain();
-  const keyValues = features.value.keyValues?.retain();
+  const keyValues = features.keyValues?.retain();
   pair.keyValues = keyValues?.value;
   return () => {
     pair.keyValues = undefined;

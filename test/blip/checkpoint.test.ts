@@ -214,7 +214,7 @@ describe("a checkpoint", () => {
   it("computes an encoded picture's keys and values once, and frees them with it", async () => {
     for (const [image, picture] of PICTURES.entries()) {
       const encoded = await blip.encodeImage(picture);
-      const keysValues = featuresOf(encoded).value.keyValues?.value;
+      const keysValues = featuresOf(encoded).keyValues?.value;
       assert.deepEqual(keysValues?.shape, [2, 2, 4, 17, 4]);
       for (const [question, text] of QUESTIONS.entries()) {
         const calls = await callsDuring(async () => {
@@ -386,7 +386,7 @@ describe("a checkpoint", () => {
     it(`in ${dtype} mostly answers as transformers does in float32`, async () => {
       await using own = await load(whole, { dtype });
       using encoded = await own.encodeImage(cat);
-      const kept = featuresOf(encoded).value.keyValues?.value.dtype ?? "";
+      const kept = featuresOf(encoded).keyValues?.value.dtype ?? "";
       assert.match(kept, dtype === "int8" ? /^float32$/ : /^(bfloat16|float32)$/);
       isMostly(await answersOf(own));
     });

@@ -9,7 +9,7 @@ const answers = [];
 let dtype;
 for (const picture of JSON.parse(pictures)) {
   const encoded = await blip.encodeImage(picture);
-  dtype = featuresOf(encoded).value.keyValues.value.dtype;
+  dtype = featuresOf(encoded).keyValues.value.dtype;
   answers.push(...(await blip.answer(encoded, JSON.parse(questions))).map(({ tokenIds }) => [...tokenIds]));
   encoded.dispose();
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { BlipImageProcessor, type ImageSource, loadImage } from "neuron-blip";
 import { sha256 } from "../../dist/images/image-encoder.js";
-import { isFile, openPicture } from "../../dist/images/open-picture.js";
+import { openPicture, sourceSettings } from "../../dist/images/open-picture.js";
 import { asSource } from "../../dist/images/picture-file.js";
 import { fails, fixture } from "../helpers.ts";
 
@@ -15,8 +15,8 @@ const digest = createHash("sha256").update(file).digest("hex");
 
 describe("openPicture", () => {
   const open = async (source: ImageSource) => {
-    const opened = await openPicture(source, {});
-    assert(isFile(opened));
+    const opened = await openPicture(source, sourceSettings({}));
+    assert("bytes" in opened);
     return opened;
   };
 

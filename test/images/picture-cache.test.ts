@@ -354,19 +354,19 @@ describe("the cache of pictures", () => {
 
   it("keeps keys and values in half of its memory, those of pictures that are asked for most, and drives no picture out", async () => {
     const cache = new FeatureCache({ maxBytes: 2000 });
-    const pictures = new Map<string, RefCounted<ImageFeatures>>();
+    const pictures = new Map<string, ImageFeatures>();
     /** Asks for a picture, and gives it keys and values of 500 bytes where they are wanted. */
     const use = async (content: string) => {
       const { features } = await cache.get(content, undefined, async () => picture(25));
       pictures.set(content, features);
       const wanted = cache.wants(features, 500);
-      if (wanted && !features.value.keyValues) {
-        features.value.keep(new RefCounted(Tensor.zeros("bfloat16", [250])));
-        cache.recount(features);
+      if (wanted && !features.keyValues) {
+        features.keyValues = new RefCounted(Tensor.zeros("bfloat16", [250]));
+        cache.admitKeyValues(features);
       }
       features.release();
     };
-    const holders = () => [...pictures].flatMap(([content, { value }]) => (value.keyValues ? [content] : [])).join("");
+    const holders = () => [...pictures].flatMap(([content, { keyValues }]) => (keyValues ? [content] : [])).join("");
     for (const content of "abcd") await use(content);
     assert.equal(holders(), "ab");
     assert.equal(cache.bytes, 4 * 100 + 2 * 500);

@@ -1,109 +1,27 @@
-/** Pictures that are named: by a path, a URL or a FileHandle. */
+/** Pictures that URLs hold or name: data:, http: and https:. */
 import { Buffer } from "node:buffer";
-import { type Stats, stat } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fileURLToPath, URL } from "node:url";
-import { promisify, types } from "node:util";
-import { codeOf, messageOf, NeuronBlipError } from "../errors.js";
-import type { FetchPicture, FileHandleLike } from "../processing/image-source.js";
+import { URL } from "node:url";
+import { messageOf, NeuronBlipError } from "../errors.js";
+import type { FetchPicture } from "../processing/image-source.js";
 import { oneLine } from "../util/values.js";
 import { type ArrivalLimits, ArrivingBytes, withinTime } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";
 import type { PictureFile } from "./picture-file.js";
 import { isResponse, readBody } from "./read-stream.js";
 
-export interface AddressOptions extends ArrivalLimits {
+export interface UrlSettings extends ArrivalLimits {
   readonly fetch: FetchPicture | false | undefined;
-  readonly files: boolean;
 }
 
 /** Characters of a data: URL that are decoded in one turn of the event loop. */
 const SLICE = 2 ** 20;
-const MOST_FILE_BYTES = 2 ** 31 - 1;
-
-/** Not that of node:fs/promises, whose errors keep the frames of all that waits for them. */
-const statOf = promisify<string, Stats>(stat);
 
 /**
- * Reads what a string names.
- * @throws NeuronBlipError `INVALID_IMAGE` where it cannot be read, `IMAGE_TOO_LARGE`, `ABORTED`, `INVALID_INPUT` for what is not
- * read here
+ * Fetches what an http(s) address names.
+ * @throws NeuronBlipError `INVALID_IMAGE` where it cannot be fetched, `IMAGE_TOO_LARGE`, `ABORTED`, `INVALID_INPUT` where none may be
  */
-export async function readAddress(address: string, options: AddressOptions): Promise<PictureFile> {
-  if (address === "") throw invalid("The picture is an empty string, not a path or a URL.");
-  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(address.slice(0, 40))?.[1]?.toLowerCase();
-  if (scheme === "data") return readDataUrl(address, options);
-  const isUrl = scheme === "file" || /^[^:]*:\/\//.test(address.slice(0, 40));
-  if (scheme === undefined || !isUrl) return readPath(address, options);
-  if (scheme === "file") return readPath(toPath(address), options);
-  if (scheme === "http" || scheme === "https") return fetchFile(address, options);
-  throw invalid(
-    `"${oneLine(address)}" is an address of ${scheme}:, which is not read here. Get it yourself, and pass its bytes or a stream.`,
-  );
-}
-
-/** A file that is open. It is read from its beginning, and stays open. */
-export async function readFileHandle(handle: FileHandleLike, options: AddressOptions): Promise<PictureFile> {
-  const name = "The picture in the FileHandle";
-  checkFiles(name, options);
-  try {
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw new Error("it is not a file");
-    if (stats.size > MOST_FILE_BYTES) throw new Error("it is larger than 2 GB");
-    const bytes = new Uint8Array(stats.size);
-    let at = 0;
-    while (at < bytes.length) {
-      const { bytesRead } = await handle.read(bytes, at, bytes.length - at, at);
-      if (bytesRead === 0) break;
-      at += bytesRead;
-    }
-    return { bytes: at === bytes.length ? bytes : bytes.slice(0, at), name };
-  } catch (error) {
-    throw unreadable(name, error);
-  }
-}
-
-async function readPath(path: string, options: AddressOptions): Promise<PictureFile> {
-  const name = `The picture "${oneLine(path)}"`;
-  checkFiles(name, options);
-  try {
-    // Reading a device or a pipe might never end.
-    if (!(await statOf(path)).isFile()) throw new Error("it is not a file");
-    const file = await readFile(path);
-    // Only memory of its own can change threads: a small Buffer may share Node's pool.
-    const whole = file.byteLength === file.buffer.byteLength && types.isArrayBuffer(file.buffer);
-    const bytes = whole ? new Uint8Array(file.buffer as ArrayBuffer) : new Uint8Array(file);
-    return { bytes, name };
-  } catch (error) {
-    throw unreadable(name, error);
-  }
-}
-
-function checkFiles(name: string, { files }: AddressOptions): void {
-  if (!files) throw invalid(`${name} is a file, and the option files: false says that none are read.`);
-}
-
-function unreadable(name: string, error: unknown): NeuronBlipError {
-  const known: Record<string, string> = {
-    ENOENT: "there is no such file",
-    ENAMETOOLONG: 'it is too long for a path (pass base64 as a data: URL, or as Buffer.from(text, "base64"))',
-  };
-  const reason = known[codeOf(error) ?? ""] ?? oneLine(messageOf(error), 300);
-  return new NeuronBlipError("INVALID_IMAGE", `${name} cannot be read: ${reason}.`, { cause: error });
-}
-
-function toPath(url: string): string {
-  try {
-    return fileURLToPath(url);
-  } catch (error) {
-    throw new NeuronBlipError("INVALID_INPUT", `"${oneLine(url)}" names no file: ${oneLine(messageOf(error), 200)}.`, {
-      cause: error,
-    });
-  }
-}
-
-async function fetchFile(url: string, options: AddressOptions): Promise<PictureFile> {
+export async function fetchFile(url: string, options: UrlSettings): Promise<PictureFile> {
   const name = `The picture at "${oneLine(url)}"`;
   const { fetch = globalThis.fetch as FetchPicture | undefined, maxBytes } = options;
   if (fetch === false) {
@@ -133,7 +51,8 @@ function reasonOf(error: unknown): string {
   return oneLine(cause === undefined ? messageOf(error) : `${messageOf(error)} (${messageOf(cause)})`, 300);
 }
 
-async function readDataUrl(url: string, { maxBytes, signal }: AddressOptions): Promise<PictureFile> {
+/** @throws NeuronBlipError `INVALID_IMAGE` for damaged base64, `IMAGE_TOO_LARGE`, `INVALID_INPUT` */
+export async function readDataUrl(url: string, { maxBytes, signal }: UrlSettings): Promise<PictureFile> {
   const comma = url.slice(0, 1000).indexOf(",");
   if (comma < 0) throw invalid(`"${oneLine(url, 60)}" is no data: URL: it has no comma behind its type.`);
   const type = url.slice("data:".length, comma);
