@@ -20,7 +20,7 @@ export async function answer(
   const { processor, queue } = model;
   const maxLength = answering(model.anyReplica).shapes.questionLength;
   const plan = batchKeyOf(options, model.samples);
-  const encode = (question: string) => processor.encodeSteps(question, { maxLength, truncation });
+  const encode = (question: string) => processor.tokenizer.encodeSteps(question, { maxLength, truncation });
   return forEachPair(
     model,
     { images, texts: questions },

@@ -32,7 +32,7 @@ export async function match(
   const matching = (replica: AnyModel) =>
     replicaAs(replica, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
   const maxLength = matching(model.anyReplica).shapes.questionLength;
-  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
+  const encode = (text: string) => model.processor.tokenizer.encodeSteps(text, { maxLength, truncation });
   const job: Job<AnyModel, PreparedPair, Match> = {
     ...model.batch,
     key: "match",

@@ -44,7 +44,7 @@ export async function rank(
     return { answer: given[index] as string, index, probability, logLikelihood, firstTokenProbability };
   };
   const maxLength = replica.shapes.questionLength;
-  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
+  const encode = (text: string) => model.processor.tokenizer.encodeSteps(text, { maxLength, truncation });
   return model.call({ task: "rank", callId }, async (ticket) => {
     const tokenIds = await inTurns(candidateSteps(model.processor, replica, given), signal);
     const job: Job<AnyModel, PreparedPair, RankedAnswer[]> = {

@@ -36,7 +36,7 @@ export async function similarity(
     throw new NeuronBlipError("INVALID_INPUT", "similarity takes an array of pictures and an array of texts.");
   }
   const { queue, batch } = model;
-  const encode = (text: string) => model.processor.encodeSteps(text, { maxLength, truncation });
+  const encode = (text: string) => model.processor.tokenizer.encodeSteps(text, { maxLength, truncation });
   const imageJob: Job<AnyModel, PreparedPair, Tensor<"float32">> = {
     ...batch,
     key: "image features",
