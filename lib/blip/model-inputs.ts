@@ -82,7 +82,9 @@ export async function imageRows(
   if (pictures !== count && pictures !== 1) {
     throw new NeuronBlipError("INVALID_INPUT", `${pictures} pictures were given for ${count} texts.`);
   }
-  const images = pixelValues ? await encode(pixelValues) : (given as Tensor<"float32">[]).flatMap(rowsOf);
+  const images = pixelValues
+    ? await encode(pixelValues)
+    : (given as Tensor<"float32">[]).flatMap((tensor) => rowsOf(tensor));
   return Array.from({ length: count }, (_, i) => (images.length === 1 ? images[0] : images[i]) as Tensor<"float32">);
 }
 

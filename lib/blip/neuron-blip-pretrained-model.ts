@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../errors.js";
-import { batchesOf, ownRowsOf, rowsOf, stackRows } from "../torch/batch.js";
+import { batchesOf, rowsOf, stackRows } from "../torch/batch.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkRank } from "../torch/torch-values.js";
 import { InFlight } from "../util/concurrency.js";
@@ -43,7 +43,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
       for (const { rows, size } of batchesOf(rowsOf(pixelValues), this.shapes.batchSizes)) {
         throwIfAborted(signal);
         const { lastHiddenState } = await traceStage("vision", () => this.visionModel.forward(stackRows(rows, size)));
-        embeddings.push(...ownRowsOf(lastHiddenState).slice(0, rows.length));
+        embeddings.push(...rowsOf(lastHiddenState, "own").slice(0, rows.length));
       }
       return embeddings;
     });

@@ -1,23 +1,21 @@
+/** Rows of tensors, and batches of rows. */
 import { NeuronBlipError } from "../errors.js";
 import { type Dtype, Tensor } from "./tensor.js";
 
-/** The rows of a tensor along its first dimension, each [1, …], over the same memory. */
-export function rowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
+/**
+ * Takes a tensor apart along its first dimension.
+ * @param memory "shared" (default): over the tensor's; "own": copies, so that one can be kept without the others.
+ * @returns rows of [1, …]; of a tensor of one row the tensor itself.
+ */
+export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "own" = "shared"): Tensor<D>[] {
   const [count = 0, ...rest] = tensor.shape;
   if (count === 1) return [tensor];
   const size = rest.reduce((product, length) => product * length, 1);
   return Array.from({ length: count }, (_, i) => {
-    const row = tensor.data.subarray(i * size, (i + 1) * size) as typeof tensor.data;
-    return Tensor.view(row, [1, ...rest], tensor.dtype);
-  });
-}
-
-/** The rows of a tensor along its first dimension, each [1, …] in memory of its own, so that one can be kept alone. */
-export function ownRowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
-  if (tensor.shape[0] === 1) return [tensor];
-  return rowsOf(tensor).map((row) => {
+    const row = Tensor.view(tensor.data.subarray(i * size, (i + 1) * size), [1, ...rest], tensor.dtype);
+    if (memory === "shared") return row;
     const copy = Tensor.zeros(row.dtype, row.shape);
-    (copy.data as Float32Array).set(row.data as Float32Array);
+    bytesOf(copy).set(bytesOf(row));
     return copy;
   });
 }
@@ -28,11 +26,14 @@ export function ownRowsOf<D extends Dtype>(tensor: Tensor<D>): Tensor<D>[] {
  * @throws NeuronBlipError `INVALID_INPUT` for rows of different shapes.
  */
 export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize: number): Tensor<D> {
-  const first = rows[0] as Tensor<D>;
+  const [first] = rows;
+  if (first === undefined) throw new TypeError("A batch has rows.");
   if (batchSize === 1) return first;
   const stacked = Tensor.zeros(first.dtype, [batchSize, ...first.shape.slice(1)]);
+  const bytes = bytesOf(stacked);
+  let row = first;
   for (let i = 0; i < batchSize; i++) {
-    const row = rows[Math.min(i, rows.length - 1)] as Tensor<D>;
+    row = rows[i] ?? row;
     // Copied all the same, a smaller one would leave zeros behind it, and give a wrong answer.
     if (row.size !== first.size) {
       throw new NeuronBlipError(
@@ -40,9 +41,13 @@ export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize
         `The rows of one batch must have one shape, not [${first.shape.join(", ")}] and [${row.shape.join(", ")}].`,
       );
     }
-    (stacked.data as Float32Array).set(row.data as Float32Array, i * first.size);
+    bytes.set(bytesOf(row), (i * bytes.length) / batchSize);
   }
   return stacked;
+}
+
+function bytesOf({ data }: Tensor): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /**
@@ -51,18 +56,9 @@ export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize
  * @returns runs of rows, each with the size to run it in: the largest, and for what is left the smallest that holds it.
  */
 export function batchesOf<T>(rows: readonly T[], sizes: readonly number[]): { rows: T[]; size: number }[] {
-  return slicesOf(rows, sizes.at(-1) as number).map((slice) => ({
-    rows: slice,
-    size: batchSizeFor(slice.length, sizes),
-  }));
-}
-
-/** The smallest compiled batch size that holds so many rows; the largest where none does. */
-export function batchSizeFor(count: number, sizes: readonly number[]): number {
-  return sizes.find((size) => size >= count) ?? (sizes.at(-1) as number);
-}
-
-/** Splits a list into runs of at most `size`. */
-export function slicesOf<T>(items: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+  const largest = sizes.at(-1) ?? 1;
+  return Array.from({ length: Math.ceil(rows.length / largest) }, (_, i) => {
+    const batch = rows.slice(i * largest, (i + 1) * largest);
+    return { rows: batch, size: sizes.find((size) => size >= batch.length) ?? largest };
+  });
 }

@@ -78,7 +78,7 @@ const defaultDtypes = new Map<string, Dtype>([
 /** A handle of the memory that an ArrayBuffer shows, which lives as long as the buffer does, whichever tensor is disposed. */
 const owners = new WeakMap<ArrayBufferLike, TensorHandle>();
 
-/** The addon's handle of a tensor. For this package's own use. */
+/** The addon's handle of a tensor. For this package's own use. @throws NeuronBlipError `DISPOSED`. */
 let handleOf: (tensor: Tensor) => TensorHandle;
 
 /**
@@ -99,7 +99,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
 
   static {
     handleOf = (tensor) => {
-      tensor.#checkUsable();
+      if (tensor.#disposed) throw new NeuronBlipError("DISPOSED", "This tensor has been disposed. Make a new one.");
       return tensor.#handle;
     };
   }
@@ -118,8 +118,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws NeuronBlipError `INVALID_INPUT` for an unknown dtype or a shape that is not of whole numbers >= 0.
    */
   static zeros<D extends Dtype>(dtype: D, shape: readonly number[]): Tensor<D> {
-    checkDtype(dtype);
-    elementCount(shape);
+    elementCount(dtype, shape);
     return new Tensor(
       guarded(() => native().createTensor(dtype, shape)),
       dtype,
@@ -139,13 +138,28 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     shape: readonly number[],
     dtype?: D,
   ): Tensor<D> {
-    const type = checkArray(array, shape, dtype);
-    if (owners.has(array.buffer)) return Tensor.#over(array, shape, type);
-    return new Tensor(
-      guarded(() => native().copyTensor(array, type, shape)),
-      type,
-      shape,
-    );
+    if (!types.isTypedArray(array)) {
+      throw invalid(`A tensor is made from a typed array, such as Float32Array, not ${shown(array)}.`);
+    }
+    const name = array[Symbol.toStringTag]; // of whatever realm and subclass it is: that of a Buffer is "Uint8Array"
+    const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
+    if (type === undefined) throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);
+    const count = elementCount(type, shape);
+    if (!shows(array, type)) throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
+    if (array.length === 0 && isDetached(array.buffer)) {
+      throw invalid("The array's buffer is detached: it was transferred elsewhere.");
+    }
+    const { resizable, growable } = array.buffer as { resizable?: boolean; growable?: boolean };
+    if (resizable || growable) throw invalid("The array's buffer is resizable: copy it to one of fixed length first.");
+    if (array.length !== count) {
+      throw invalid(`The shape ${shown(shape)} has ${count} elements, the array ${array.length}.`);
+    }
+    const owner = owners.get(array.buffer);
+    const handle = guarded(() => {
+      const addon = native();
+      return owner ? addon.viewTensor(owner, array.byteOffset, type, shape) : addon.copyTensor(array, type, shape);
+    });
+    return new Tensor(handle, type, shape, owner && array);
   }
 
   /**
@@ -158,20 +172,13 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     shape: readonly number[],
     dtype?: D,
   ): Tensor<D> {
-    const type = checkArray(array, shape, dtype);
-    if (!owners.has(array.buffer)) {
+    if (types.isTypedArray(array) && !owners.has(array.buffer)) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
         "Tensor.view takes an array over a tensor's memory; this one is over memory of its own. Use Tensor.from, which copies.",
       );
     }
-    return Tensor.#over(array, shape, type);
-  }
-
-  static #over<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype: D): Tensor<D> {
-    const owner = owners.get(array.buffer) as TensorHandle;
-    const handle = guarded(() => native().viewTensor(owner, array.byteOffset, dtype, shape));
-    return new Tensor(handle, dtype, shape, array as TensorData<D>);
+    return Tensor.from(array, shape, dtype);
   }
 
   /**
@@ -179,13 +186,14 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws NeuronBlipError `DISPOSED`.
    */
   get data(): TensorData<D> {
-    this.#checkUsable();
-    if (this.#data === undefined || isDetached(this.#data.buffer)) {
-      const buffer = guarded(() => native().tensorBuffer(this.#handle));
-      owners.set(
-        buffer,
-        guarded(() => native().viewTensor(this.#handle, 0, this.dtype, this.shape)),
-      );
+    const handle = handleOf(this);
+    // An array whose buffer was transferred elsewhere has no elements any more.
+    if (this.#data?.length !== this.size) {
+      const [buffer, owner] = guarded(() => {
+        const addon = native();
+        return [addon.tensorBuffer(handle), addon.viewTensor(handle, 0, this.dtype, this.shape)];
+      });
+      owners.set(buffer, owner);
       this.#data = new arrayTypes[this.dtype](buffer) as TensorData<D>;
     }
     return this.#data;
@@ -205,10 +213,6 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-
-  #checkUsable(): void {
-    if (this.#disposed) throw new NeuronBlipError("DISPOSED", "This tensor has been disposed. Make a new one.");
-  }
 }
 
 export { handleOf };
@@ -226,14 +230,11 @@ function invalid(message: string): NeuronBlipError {
   return new NeuronBlipError("INVALID_INPUT", message);
 }
 
-function checkDtype(dtype: Dtype): void {
+/** The product of a shape. @throws NeuronBlipError `INVALID_INPUT` for a dtype or a shape that is none. */
+function elementCount(dtype: Dtype, shape: readonly number[]): number {
   if (!Object.hasOwn(arrayTypes, dtype)) {
     throw invalid(`Unknown dtype ${shown(dtype)}. Use one of ${Object.keys(arrayTypes).join(", ")}.`);
   }
-}
-
-/** The product of a shape. */
-function elementCount(shape: readonly number[]): number {
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw invalid(`A shape is an array of whole numbers >= 0, not ${shown(shape)}.`);
   }
@@ -242,26 +243,9 @@ function elementCount(shape: readonly number[]): number {
   return count;
 }
 
-function checkArray<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype?: D): D {
-  if (!types.isTypedArray(array))
-    throw invalid(`A tensor is made from a typed array, such as Float32Array, not ${shown(array)}.`);
-  const name = array[Symbol.toStringTag]; // of whatever realm and subclass it is: that of a Buffer is "Uint8Array"
-  const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
-  if (type === undefined) {
-    throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);
-  }
-  checkDtype(type);
-  if (name !== arrayTypes[type].name) {
-    throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
-  }
-  if (isDetached(array.buffer)) throw invalid("The array's buffer is detached: it was transferred elsewhere.");
-  const { resizable, growable } = array.buffer as { resizable?: boolean; growable?: boolean };
-  if (resizable || growable) throw invalid("The array's buffer is resizable: copy it to one of fixed length first.");
-  const count = elementCount(shape);
-  if (array.length !== count) {
-    throw invalid(`The shape ${shown(shape)} has ${count} elements, the array ${array.length}.`);
-  }
-  return type;
+/** Whether an array is of the type that shows a dtype. */
+function shows<D extends Dtype>(array: TensorSource, dtype: D): array is TensorData<D> {
+  return array[Symbol.toStringTag] === arrayTypes[dtype].name;
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {

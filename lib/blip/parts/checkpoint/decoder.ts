@@ -1,7 +1,7 @@
 /** A checkpoint's way of writing texts: it reads each token once, and keeps its keys and values for the steps after. */
 import { NeuronBlipError } from "../../../errors.js";
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
-import { slicesOf } from "../../../torch/batch.js";
+import { batchesOf } from "../../../torch/batch.js";
 import type { Functions } from "../../../torch/part.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
@@ -197,7 +197,8 @@ class CachedDecoding {
         group.push({ index, row, tokenIds, parent: read?.row ?? 0 });
       }
       for (const [past, group] of byPast) {
-        for (const slice of slicesOf(group, this.#rowsAtOnce)) await this.#call(past, slice, length, results);
+        for (const { rows: slice } of batchesOf(group, [this.#rowsAtOnce]))
+          await this.#call(past, slice, length, results);
       }
     }
     const [shortest = 0] = shortestFirst;

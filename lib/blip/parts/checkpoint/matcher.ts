@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../../../errors.js";
-import { ownRowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
+import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
@@ -60,10 +60,10 @@ export class CheckpointMatcher implements Matcher {
     inputsOf: (slice: readonly Row[]) => Tensor[],
   ): Promise<Tensor<"float32">[]> {
     const results: Tensor<"float32">[] = [];
-    for (const slice of slicesOf(rows, ROWS_AT_ONCE)) {
+    for (const { rows: slice } of batchesOf(rows, [ROWS_AT_ONCE])) {
       throwIfAborted(signal);
       const output = await this.#checkpoint.call(name, inputsOf(slice), name === "text_projection" ? "text" : "none");
-      results.push(...ownRowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory)));
+      results.push(...rowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory), "own"));
     }
     return results;
   }

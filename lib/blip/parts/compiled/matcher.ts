@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../../../errors.js";
-import { batchesOf, ownRowsOf, stackRows } from "../../../torch/batch.js";
+import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
 import type { Part } from "../../../torch/part.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
@@ -69,7 +69,7 @@ export class CompiledMatcher implements Matcher {
     for (const { rows: slice, size } of batchesOf(rows, this.#shapes.batchSizes)) {
       throwIfAborted(signal);
       const found = tensorFrom(await part.forward(inputsOf(slice, size, results.length)), output, 0, part.path);
-      results.push(...ownRowsOf(found).slice(0, slice.length));
+      results.push(...rowsOf(found, "own").slice(0, slice.length));
     }
     return results;
   }

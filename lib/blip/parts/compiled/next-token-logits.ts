@@ -1,5 +1,5 @@
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
-import { rowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
+import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
 import type { Tensor } from "../../../torch/tensor.js";
 import type { DecoderInputs, DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { EncoderRow } from "../../encoder-row.js";
@@ -66,5 +66,5 @@ function slicesOfOneLength(sequences: readonly RowSequence[], size: number): (Ro
     byLength.set(length, same);
     same.push({ ...sequence, index });
   }
-  return [...byLength.values()].flatMap((same) => slicesOf(same, size));
+  return [...byLength.values()].flatMap((same) => batchesOf(same, [size]).map(({ rows }) => rows));
 }
