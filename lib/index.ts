@@ -34,8 +34,9 @@ export {
   TextDecoderCached,
 } from "./blip/parts/checkpoint/decoder.js";
 export type { CheckpointLoadOptions } from "./blip/parts/checkpoint/load-checkpoint.js";
-export { type PaddedTexts, TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
+export { TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
+export type { PaddedTexts } from "./blip/token-ids.js";
 export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";

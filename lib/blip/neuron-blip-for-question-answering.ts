@@ -28,7 +28,6 @@ import { DecoderAllPositions } from "./parts/compiled/decoder-all-positions.js";
 import { CompiledQuestionEncoder } from "./parts/compiled/question-encoder.js";
 import type { QuestionEncoder, TextAboutImage } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
-import { checkTextLength } from "./token-ids.js";
 
 /** The inputs of `generate`, as Hugging Face names them. */
 export interface GenerateInputs extends ImageTensors, TextTensors {}
@@ -266,10 +265,11 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     if (questionMask !== "real" && questionMask !== "ones") {
       throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${shown(questionMask)}.`);
     }
+    const { questionLength } = this.shapes;
     const questions = texts.map((text, i) => {
       const attended = questionMask === "ones" ? text.paddedLength : text.length;
-      checkTextLength(i, attended, this.shapes);
-      return { ...text, attended };
+      if (attended <= questionLength) return { ...text, attended };
+      throw tooLong("INPUT_TOO_LONG", `Question ${i}`, attended, questionLength, "question", this.shapes);
     });
     return traceStage("encoder", () => this.#questionEncoder.encode(questions, signal));
   }

@@ -1,4 +1,4 @@
-/** Rows of tensors, and batches of rows. */
+/** Rows of tensors, batches of rows, and masks of them. */
 import { NeuronBlipError } from "../errors.js";
 import { type Dtype, Tensor } from "./tensor.js";
 
@@ -61,4 +61,15 @@ export function batchesOf<T>(rows: readonly T[], sizes: readonly number[]): { ro
     const batch = rows.slice(i * largest, (i + 1) * largest);
     return { rows: batch, size: sizes.find((size) => size >= batch.length) ?? largest };
   });
+}
+
+/** Makes an int64 tensor of numbers. */
+export function int64(values: readonly number[], shape: readonly number[] = [values.length]): Tensor<"int64"> {
+  return Tensor.from(BigInt64Array.from(values, BigInt), shape);
+}
+
+/** Makes an attention mask, int64 [rows, width]. @param attended how many positions of each row count, from the first on. */
+export function attentionMaskOf(attended: readonly number[], width: number): Tensor<"int64"> {
+  const ones = attended.flatMap((count) => Array.from({ length: width }, (_, i) => (i < count ? 1 : 0)));
+  return int64(ones, [attended.length, width]);
 }

@@ -2,6 +2,8 @@ import { InFlight } from "../util/concurrency.js";
 import type { Executor } from "./executor.js";
 import { callError, compileError } from "./module-error.js";
 import { type FunctionsHandle, fromNative, type ModuleSignature, native, type QuantizedEngine } from "./native.js";
+import type { Functions, Part } from "./part.js";
+import type { Tensor } from "./tensor.js";
 import {
   checkedInputs,
   type FunctionInput,
@@ -19,6 +21,19 @@ export interface FunctionCallOptions {
   executor?: Executor;
   /** What quantised weights are packed for, where the function packs any. Default: libtorch's own choice. Such calls wait for each other. */
   quantizedEngine?: QuantizedEngine;
+}
+
+interface FunctionsBinding {
+  readonly path: string;
+  readonly executor: Executor;
+  readonly first: readonly FunctionInput[];
+  readonly last: readonly FunctionInput[];
+}
+
+/** Functions of a source over what belongs to a model, such as its weights. */
+export interface BoundFunctions extends Functions {
+  /** A function as a part, a row at a time. @param inputsOf which of a part's inputs it takes, and in what order; default: all. */
+  part(name: string, inputsOf?: (inputs: readonly Tensor[]) => readonly Tensor[]): Part;
 }
 
 /**
@@ -71,15 +86,18 @@ export class TorchFunctions implements AsyncDisposable {
   call<Output extends TorchOutput = TorchOutput>(
     name: string,
     inputs: readonly (FunctionInput | undefined)[],
-    options: FunctionCallOptions = {},
+    { executor = this.#executor, quantizedEngine }: FunctionCallOptions = {},
   ): Promise<Output> {
-    return this.#run(async () => {
-      const given = checkedInputs(this.name, this.functions, name, inputs);
-      const { executor = this.#executor, quantizedEngine } = options;
-      const output = await executor.run((thread) =>
-        native().callFunction(thread, this.#handle, name, given, quantizedEngine),
-      );
-      return fromOutput(output) as Output;
+    return this.#calls.run(async () => {
+      try {
+        const given = checkedInputs(this.name, this.functions, name, inputs);
+        const output = await executor.run((thread) =>
+          native().callFunction(thread, this.#handle, name, given, quantizedEngine),
+        );
+        return fromOutput(output) as Output;
+      } catch (error) {
+        throw callError(this.name, fromNative(error));
+      }
     });
   }
 
@@ -91,16 +109,36 @@ export class TorchFunctions implements AsyncDisposable {
   keep(
     name: string,
     inputs: readonly (FunctionInput | undefined)[],
-    options: FunctionCallOptions = {},
+    { executor = this.#executor, quantizedEngine }: FunctionCallOptions = {},
   ): Promise<TorchValue> {
-    return this.#run(async () => {
-      const given = checkedInputs(this.name, this.functions, name, inputs);
-      const { executor = this.#executor, quantizedEngine } = options;
-      const kept = await executor.run((thread) =>
-        native().keepFunction(thread, this.#handle, name, given, quantizedEngine),
-      );
-      return new TorchValue(kept, executor);
+    return this.#calls.run(async () => {
+      try {
+        const given = checkedInputs(this.name, this.functions, name, inputs);
+        const kept = await executor.run((thread) =>
+          native().keepFunction(thread, this.#handle, name, given, quantizedEngine),
+        );
+        return new TorchValue(kept, executor);
+      } catch (error) {
+        throw callError(this.name, fromNative(error));
+      }
     });
+  }
+
+  /**
+   * Gives the functions as one model's.
+   * @param binding.path of the model, for messages. @param binding.executor where they run.
+   * @param binding.first what each call begins with. @param binding.last what it ends with.
+   */
+  bind({ path, executor, first, last }: FunctionsBinding): BoundFunctions {
+    const call = (name: string, inputs: readonly Tensor[]) =>
+      this.call(name, [...first, ...inputs, ...last], { executor });
+    return {
+      path,
+      call,
+      part: (name, inputsOf = (inputs) => inputs) => {
+        return { path, batchSizes: [1], forward: (inputs) => call(name, inputsOf(inputs)) };
+      },
+    };
   }
 
   /**
@@ -118,15 +156,5 @@ export class TorchFunctions implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
-  }
-
-  #run<T>(call: () => Promise<T>): Promise<T> {
-    return this.#calls.run(async () => {
-      try {
-        return await call();
-      } catch (error) {
-        throw callError(this.name, fromNative(error));
-      }
-    });
   }
 }

@@ -3,7 +3,7 @@ import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedRows, type TokenIds } from "../../token-ids.js";
+import { paddedTexts, type TokenIds } from "../../token-ids.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import type { CachedQuestionEncoder } from "./question-encoder.js";
 
@@ -47,8 +47,7 @@ export class CheckpointMatcher implements Matcher {
   textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     const { padTokenId } = this.#checkpoint.config;
     return this.#run("text_projection", texts, signal, (slice) => {
-      const rows = slice.map((row) => ({ ...row, attended: row.length }));
-      const { inputIds, attentionMask } = paddedRows(rows, padTokenId);
+      const { inputIds, attentionMask } = paddedTexts(slice, padTokenId);
       return [inputIds, attentionMask];
     });
   }
@@ -62,7 +61,8 @@ export class CheckpointMatcher implements Matcher {
     const results: Tensor<"float32">[] = [];
     for (const { rows: slice } of batchesOf(rows, [ROWS_AT_ONCE])) {
       throwIfAborted(signal);
-      const output = await this.#checkpoint.call(name, inputsOf(slice), name === "text_projection" ? "text" : "none");
+      const { headFunctions, textFunctions } = this.#checkpoint;
+      const output = await (name === "text_projection" ? textFunctions : headFunctions).call(name, inputsOf(slice));
       results.push(...rowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory), "own"));
     }
     return results;

@@ -4,7 +4,7 @@ import type { Part } from "../../../torch/part.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedRow, type TokenIds } from "../../token-ids.js";
+import { paddedTexts, type TokenIds } from "../../token-ids.js";
 
 /** The compiled parts of a retrieval model. */
 export interface MatchingParts {
@@ -75,7 +75,7 @@ export class CompiledMatcher implements Matcher {
   }
 
   #padded(texts: readonly TokenIds[]) {
-    return texts.map((row) => paddedRow(row, row.length, this.#shapes.questionLength, this.#padTokenId));
+    return texts.map((row) => paddedTexts([row], this.#padTokenId, this.#shapes.questionLength));
   }
 }
 

@@ -5,7 +5,7 @@ import type { CompiledShapes } from "../../compiled-shapes.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { Question, QuestionEncoder } from "../../question-encoder.js";
 import type { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
-import { onesThenZeros, paddedRow } from "../../token-ids.js";
+import { paddedTexts } from "../../token-ids.js";
 
 /** Reads questions by the tutorial's text encoder, in its compiled batch sizes and length. */
 export class CompiledQuestionEncoder implements QuestionEncoder {
@@ -26,13 +26,9 @@ export class CompiledQuestionEncoder implements QuestionEncoder {
   async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
     const { questionLength, padsQuestions, batchSizes } = this.#shapes;
     const rows = questions.map((question) => {
-      const { length, attended, image } = question;
+      const { attended, image } = question;
       const width = padsQuestions ? questionLength : attended;
-      return {
-        ...paddedRow(question, length, width, this.#padTokenId),
-        image,
-        decoderMask: onesThenZeros(attended, width),
-      };
+      return { ...paddedTexts([question], this.#padTokenId, width), image, attended };
     });
     const encoded: EncoderRow[] = [];
     for (const { rows: slice, size } of batchesOf(rows, batchSizes)) {
@@ -43,9 +39,9 @@ export class CompiledQuestionEncoder implements QuestionEncoder {
           size,
         );
       const embeds = await this.#textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
-      const hiddenStates = rowsOf(embeds);
-      for (const [i, { decoderMask }] of slice.entries()) {
-        encoded.push({ hiddenStates: hiddenStates[i] as Tensor<"float32">, attentionMask: decoderMask });
+      const rowsOfBatch = rowsOf(embeds);
+      for (const [i, { attended }] of slice.entries()) {
+        encoded.push({ hiddenStates: rowsOfBatch[i] as Tensor<"float32">, attended });
       }
     }
     return encoded;
