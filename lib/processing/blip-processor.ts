@@ -1,7 +1,7 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
 import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
 import { directoryOf } from "../hub/model-directory.js";
-import { Tensor } from "../torch/tensor.js";
+import { attentionMaskOf, paddedRows, type Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { atOnce } from "../util/turns.js";
 import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
@@ -105,28 +105,15 @@ export class BlipProcessor {
     }
     if (padding === "max_length") checkPadding(maxLength);
     const encoded = list.map((text: string) => atOnce(this.tokenizer.encodeSteps(text, limits)));
-    const longest = encoded.reduce((most, ids) => Math.max(most, ids.length), 0);
+    const lengths = encoded.map((ids) => ids.length);
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
     const width = padding === "max_length" && maxLength !== undefined ? maxLength : longest;
-    return stackTexts(encoded, width, this.tokenizer.padTokenId);
+    const inputIds = paddedRows(encoded, width, this.tokenizer.padTokenId);
+    return { inputIds, attentionMask: attentionMaskOf(lengths, width) };
   }
 
   /** The text of token ids; special tokens are left out unless asked for. See BertTokenizer.decode. */
   decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string {
     return this.tokenizer.decode(ids, options);
   }
-}
-
-/**
- * Token ids as one batch, padded on the right.
- * @param width of the batch: at least the longest.
- */
-export function stackTexts(rows: readonly (readonly number[])[], width: number, padTokenId: number): TextInputs {
-  const inputIds = Tensor.zeros("int64", [rows.length, width]);
-  const attentionMask = Tensor.zeros("int64", [rows.length, width]);
-  inputIds.data.fill(BigInt(padTokenId));
-  for (const [row, ids] of rows.entries()) {
-    inputIds.data.set(ids.map(BigInt), row * width);
-    attentionMask.data.fill(1n, row * width, row * width + ids.length);
-  }
-  return { inputIds, attentionMask };
 }

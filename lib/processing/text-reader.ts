@@ -36,8 +36,7 @@ export class TextReader {
       at = token?.end ?? end;
       const words: string[] = normalized.match(WORDS) ?? [];
       const goesOn = token === undefined && at < text.length && ENDS_IN_WORD.test(normalized.slice(-2));
-      begun = goesOn ? (words.pop() ?? "") : "";
-      if (isLonger(begun, maxCharacters)) begun = [...begun].slice(0, maxCharacters + 1).join("");
+      begun = goesOn ? [...(words.pop() ?? "")].slice(0, maxCharacters + 1).join("") : "";
       const ids: number[] = [];
       for (const word of words) ids.push(...this.#model.idsOf(word));
       if (token !== undefined) ids.push(token.id);
@@ -187,7 +186,7 @@ export class WordPiece {
   idsOf(word: string): readonly number[] {
     const whole = this.#ids.get(word);
     if (whole !== undefined && word.length <= this.maxCharacters) return [whole];
-    if (isLonger(word, this.maxCharacters)) return [this.unknownId];
+    if (word.length > this.maxCharacters && [...word].length > this.maxCharacters) return [this.unknownId];
     const ids: number[] = [];
     let start = 0;
     while (start < word.length) {
@@ -204,13 +203,4 @@ export class WordPiece {
     }
     return ids;
   }
-}
-
-/** Whether a text has more characters (code points) than that. */
-export function isLonger(text: string, characters: number): boolean {
-  if (text.length <= characters) return false;
-  if (text.length > 2 * characters) return true;
-  let count = 0;
-  for (const _ of text) if (++count > characters) return true;
-  return false;
 }

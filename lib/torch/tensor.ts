@@ -1,79 +1,18 @@
+/** Tensors, and their rows. */
 import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
-import { type OwnFloat32Array, type OwnUint8Array, shown } from "../util/values.js";
-import { type Dtype, fromNative, native, type TensorHandle } from "./native.js";
+import { shown } from "../util/values.js";
+import {
+  arrayTypes,
+  type DefaultDtype,
+  type Dtype,
+  defaultDtypes,
+  type TensorData,
+  type TensorSource,
+} from "./dtypes.js";
+import { fromNative, native, type TensorHandle } from "./native.js";
 
-export type { Dtype } from "./native.js";
-
-/** The typed array that shows each dtype. The two half types have none on Node 20: their bits are shown as Uint16Array. */
-const arrayTypes = {
-  float32: Float32Array,
-  float64: Float64Array,
-  float16: Uint16Array,
-  bfloat16: Uint16Array,
-  int64: BigInt64Array,
-  int32: Int32Array,
-  int16: Int16Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-} as const satisfies Record<Dtype, unknown>;
-
-/** Over an ArrayBuffer each: see OwnFloat32Array. */
-interface OwnArrays {
-  float32: OwnFloat32Array;
-  float64: ReturnType<Float64ArrayConstructor["of"]>;
-  float16: ReturnType<Uint16ArrayConstructor["of"]>;
-  bfloat16: ReturnType<Uint16ArrayConstructor["of"]>;
-  int64: ReturnType<BigInt64ArrayConstructor["of"]>;
-  int32: ReturnType<Int32ArrayConstructor["of"]>;
-  int16: ReturnType<Int16ArrayConstructor["of"]>;
-  int8: ReturnType<Int8ArrayConstructor["of"]>;
-  uint8: OwnUint8Array;
-  bool: OwnUint8Array;
-}
-
-/** The typed array that is a tensor's `data`, by its dtype. */
-export type TensorData<D extends Dtype = Dtype> = OwnArrays[D];
-
-/** A typed array that a tensor can be made from, over any buffer. */
-export type TensorSource =
-  | Float32Array
-  | Float64Array
-  | Uint16Array
-  | BigInt64Array
-  | Int32Array
-  | Int16Array
-  | Int8Array
-  | Uint8Array;
-
-/** The dtype that an array type stands for where none is named. */
-export type DefaultDtype<A> = A extends Float32Array
-  ? "float32"
-  : A extends Float64Array
-    ? "float64"
-    : A extends BigInt64Array
-      ? "int64"
-      : A extends Int32Array
-        ? "int32"
-        : A extends Int16Array
-          ? "int16"
-          : A extends Int8Array
-            ? "int8"
-            : A extends Uint8Array
-              ? "uint8"
-              : Dtype;
-
-/** The dtype that an array stands for where none is given, by the name of its type: each realm has types of its own. */
-const defaultDtypes = new Map<string, Dtype>([
-  ["Float32Array", "float32"],
-  ["Float64Array", "float64"],
-  ["BigInt64Array", "int64"],
-  ["Int32Array", "int32"],
-  ["Int16Array", "int16"],
-  ["Int8Array", "int8"],
-  ["Uint8Array", "uint8"],
-]);
+export type { Dtype, TensorData, TensorSource } from "./dtypes.js";
 
 /** A handle of the memory that an ArrayBuffer shows, which lives as long as the buffer does, whichever tensor is disposed. */
 const owners = new WeakMap<ArrayBufferLike, TensorHandle>();
@@ -256,4 +195,77 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   } catch {
     return true; // Node 20 has no `detached` property
   }
+}
+
+/**
+ * Takes a tensor apart along its first dimension.
+ * @param memory "shared" (default): over the tensor's; "own": copies, so that one can be kept without the others.
+ * @returns rows of [1, …]; of a tensor of one row the tensor itself.
+ */
+export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "own" = "shared"): Tensor<D>[] {
+  const [count = 0, ...rest] = tensor.shape;
+  if (count === 1) return [tensor];
+  const size = rest.reduce((product, length) => product * length, 1);
+  return Array.from({ length: count }, (_, i) => {
+    const row = Tensor.view(tensor.data.subarray(i * size, (i + 1) * size), [1, ...rest], tensor.dtype);
+    if (memory === "shared") return row;
+    const copy = Tensor.zeros(row.dtype, row.shape);
+    bytesOf(copy).set(bytesOf(row));
+    return copy;
+  });
+}
+
+/**
+ * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
+ * and rows that are missing are filled with the last one, whose result the caller ignores.
+ * @throws NeuronBlipError `INVALID_INPUT` for rows of different shapes.
+ */
+export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize: number): Tensor<D> {
+  const [first] = rows;
+  if (first === undefined) throw new TypeError("A batch has rows.");
+  if (batchSize === 1) return first;
+  const stacked = Tensor.zeros(first.dtype, [batchSize, ...first.shape.slice(1)]);
+  const bytes = bytesOf(stacked);
+  let row = first;
+  for (let i = 0; i < batchSize; i++) {
+    row = rows[i] ?? row;
+    // Copied all the same, a smaller one would leave zeros behind it, and give a wrong answer.
+    if (row.size !== first.size) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `The rows of one batch must have one shape, not [${first.shape.join(", ")}] and [${row.shape.join(", ")}].`,
+      );
+    }
+    bytes.set(bytesOf(row), (i * bytes.length) / batchSize);
+  }
+  return stacked;
+}
+
+function bytesOf({ data }: Tensor): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/**
+ * Splits rows into as few compiled batches as there can be.
+ * @param sizes the compiled batch sizes, increasing.
+ * @returns runs of rows, each with the size to run it in: the largest, and for what is left the smallest that holds it.
+ */
+export function batchesOf<T>(rows: readonly T[], sizes: readonly number[]): { rows: T[]; size: number }[] {
+  const largest = sizes.at(-1) ?? 1;
+  return Array.from({ length: Math.ceil(rows.length / largest) }, (_, i) => {
+    const batch = rows.slice(i * largest, (i + 1) * largest);
+    return { rows: batch, size: sizes.find((size) => size >= batch.length) ?? largest };
+  });
+}
+
+/** Makes an int64 tensor of lists of numbers, each filled up to one width. */
+export function paddedRows(rows: readonly (readonly number[])[], width: number, filler: number): Tensor<"int64"> {
+  const values = rows.flatMap((row) => Array.from({ length: width }, (_, i) => row[i] ?? filler));
+  return Tensor.from(BigInt64Array.from(values, BigInt), [rows.length, width]);
+}
+
+/** Makes an attention mask, int64 [rows, width]. @param attended how many positions of each row count, from the first on. */
+export function attentionMaskOf(attended: readonly number[], width: number): Tensor<"int64"> {
+  const ones = attended.map((count) => new Array<number>(count).fill(1));
+  return paddedRows(ones, width, 0);
 }

@@ -135,8 +135,8 @@ export class TorchFunctions implements AsyncDisposable {
     return {
       path,
       call,
-      part: (name, inputsOf = (inputs) => inputs) => {
-        return { path, batchSizes: [1], forward: (inputs) => call(name, inputsOf(inputs)) };
+      part: (name, inputsOf) => {
+        return { path, batchSizes: [1], forward: (inputs) => call(name, inputsOf?.(inputs) ?? inputs) };
       },
     };
   }

@@ -199,30 +199,30 @@ export function fromOutput(output: NativeOutput): TorchOutput {
 /** A compiled shape; where the part takes any size along a dimension, that is "any". */
 export type ShapePattern = readonly (number | "any")[];
 
-/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype, or one of them, and shape that was compiled for. */
-export function checkInput(name: string, tensor: Tensor, dtype: Dtype | readonly Dtype[], shape: ShapePattern): void {
-  if (!(tensor instanceof Tensor)) {
-    throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor, not ${inWords(tensor)}.`);
-  }
-  const fits =
-    tensor.shape.length === shape.length && shape.every((size, i) => size === "any" || tensor.shape[i] === size);
+/**
+ * Checks what a caller gave as a tensor.
+ * @param dtype that it must have, or several of which it must have one.
+ * @param shape that was compiled for; or a number of dimensions, of which the first is then not 0.
+ * @throws NeuronBlipError `INVALID_INPUT`.
+ */
+export function checkInput(
+  name: string,
+  tensor: Tensor,
+  dtype: Dtype | readonly Dtype[],
+  shape: ShapePattern | number,
+): void {
   const dtypes = [dtype].flat();
-  if (!dtypes.includes(tensor.dtype) || !fits) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `${name} must be ${dtypes.join(" or ")} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,
-    );
+  const isTensor = tensor instanceof Tensor;
+  if (typeof shape === "number") {
+    if (isTensor && dtypes.includes(tensor.dtype) && tensor.shape.length === shape && tensor.shape[0] !== 0) return;
+    const must = `a ${dtypes.join(" or ")} tensor of ${shape} dimensions`;
+    throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inWords(tensor)}.`);
   }
-}
-
-/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and number of dimensions expected. */
-export function checkRank(name: string, tensor: Tensor, dtype: Dtype, rank: number): void {
-  if (!(tensor instanceof Tensor) || tensor.dtype !== dtype || tensor.shape.length !== rank || tensor.shape[0] === 0) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `${name} must be a ${dtype} tensor of ${rank} dimensions, not ${inWords(tensor)}.`,
-    );
-  }
+  const fits = isTensor && tensor.shape.length === shape.length;
+  if (fits && dtypes.includes(tensor.dtype) && shape.every((size, i) => size === "any" || tensor.shape[i] === size))
+    return;
+  const must = isTensor ? `${dtypes.join(" or ")} [${shape.join(", ")}]` : "a Tensor";
+  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inWords(tensor)}.`);
 }
 
 /** What was given in place of a tensor that fits. */

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { throwIfAborted } from "../../../errors.js";
 import type { Executor } from "../../../torch/executor.js";
 import { native } from "../../../torch/native.js";
+import type { Part } from "../../../torch/part.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { openTensors, type TensorEntry } from "../../../torch/tensor-file.js";
 import {
@@ -16,7 +17,6 @@ import type { CompiledShapes } from "../../compiled-shapes.js";
 import { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { Architecture } from "../../heads.js";
 import { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
-import { VisionModelWrapper } from "../../vision-model-wrapper.js";
 import type { CheckpointConfig, KeysValuesDtype } from "./checkpoint-config.js";
 import { TextDecoderCached } from "./decoder.js";
 import { TextEncoderCached } from "./question-encoder.js";
@@ -137,7 +137,7 @@ export class LoadedCheckpoint {
   readonly executor: Executor;
   /** Whether pictures may be of any size. */
   readonly interpolates: boolean;
-  readonly visionModel: VisionModelWrapper;
+  readonly visionModel: Part;
   readonly #checkpoint: Checkpoint;
   readonly #release: () => Promise<void>;
   /** The functions that take the text model's sizes. */
@@ -167,8 +167,7 @@ export class LoadedCheckpoint {
     this.textFunctions = checkpoint.on(executor, [text.layers, text.heads, text.layerNormEps]);
     this.headFunctions = checkpoint.on(executor, []);
     const visionFunctions = checkpoint.on(executor, [interpolates, vision.layers, vision.heads, vision.layerNormEps]);
-    const imageSize = interpolates ? "any" : shapes.imageSize;
-    this.visionModel = new VisionModelWrapper(visionFunctions.part("vision_model"), { imageSize });
+    this.visionModel = visionFunctions.part("vision_model");
   }
 
   /** The text encoder of a model that has one, which reads texts about one picture. */
@@ -208,9 +207,7 @@ export class LoadedCheckpoint {
   async warmUp(): Promise<void> {
     const { imageSize, imageWidth = imageSize } = this.shapes;
     using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageWidth]);
-    const { lastHiddenState, poolerOutput } = await this.visionModel.forward(pixels);
-    lastHiddenState.dispose();
-    poolerOutput.dispose();
+    await this.visionModel.forward([pixels]);
   }
 
   /** Lets go of the weights, and ends the thread. */

@@ -1,9 +1,8 @@
 /** A checkpoint's way of writing texts: it reads each token once, and keeps its keys and values for the steps after. */
 import { NeuronBlipError } from "../../../errors.js";
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
-import { attentionMaskOf, batchesOf, int64 } from "../../../torch/batch.js";
 import type { Functions } from "../../../torch/part.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Decoder, DecodingOptions, RankingPart } from "../../decoder.js";
 import type { EncoderRow } from "../../encoder-row.js";
@@ -226,9 +225,16 @@ export class CachedDecoder implements Decoder {
   async #read({ pasts, read }: Decoding, past: Past, slice: readonly Wanted[], results: Float32Array[]): Promise<void> {
     const { encoded } = past;
     const unread = slice.map(({ tokenIds }) => tokenIds.slice(past.length));
-    const inputIds = int64(unread.flat(), [slice.length, unread[0]?.length ?? 0]);
-    const parents = int64(slice.map(({ parent }) => parent));
-    const encoderRows = int64(slice.map(({ row }) => row - encoded.first));
+    const inputIds = paddedRows(unread, unread[0]?.length ?? 0, 0);
+    const count = [slice.length];
+    const parents = Tensor.from(
+      BigInt64Array.from(slice, ({ parent }) => BigInt(parent)),
+      count,
+    );
+    const encoderRows = Tensor.from(
+      BigInt64Array.from(slice, ({ row }) => BigInt(row - encoded.first)),
+      count,
+    );
     try {
       const { logits, presentKeysValues } = await this.#textDecoder.forward({
         inputIds,

@@ -1,9 +1,8 @@
 import { throwIfAborted } from "../../../errors.js";
-import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedTexts, type TokenIds } from "../../token-ids.js";
+import type { TokenIds } from "../../token-ids.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import type { CachedQuestionEncoder } from "./question-encoder.js";
 
@@ -47,8 +46,10 @@ export class CheckpointMatcher implements Matcher {
   textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     const { padTokenId } = this.#checkpoint.config;
     return this.#run("text_projection", texts, signal, (slice) => {
-      const { inputIds, attentionMask } = paddedTexts(slice, padTokenId);
-      return [inputIds, attentionMask];
+      const ids = slice.map((text) => text.ids);
+      const lengths = slice.map(({ length }) => length);
+      const width = Math.max(...lengths);
+      return [paddedRows(ids, width, padTokenId), attentionMaskOf(lengths, width)];
     });
   }
 

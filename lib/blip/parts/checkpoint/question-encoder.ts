@@ -1,12 +1,11 @@
 /** A checkpoint's way of reading texts about pictures: those about the same picture together. */
 import { throwIfAborted } from "../../../errors.js";
-import { batchesOf, rowsOf } from "../../../torch/batch.js";
 import type { Functions } from "../../../torch/part.js";
-import type { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, type Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { Question, QuestionEncoder } from "../../question-encoder.js";
-import { type PaddedTexts, paddedTexts } from "../../token-ids.js";
+import type { PaddedTexts } from "../../token-ids.js";
 import type { KeysValuesDtype } from "./checkpoint-config.js";
 
 /**
@@ -117,7 +116,12 @@ export class CachedQuestionEncoder implements QuestionEncoder {
           throwIfAborted(signal);
           const asked = slice.map(({ question }) => question);
           const width = Math.max(...asked.map(({ attended }) => attended));
-          const texts = paddedTexts(asked, this.#padTokenId, width);
+          const ids = asked.map((question) => question.ids);
+          const lengths = asked.map(({ length }) => length);
+          const texts = {
+            inputIds: paddedRows(ids, width, this.#padTokenId),
+            attentionMask: attentionMaskOf(lengths, width),
+          };
           const embeds = keyValues
             ? await this.#encoder.forwardCached(texts, keyValues)
             : await this.#encoder.forward(texts, image);

@@ -1,10 +1,9 @@
 import { throwIfAborted } from "../../../errors.js";
-import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
 import type { Part } from "../../../torch/part.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedTexts, type TokenIds } from "../../token-ids.js";
+import type { TokenIds } from "../../token-ids.js";
 
 /** The compiled parts of a retrieval model. */
 export interface MatchingParts {
@@ -75,7 +74,11 @@ export class CompiledMatcher implements Matcher {
   }
 
   #padded(texts: readonly TokenIds[]) {
-    return texts.map((row) => paddedTexts([row], this.#padTokenId, this.#shapes.questionLength));
+    const { questionLength } = this.#shapes;
+    return texts.map(({ ids, length }) => ({
+      inputIds: paddedRows([ids], questionLength, this.#padTokenId),
+      attentionMask: attentionMaskOf([length], questionLength),
+    }));
   }
 }
 

@@ -1,6 +1,5 @@
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
-import { attentionMaskOf, batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
-import type { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, rowsOf, stackRows, type Tensor } from "../../../torch/tensor.js";
 import type { DecoderInputs, DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { EncoderRow } from "../../encoder-row.js";
 
