@@ -1,5 +1,5 @@
 import { logSoftmax, noTokenLeft } from "./distribution.js";
-import type { FoundSequence, Search } from "./generated-sequence.js";
+import type { GeneratedSequence, Search } from "./generated-sequence.js";
 import { hasEnded, type LogitsProcessor, type ResolvedGenerationConfig } from "./generation-config.js";
 import { logitsProcessors } from "./logits-processors.js";
 
@@ -81,14 +81,19 @@ export class BeamSearch implements Search {
     this.#ended = this.#running.length === 0 || !canImprove || (full && earlyStopping === true);
   }
 
-  get found(): readonly FoundSequence[] {
+  get found(): readonly GeneratedSequence[] {
     const { numReturnSequences, outputScores } = this.#config;
-    return this.#finished.slice(0, numReturnSequences).map(({ tokenIds, logProbabilities, score, scores }) => ({
-      tokenIds: [...tokenIds],
-      tokenLogProbabilities: [...logProbabilities],
-      sequenceScore: score,
-      ...(outputScores && { scores: [...scores] }),
-    }));
+    return this.#finished.slice(0, numReturnSequences).map(({ tokenIds, logProbabilities, score, scores }) => {
+      const sumLogProbability = logProbabilities.reduce((sum, value) => sum + value, 0);
+      return {
+        tokenIds: [...tokenIds],
+        tokenLogProbabilities: [...logProbabilities],
+        sumLogProbability,
+        meanLogProbability: sumLogProbability / Math.max(1, logProbabilities.length),
+        sequenceScore: score,
+        ...(outputScores && { scores: [...scores] }),
+      };
+    });
   }
 
   #continue({ beam, token, score }: Candidate, scoresOf: readonly Float32Array[]): Beam {

@@ -5,16 +5,7 @@ export interface Search {
   /** Takes those logits, in order, and may overwrite them. */
   advance(logits: readonly Float32Array[]): void;
   /** What was found, the best first. Once the search has ended. */
-  readonly found: readonly FoundSequence[];
-}
-
-/** A sequence that a search has found. */
-export interface FoundSequence {
-  readonly tokenIds: number[];
-  readonly tokenLogProbabilities: number[];
-  /** What the search ranked it by, where that is not its sum. */
-  readonly sequenceScore?: number;
-  readonly scores?: Float32Array[];
+  readonly found: readonly GeneratedSequence[];
 }
 
 /** A generated sequence with how likely the model found it. */

@@ -215,8 +215,7 @@ export function resolveGenerationConfig(
   longest: number,
 ): ResolvedGenerationConfig {
   const asked = checkGenerationConfig(options, tokens.vocabSize);
-  const maxLength = settleMaxLength(asked, defaults, promptLength, longest);
-  const minLength = lengthOf("min", asked, promptLength) ?? lengthOf("min", defaults, promptLength) ?? 0;
+  const { maxLength, minLength } = settleLengths(asked, defaults, promptLength, longest);
   const {
     streamer,
     maxNewTokens,
@@ -256,19 +255,17 @@ export function hasEnded(
   );
 }
 
-/** A sequence's most or fewest tokens, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
-function lengthOf(which: "max" | "min", options: GenerationConfig, promptLength: number): number | undefined {
-  const newTokens = options[`${which}NewTokens`];
-  return newTokens === undefined ? options[`${which}Length`] : promptLength + newTokens;
-}
-
-function settleMaxLength(
+/** How long sequences may and must get, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
+function settleLengths(
   options: GenerationConfig,
   defaults: GenerationConfig,
   promptLength: number,
   longest: number,
-): number {
-  const asked = lengthOf("max", options, promptLength);
+): { maxLength: number; minLength: number } {
+  const asked = options.maxNewTokens === undefined ? options.maxLength : promptLength + options.maxNewTokens;
+  const usual = defaults.maxNewTokens === undefined ? defaults.maxLength : promptLength + defaults.maxNewTokens;
+  const least = options.minNewTokens === undefined ? options.minLength : promptLength + options.minNewTokens;
+  const usualLeast = defaults.minNewTokens === undefined ? defaults.minLength : promptLength + defaults.minNewTokens;
   if (asked !== undefined && asked > longest) {
     throw invalid(
       `${asked - promptLength} new tokens were asked for, and this model was compiled for ${longest - promptLength} at most` +
@@ -276,8 +273,7 @@ function settleMaxLength(
         `${asked - 1} or more.`,
     );
   }
-  const maxLength =
-    asked ?? Math.min(lengthOf("max", defaults, promptLength) ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
+  const maxLength = asked ?? Math.min(usual ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
   if (maxLength <= promptLength) {
     throw invalid(
       asked === undefined
@@ -286,7 +282,7 @@ function settleMaxLength(
         : `maxLength ${asked} leaves no room for an answer: the sequence begins with ${promptLength} tokens.`,
     );
   }
-  return maxLength;
+  return { maxLength, minLength: least ?? usualLeast ?? 0 };
 }
 
 function wholeNumber(least: number): readonly [string, (value: unknown) => boolean] {

@@ -7,8 +7,8 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { BeamSearch } from "./beam-search.js";
 import { draw, logSumExp, mostLikely } from "./distribution.js";
-import type { FoundSequence, GeneratedSequence, Search } from "./generated-sequence.js";
-import { hasEnded, type LogitsProcessor, type ResolvedGenerationConfig } from "./generation-config.js";
+import type { GeneratedSequence, Search } from "./generated-sequence.js";
+import { hasEnded, type ResolvedGenerationConfig } from "./generation-config.js";
 import { logitsProcessors } from "./logits-processors.js";
 import { samplingProcessors } from "./sampling-processors.js";
 import type { Streamer } from "./text-streamer.js";
@@ -52,7 +52,7 @@ export async function generate(
   const searches = rows.map(({ prompt, config, place }, row): Search[] => {
     if (config.numBeams > 1) return [new BeamSearch(prompt, config)];
     const count = config.numReturnSequences;
-    return Array.from({ length: count }, (_, i) => new TokenSearch(prompt, config, (place ?? row) * count + i));
+    return Array.from({ length: count }, (_, i) => tokenSearch(prompt, config, (place ?? row) * count + i));
   });
   const all = searches.flatMap((ofRow, row) => ofRow.map((search) => ({ row, search })));
   for (;;) {
@@ -74,53 +74,40 @@ export async function generate(
     streamer?.put(searches[0]?.[0]?.found[0]?.tokenIds.slice(-1) ?? []);
   }
   streamer?.end();
-  return searches.map((ofRow) => ofRow.flatMap(({ found }) => found.map(completed)));
-}
-
-/** Completes a sequence with the sums of its log-probabilities. */
-function completed({ tokenIds, tokenLogProbabilities, sequenceScore, scores }: FoundSequence): GeneratedSequence {
-  const sumLogProbability = tokenLogProbabilities.reduce((sum, value) => sum + value, 0);
-  return {
-    tokenIds,
-    tokenLogProbabilities,
-    sumLogProbability,
-    meanLogProbability: sumLogProbability / Math.max(1, tokenLogProbabilities.length),
-    sequenceScore: sequenceScore ?? sumLogProbability,
-    ...(scores && { scores }),
-  };
+  return searches.map((ofRow) => ofRow.flatMap(({ found }) => found));
 }
 
 /**
- * One sequence, token by token, as transformers does it (`generation/utils.py`, `_sample`): greedily the token of the highest
+ * Searches one sequence, token by token, as transformers does it (`generation/utils.py`, `_sample`): greedily the token of the highest
  * processed score, the lowest id among equals; with `doSample` one drawn by the processed probabilities.
+ * @param stream which of the independent streams of the configuration's seed to draw from.
  */
-class TokenSearch implements Search {
-  live: readonly (readonly number[])[];
-  readonly found: readonly [FoundSequence];
-  readonly #config: ResolvedGenerationConfig;
-  readonly #processors: readonly LogitsProcessor[];
-  readonly #random: RandomGenerator | undefined;
-
-  /** @param stream which of the independent streams of the configuration's seed to draw from. */
-  constructor(prompt: readonly number[], config: ResolvedGenerationConfig, stream: number) {
-    const tokenIds = [...prompt];
-    this.live = [tokenIds];
-    this.found = [{ tokenIds, tokenLogProbabilities: [], ...(config.outputScores && { scores: [] }) }];
-    this.#config = config;
-    this.#processors = [...logitsProcessors(config), ...(config.doSample ? samplingProcessors(config) : [])];
-    if (config.doSample) this.#random = randomStream(config.seed, stream);
-  }
-
-  advance([scores]: readonly [Float32Array]): void {
-    const [{ tokenIds, tokenLogProbabilities, scores: kept }] = this.found;
-    for (const process of this.#processors) process(tokenIds, scores);
-    const sum = logSumExp(scores);
-    const token = this.#random ? draw(scores, sum, uniformFloat64(this.#random)) : mostLikely(scores);
-    kept?.push(Float32Array.from(scores));
-    tokenLogProbabilities.push((scores[token] ?? Number.NaN) - sum);
-    tokenIds.push(token);
-    if (hasEnded(tokenIds, this.#config)) this.live = [];
-  }
+function tokenSearch(prompt: readonly number[], config: ResolvedGenerationConfig, stream: number): Search {
+  const processors = [...logitsProcessors(config), ...(config.doSample ? samplingProcessors(config) : [])];
+  const random = config.doSample ? randomStream(config.seed, stream) : undefined;
+  const tokenIds = [...prompt];
+  const tokenLogProbabilities: number[] = [];
+  const sums = { sumLogProbability: 0, meanLogProbability: 0, sequenceScore: 0 };
+  const kept: Float32Array[] | undefined = config.outputScores ? [] : undefined;
+  const sequence: GeneratedSequence = { tokenIds, tokenLogProbabilities, ...sums, ...(kept && { scores: kept }) };
+  const search = {
+    live: [tokenIds],
+    found: [sequence],
+    advance: ([scores]: readonly [Float32Array]) => {
+      for (const process of processors) process(tokenIds, scores);
+      const sum = logSumExp(scores);
+      const token = random ? draw(scores, sum, uniformFloat64(random)) : mostLikely(scores);
+      const logProbability = (scores[token] ?? Number.NaN) - sum;
+      tokenIds.push(token);
+      tokenLogProbabilities.push(logProbability);
+      kept?.push(Float32Array.from(scores));
+      sequence.sumLogProbability += logProbability;
+      sequence.meanLogProbability = sequence.sumLogProbability / tokenLogProbabilities.length;
+      sequence.sequenceScore = sequence.sumLogProbability;
+      if (hasEnded(tokenIds, config)) search.live = [];
+    },
+  };
+  return search;
 }
 
 /** The beginning of the stream that was asked for last: a list's rows ask in order, and each is one jump further. */

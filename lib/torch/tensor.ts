@@ -33,7 +33,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   /** How many elements: the product of the shape, 1 for a scalar. */
   readonly size: number;
   readonly #handle: TensorHandle;
-  #data: TensorData<D> | undefined;
+  #data: TensorSource | undefined;
   #disposed = false;
 
   static {
@@ -44,7 +44,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   }
 
   /** For this package's own use: see `zeros`, `from` and `view`. */
-  constructor(handle: TensorHandle, dtype: D, shape: readonly number[], data?: TensorData<D>) {
+  constructor(handle: TensorHandle, dtype: D, shape: readonly number[], data?: TensorSource) {
     this.#handle = handle;
     this.dtype = dtype;
     this.shape = Object.freeze([...shape]);
@@ -84,7 +84,8 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
     if (type === undefined) throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);
     const count = elementCount(type, shape);
-    if (!shows(array, type)) throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
+    if (name !== arrayTypes[type].name)
+      throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
     if (array.length === 0 && isDetached(array.buffer)) {
       throw invalid("The array's buffer is detached: it was transferred elsewhere.");
     }
@@ -133,9 +134,9 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
         return [addon.tensorBuffer(handle), addon.viewTensor(handle, 0, this.dtype, this.shape)];
       });
       owners.set(buffer, owner);
-      this.#data = new arrayTypes[this.dtype](buffer) as TensorData<D>;
+      this.#data = new arrayTypes[this.dtype](buffer);
     }
-    return this.#data;
+    return this.#data as TensorData<D>; // of that type, over memory of the addon's
   }
 
   /**
@@ -182,11 +183,6 @@ function elementCount(dtype: Dtype, shape: readonly number[]): number {
   return count;
 }
 
-/** Whether an array is of the type that shows a dtype. */
-function shows<D extends Dtype>(array: TensorSource, dtype: D): array is TensorData<D> {
-  return array[Symbol.toStringTag] === arrayTypes[dtype].name;
-}
-
 function isDetached(buffer: ArrayBufferLike): boolean {
   if (buffer.byteLength > 0) return false;
   try {
@@ -218,19 +214,25 @@ export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "o
 /**
  * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
  * and rows that are missing are filled with the last one, whose result the caller ignores.
+ * @param shorter whether rows that are shorter than others are filled up with zeros. Default: they are refused.
  * @throws NeuronBlipError `INVALID_INPUT` for rows of different shapes.
  */
-export function stackRows<D extends Dtype>(rows: readonly Tensor<D>[], batchSize: number): Tensor<D> {
+export function stackRows<D extends Dtype>(
+  rows: readonly Tensor<D>[],
+  batchSize: number,
+  shorter: "refused" | "filled" = "refused",
+): Tensor<D> {
   const [first] = rows;
   if (first === undefined) throw new TypeError("A batch has rows.");
   if (batchSize === 1) return first;
-  const stacked = Tensor.zeros(first.dtype, [batchSize, ...first.shape.slice(1)]);
+  const longest = rows.reduce((one, other) => (other.size > one.size ? other : one));
+  const stacked = Tensor.zeros(first.dtype, [batchSize, ...longest.shape.slice(1)]);
   const bytes = bytesOf(stacked);
   let row = first;
   for (let i = 0; i < batchSize; i++) {
     row = rows[i] ?? row;
-    // Copied all the same, a smaller one would leave zeros behind it, and give a wrong answer.
-    if (row.size !== first.size) {
+    // Copied all the same, a smaller one would leave zeros behind it, and give a wrong answer where no mask leaves them out.
+    if (row.size !== first.size && shorter === "refused") {
       throw new NeuronBlipError(
         "INVALID_INPUT",
         `The rows of one batch must have one shape, not [${first.shape.join(", ")}] and [${row.shape.join(", ")}].`,
@@ -252,20 +254,24 @@ function bytesOf({ data }: Tensor): Uint8Array {
  */
 export function batchesOf<T>(rows: readonly T[], sizes: readonly number[]): { rows: T[]; size: number }[] {
   const largest = sizes.at(-1) ?? 1;
-  return Array.from({ length: Math.ceil(rows.length / largest) }, (_, i) => {
-    const batch = rows.slice(i * largest, (i + 1) * largest);
-    return { rows: batch, size: sizes.find((size) => size >= batch.length) ?? largest };
-  });
+  const batches: { rows: T[]; size: number }[] = [];
+  for (let at = 0; at < rows.length; at += largest) {
+    const batch = rows.slice(at, at + largest);
+    batches.push({ rows: batch, size: sizes.find((size) => size >= batch.length) ?? largest });
+  }
+  return batches;
 }
 
 /** Makes an int64 tensor of lists of numbers, each filled up to one width. */
 export function paddedRows(rows: readonly (readonly number[])[], width: number, filler: number): Tensor<"int64"> {
-  const values = rows.flatMap((row) => Array.from({ length: width }, (_, i) => row[i] ?? filler));
-  return Tensor.from(BigInt64Array.from(values, BigInt), [rows.length, width]);
+  const values = new BigInt64Array(rows.length * width).fill(BigInt(filler));
+  for (const [i, row] of rows.entries()) values.set(row.slice(0, width).map(BigInt), i * width);
+  return Tensor.from(values, [rows.length, width]);
 }
 
 /** Makes an attention mask, int64 [rows, width]. @param attended how many positions of each row count, from the first on. */
 export function attentionMaskOf(attended: readonly number[], width: number): Tensor<"int64"> {
-  const ones = attended.map((count) => new Array<number>(count).fill(1));
-  return paddedRows(ones, width, 0);
+  const mask = new BigInt64Array(attended.length * width);
+  for (const [i, count] of attended.entries()) mask.fill(1n, i * width, i * width + count);
+  return Tensor.from(mask, [attended.length, width]);
 }

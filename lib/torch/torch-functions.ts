@@ -23,18 +23,19 @@ export interface FunctionCallOptions {
   quantizedEngine?: QuantizedEngine;
 }
 
-interface FunctionsBinding {
+/** Where functions run, and what each call has besides its own inputs. */
+interface Binding {
+  /** What messages call it: a model's directory. */
   readonly path: string;
   readonly executor: Executor;
+  /** What comes before a call's inputs, such as a model's weights. */
   readonly first: readonly FunctionInput[];
+  /** What comes after them. */
   readonly last: readonly FunctionInput[];
 }
 
-/** Functions of a source over what belongs to a model, such as its weights. */
-export interface BoundFunctions extends Functions {
-  /** A function as a part, a row at a time. @param inputsOf which of a part's inputs it takes, and in what order; default: all. */
-  part(name: string, inputsOf?: (inputs: readonly Tensor[]) => readonly Tensor[]): Part;
-}
+/** Functions that are bound to a model. */
+export type BoundFunctions = Pick<TorchFunctions, "path" | "call" | "part">;
 
 /**
  * TorchScript functions, compiled from a source text when they are loaded.
@@ -43,25 +44,29 @@ export interface BoundFunctions extends Functions {
  * names (`float32`, `bfloat16`, …, save `bool`: that is `torch.bool`), and the type `PackedLinear` (of quantized.linear_prepack).
  * `if hasattr(ops.NAMESPACE, "NAME"):` is decided when it is compiled: the other branch need not compile.
  */
-export class TorchFunctions implements AsyncDisposable {
+export class TorchFunctions implements Functions, AsyncDisposable {
   /** What messages call the source. */
   readonly name: string;
+  /** What messages call the model that the functions are bound to; else the source. */
+  readonly path: string;
   /** What each function takes and returns. */
   readonly functions: Readonly<Record<string, ModuleSignature>>;
   readonly #handle: FunctionsHandle;
-  readonly #executor: Executor;
   readonly #calls: InFlight;
+  readonly #binding: Binding;
 
   private constructor(
     name: string,
     compiled: { handle: FunctionsHandle; functions: Readonly<Record<string, ModuleSignature>> },
-    executor: Executor,
+    calls: InFlight,
+    binding: Binding,
   ) {
     this.name = name;
+    this.path = binding.path;
     this.functions = compiled.functions;
     this.#handle = compiled.handle;
-    this.#executor = executor;
-    this.#calls = new InFlight(`source "${name}"`);
+    this.#calls = calls;
+    this.#binding = binding;
   }
 
   /**
@@ -73,7 +78,9 @@ export class TorchFunctions implements AsyncDisposable {
   static async compile(source: string, options: { executor: Executor; name: string }): Promise<TorchFunctions> {
     const { executor, name } = options;
     try {
-      return new TorchFunctions(name, await native().compileFunctions(executor.handle, source), executor);
+      const compiled = await native().compileFunctions(executor.handle, source);
+      const calls = new InFlight(`source "${name}"`);
+      return new TorchFunctions(name, compiled, calls, { path: name, executor, first: [], last: [] });
     } catch (error) {
       throw compileError(name, fromNative(error));
     }
@@ -86,11 +93,12 @@ export class TorchFunctions implements AsyncDisposable {
   call<Output extends TorchOutput = TorchOutput>(
     name: string,
     inputs: readonly (FunctionInput | undefined)[],
-    { executor = this.#executor, quantizedEngine }: FunctionCallOptions = {},
+    { executor = this.#binding.executor, quantizedEngine }: FunctionCallOptions = {},
   ): Promise<Output> {
     return this.#calls.run(async () => {
       try {
-        const given = checkedInputs(this.name, this.functions, name, inputs);
+        const { first, last } = this.#binding;
+        const given = checkedInputs(this.name, this.functions, name, [...first, ...inputs, ...last]);
         const output = await executor.run((thread) =>
           native().callFunction(thread, this.#handle, name, given, quantizedEngine),
         );
@@ -109,11 +117,12 @@ export class TorchFunctions implements AsyncDisposable {
   keep(
     name: string,
     inputs: readonly (FunctionInput | undefined)[],
-    { executor = this.#executor, quantizedEngine }: FunctionCallOptions = {},
+    { executor = this.#binding.executor, quantizedEngine }: FunctionCallOptions = {},
   ): Promise<TorchValue> {
     return this.#calls.run(async () => {
       try {
-        const given = checkedInputs(this.name, this.functions, name, inputs);
+        const { first, last } = this.#binding;
+        const given = checkedInputs(this.name, this.functions, name, [...first, ...inputs, ...last]);
         const kept = await executor.run((thread) =>
           native().keepFunction(thread, this.#handle, name, given, quantizedEngine),
         );
@@ -124,21 +133,15 @@ export class TorchFunctions implements AsyncDisposable {
     });
   }
 
-  /**
-   * Gives the functions as one model's.
-   * @param binding.path of the model, for messages. @param binding.executor where they run.
-   * @param binding.first what each call begins with. @param binding.last what it ends with.
-   */
-  bind({ path, executor, first, last }: FunctionsBinding): BoundFunctions {
-    const call = (name: string, inputs: readonly Tensor[]) =>
-      this.call(name, [...first, ...inputs, ...last], { executor });
-    return {
-      path,
-      call,
-      part: (name, inputsOf) => {
-        return { path, batchSizes: [1], forward: (inputs) => call(name, inputsOf?.(inputs) ?? inputs) };
-      },
-    };
+  /** Gives the same functions for a model: what is bound needs no disposing. */
+  bind(binding: Binding): BoundFunctions {
+    return new TorchFunctions(this.name, { handle: this.#handle, functions: this.functions }, this.#calls, binding);
+  }
+
+  /** Gives a function as a part, a row at a time. @param inputsOf which of a part's inputs it takes; default: all. */
+  part(name: string, inputsOf?: (inputs: readonly Tensor[]) => readonly Tensor[]): Part {
+    const forward: Part["forward"] = (inputs) => this.call(name, inputsOf?.(inputs) ?? inputs);
+    return { path: this.path, batchSizes: [1], forward };
   }
 
   /**
@@ -147,7 +150,7 @@ export class TorchFunctions implements AsyncDisposable {
    */
   dispose(): Promise<void> {
     return this.#calls.close(() =>
-      onThreadOf(this.#executor, async (executor) => {
+      onThreadOf(this.#binding.executor, async (executor) => {
         await native().releaseFunctions(executor.handle, this.#handle);
         await executor.returnFreedMemory();
       }),

@@ -54,9 +54,9 @@ async function callsDuring(
   const { call: original } = TorchFunctions.prototype;
   TorchFunctions.prototype.call = function (this: TorchFunctions, name, inputs, options) {
     // Others lay the weights out.
-    if (options?.executor) {
+    if (!name.startsWith("prepare_")) {
       calls[name] = (calls[name] ?? 0) + 1;
-      seen(name, inputs.slice(2)); // without the weights
+      seen(name, inputs);
     }
     return original.call(this, name, inputs, options) as never;
   };

@@ -2,7 +2,7 @@
 import { NeuronBlipError } from "../../../errors.js";
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
 import type { Functions } from "../../../torch/part.js";
-import { attentionMaskOf, batchesOf, paddedRows, Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Decoder, DecodingOptions, RankingPart } from "../../decoder.js";
 import type { EncoderRow } from "../../encoder-row.js";
@@ -162,7 +162,13 @@ export class CachedDecoder implements Decoder {
     const { beginnings, pasts } = decoding;
     try {
       for (const { rows: group } of batchesOf(rows, [rowsAtOnce])) {
-        const encoded = await this.#encode(group, beginnings.length * rowsAtOnce);
+        // Of different lengths: the mask leaves out what fills the shorter ones up.
+        const states = group.map((row) => row.hiddenStates);
+        const hiddenStates = stackRows(states, states.length, "filled");
+        const attended = group.map((row) => row.attended);
+        const attentionMask = attentionMaskOf(attended, hiddenStates.shape[1] ?? 0);
+        const keyValues = await this.#textDecoder.encoderKeysValues(hiddenStates);
+        const encoded = { first: beginnings.length * rowsAtOnce, keyValues, attentionMask };
         beginnings.push({ length: 0, encoded, keyValues: this.#textDecoder.emptyPast });
       }
       return await use((sequences) => this.#step(decoding, sequences));
@@ -170,22 +176,6 @@ export class CachedDecoder implements Decoder {
       for (const { keyValues } of pasts) keyValues.dispose();
       for (const { encoded } of beginnings) encoded.keyValues.dispose();
     }
-  }
-
-  /** Makes one tensor of rows of different lengths, padded with zeros that the mask leaves out; one row is taken as it is. */
-  async #encode(rows: readonly EncoderRow[], first: number): Promise<Encoded> {
-    let [hiddenStates] = rows.map((row) => row.hiddenStates);
-    if (hiddenStates === undefined) throw new TypeError("There are rows to encode.");
-    if (rows.length > 1) {
-      const length = Math.max(...rows.map(({ hiddenStates: { shape } }) => shape[1] ?? 0));
-      const [, , width = 0] = hiddenStates.shape;
-      hiddenStates = Tensor.zeros("float32", [rows.length, length, width]);
-      for (const [i, row] of rows.entries()) hiddenStates.data.set(row.hiddenStates.data, i * length * width);
-    }
-    const [, length = 0] = hiddenStates.shape;
-    const attended = rows.map((row) => row.attended);
-    const keyValues = await this.#textDecoder.encoderKeysValues(hiddenStates);
-    return { first, keyValues, attentionMask: attentionMaskOf(attended, length) };
   }
 
   /** One step: see NextTokenLogits. The sequences may be of any lengths; those that continue earlier ones are read from there. */

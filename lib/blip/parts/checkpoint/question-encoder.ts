@@ -98,38 +98,33 @@ export class CachedQuestionEncoder implements QuestionEncoder {
 
   /** @returns embeddings of the length of the longest question of their call; the masks leave out what pads them. */
   async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
-    const byPicture = new Map<Tensor<"float32">, { readonly index: number; readonly question: Question }[]>();
+    const byPicture = new Map<Tensor<"float32">, (Question & { readonly index: number })[]>();
     for (const [index, question] of questions.entries()) {
       const others = byPicture.get(question.image) ?? [];
       byPicture.set(question.image, others);
-      others.push({ index, question });
+      others.push({ ...question, index });
     }
     const encoded: EncoderRow[] = [];
     for (const [image, all] of byPicture) {
       throwIfAborted(signal);
-      const given = all.find(({ question }) => question.keyValues)?.question.keyValues;
-      const pays = !given && keyValuesPay(all.map(({ question }) => question.attended));
+      const given = all.find(({ keyValues }) => keyValues)?.keyValues;
+      const pays = !given && keyValuesPay(all.map(({ attended }) => attended));
       const made = pays ? await this.#encoder.imageKeysValues(image) : undefined;
       const keyValues = given ?? made;
       try {
         for (const { rows: slice } of batchesOf(all, [QUESTIONS_AT_ONCE])) {
           throwIfAborted(signal);
-          const asked = slice.map(({ question }) => question);
-          const width = Math.max(...asked.map(({ attended }) => attended));
-          const ids = asked.map((question) => question.ids);
-          const lengths = asked.map(({ length }) => length);
-          const texts = {
-            inputIds: paddedRows(ids, width, this.#padTokenId),
-            attentionMask: attentionMaskOf(lengths, width),
-          };
+          const width = Math.max(...slice.map(({ attended }) => attended));
+          const ids = slice.map((question) => question.ids);
+          const lengths = slice.map(({ length }) => length);
+          const inputIds = paddedRows(ids, width, this.#padTokenId);
+          const texts = { inputIds, attentionMask: attentionMaskOf(lengths, width) };
           const embeds = keyValues
             ? await this.#encoder.forwardCached(texts, keyValues)
             : await this.#encoder.forward(texts, image);
-          const rows = rowsOf(embeds);
-          for (const [i, { index, question }] of slice.entries()) {
-            const hiddenStates = rows[i];
-            if (hiddenStates === undefined) break;
-            encoded[index] = { hiddenStates, attended: question.attended };
+          for (const [i, hiddenStates] of rowsOf(embeds).entries()) {
+            const question = slice[i];
+            if (question) encoded[question.index] = { hiddenStates, attended: question.attended };
           }
         }
       } finally {
