@@ -25,7 +25,11 @@ export {
   type RankingPart,
   type RankOptions,
 } from "./blip/neuron-blip-for-question-answering.js";
-export { NeuronBlipPreTrainedModel } from "./blip/neuron-blip-pretrained-model.js";
+export {
+  NeuronBlipPreTrainedModel,
+  type VisionModelOutput,
+  VisionModelWrapper,
+} from "./blip/neuron-blip-pretrained-model.js";
 export type { CheckpointDtype } from "./blip/parts/checkpoint/checkpoint.js";
 export type { KeysValuesDtype } from "./blip/parts/checkpoint/checkpoint-config.js";
 export {
@@ -34,9 +38,9 @@ export {
   TextDecoderCached,
 } from "./blip/parts/checkpoint/decoder.js";
 export type { CheckpointLoadOptions } from "./blip/parts/checkpoint/load-checkpoint.js";
-export { type PaddedTexts, TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
+export { TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
-export { type VisionModelOutput, VisionModelWrapper } from "./blip/vision-model-wrapper.js";
+export type { PaddedTexts } from "./blip/token-ids.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";
 export type { GeneratedSequence } from "./generation/generated-sequence.js";
 export type { GenerationConfig, LogitsProcessor, StoppingCriterion } from "./generation/generation-config.js";

@@ -1,5 +1,4 @@
 import { NeuronBlipError } from "../errors.js";
-import { batchSizeFor } from "../torch/batch.js";
 import type { Part } from "../torch/part.js";
 import { Tensor } from "../torch/tensor.js";
 import { checkInput, type ShapePattern, tensorFrom } from "../torch/torch-values.js";
@@ -54,7 +53,7 @@ export class DecoderPaddedGenerator {
    */
   prepareInputsForGeneration(sequences: readonly (readonly number[])[], into?: DecoderInputs): DecoderInputs {
     const answerLength = this.#answerLength;
-    const batchSize = batchSizeFor(sequences.length, this.batchSizes);
+    const batchSize = this.batchSizes.find((size) => size >= sequences.length) ?? this.batchSizes.at(-1) ?? 0;
     const length = sequences[0]?.length ?? 0;
     if (length < 1 || length > answerLength || sequences.length > batchSize) {
       throw new NeuronBlipError(

@@ -1,5 +1,5 @@
 import { NeuronBlipError } from "../errors.js";
-import { checkGenerationConfig, checkTokens, type GenerationConfig } from "../generation/generation-config.js";
+import { checkGenerationConfig, type GenerationConfig } from "../generation/generation-config.js";
 import { readJsonIfThere } from "../util/json-file.js";
 import { shown } from "../util/values.js";
 
@@ -74,8 +74,7 @@ export async function readGenerationDefaults(path: string, vocabSize: number): P
   });
   const defaults: GenerationConfig = Object.fromEntries(set);
   try {
-    checkGenerationConfig(defaults);
-    checkTokens(defaults, { vocabSize });
+    checkGenerationConfig(defaults, vocabSize);
   } catch (error) {
     throw mismatch(path, `cannot be used: ${(error as Error).message}`);
   }

@@ -1,7 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
-import { rowsOf } from "../torch/batch.js";
-import type { Tensor } from "../torch/tensor.js";
-import { checkRank } from "../torch/torch-values.js";
+import { rowsOf, type Tensor } from "../torch/tensor.js";
+import { checkInput } from "../torch/torch-values.js";
 import { shown } from "../util/values.js";
 import type { TokenIds } from "./token-ids.js";
 
@@ -23,10 +22,10 @@ export function tokenIdsOf(texts: TextTensors, padTokenId: number): TokenIds[] {
     throw new NeuronBlipError("INVALID_INPUT", `Give { pixelValues, inputIds, attentionMask }, not ${shown(texts)}.`);
   }
   const { inputIds, attentionMask } = texts;
-  checkRank("inputIds", inputIds, "int64", 2);
+  checkInput("inputIds", inputIds, "int64", 2);
   const [count = 0, length = 0] = inputIds.shape;
   if (attentionMask !== undefined) {
-    checkRank("attentionMask", attentionMask, "int64", 2);
+    checkInput("attentionMask", attentionMask, "int64", 2);
     if (attentionMask.shape[0] !== count || attentionMask.shape[1] !== length) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
@@ -76,13 +75,15 @@ export async function imageRows(
   }
   const given = pixelValues === undefined ? [imageEmbeds as Tensor | readonly Tensor[]].flat() : [pixelValues];
   for (const tensor of given) {
-    checkRank(pixelValues ? "pixelValues" : "imageEmbeds", tensor, "float32", pixelValues ? 4 : 3);
+    checkInput(pixelValues ? "pixelValues" : "imageEmbeds", tensor, "float32", pixelValues ? 4 : 3);
   }
   const pictures = given.reduce((sum, { shape: [count = 0] }) => sum + count, 0);
   if (pictures !== count && pictures !== 1) {
     throw new NeuronBlipError("INVALID_INPUT", `${pictures} pictures were given for ${count} texts.`);
   }
-  const images = pixelValues ? await encode(pixelValues) : (given as Tensor<"float32">[]).flatMap(rowsOf);
+  const images = pixelValues
+    ? await encode(pixelValues)
+    : (given as Tensor<"float32">[]).flatMap((tensor) => rowsOf(tensor));
   return Array.from({ length: count }, (_, i) => (images.length === 1 ? images[0] : images[i]) as Tensor<"float32">);
 }
 

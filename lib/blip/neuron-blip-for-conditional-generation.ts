@@ -21,7 +21,7 @@ import { type ImageTensors, imageRows, type TextTensors, tokenIdsOf } from "./mo
 import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { CachedDecoder } from "./parts/checkpoint/decoder.js";
 import { CompiledDecoder } from "./parts/compiled/decoder.js";
-import { onesThenZeros, type TokenIds } from "./token-ids.js";
+import type { TokenIds } from "./token-ids.js";
 
 /** What the parts of a captioning model were compiled for. */
 export interface CaptionShapes extends ImageShapes {
@@ -145,7 +145,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
     });
     const encoded = (await images()).map((hiddenStates) => {
       const [, tokens = 0] = hiddenStates.shape;
-      return { hiddenStates, attentionMask: onesThenZeros(tokens, tokens) };
+      return { hiddenStates, attended: tokens };
     });
     const { streamer } = generation;
     return traceStage("decoder", () =>

@@ -1,7 +1,7 @@
 import type { Tensor } from "../torch/tensor.js";
 import { traceStage } from "../util/diagnostics.js";
 import type { ModelDirectory } from "../util/model-path.js";
-import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
+import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes, tooLong } from "./compiled-shapes.js";
 import { partOf, type ReplicaOptions, readReplicaOptions } from "./load-parts.js";
 import { type LoadedReplica, loadReplica, releaseReplica } from "./load-replicas.js";
 import type { Matcher } from "./matcher.js";
@@ -10,7 +10,7 @@ import { NeuronBlipPreTrainedModel } from "./neuron-blip-pretrained-model.js";
 import { CheckpointMatcher } from "./parts/checkpoint/matcher.js";
 import { CachedQuestionEncoder } from "./parts/checkpoint/question-encoder.js";
 import { CompiledMatcher } from "./parts/compiled/matcher.js";
-import { checkTextLength, type TokenIds } from "./token-ids.js";
+import type { TokenIds } from "./token-ids.js";
 
 /** What the parts of a retrieval model were compiled for. */
 export interface RetrievalShapes extends ImageShapes {
@@ -133,6 +133,10 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   }
 
   #check(texts: readonly TokenIds[]): void {
-    for (const [i, { length }] of texts.entries()) checkTextLength(i, length, this.shapes);
+    const { questionLength } = this.shapes;
+    for (const [i, { length }] of texts.entries()) {
+      if (length > questionLength)
+        throw tooLong("INPUT_TOO_LONG", `Question ${i}`, length, questionLength, "question", this.shapes);
+    }
   }
 }

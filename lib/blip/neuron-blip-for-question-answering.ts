@@ -28,7 +28,6 @@ import { DecoderAllPositions } from "./parts/compiled/decoder-all-positions.js";
 import { CompiledQuestionEncoder } from "./parts/compiled/question-encoder.js";
 import type { QuestionEncoder, TextAboutImage } from "./question-encoder.js";
 import { TextEncoderWrapper } from "./text-encoder-wrapper.js";
-import { checkTextLength } from "./token-ids.js";
 
 /** The inputs of `generate`, as Hugging Face names them. */
 export interface GenerateInputs extends ImageTensors, TextTensors {}
@@ -122,23 +121,40 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
    * @throws NeuronBlipError `INVALID_INPUT`; `INPUT_TOO_LONG` for questions longer than compiled; `EXECUTION_FAILED`;
    * `DISPOSED`; `ABORTED`.
    */
-  generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
-    return this.calls.run(async () =>
-      (await this.#generate((signal) => this.#textsOf(inputs, signal), options)).flat(),
-    );
+  async generate(inputs: GenerateInputs, options: GenerateOptions = {}): Promise<GeneratedSequence[]> {
+    return (await this.generateRows((signal) => this.#textsOf(inputs, signal), options)).flat();
   }
 
   /**
    * @internal As `generate`, of token ids; the sequences of each row by themselves.
+   * @param texts or what makes them, once the options are known to be right.
    * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
    * the whole list. Default: 0, 1, 2, …
    */
   generateRows(
-    texts: readonly TextAboutImage[],
+    texts: readonly TextAboutImage[] | Texts,
     options: GenerateOptions = {},
     places?: readonly number[],
   ): Promise<GeneratedSequence[][]> {
-    return this.calls.run(() => this.#generate(async () => texts, options, places));
+    return this.calls.run(async () => {
+      const { questionMask, signal, ...generation } = readOptions(options, "generate");
+      throwIfAborted(signal);
+      const { bosTokenId, sepTokenId, vocabSize } = this.config;
+      const config = resolveGenerationConfig(
+        generation,
+        this.#generationDefaults,
+        { eosTokenId: sepTokenId, vocabSize },
+        1,
+        this.shapes.answerLength + 1,
+      );
+      const given = typeof texts === "function" ? await texts(signal) : texts;
+      const questions = await this.#encodeQuestions(given, questionMask, signal);
+      const { streamer } = generation;
+      const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, place: places?.[i] }));
+      return traceStage("decoder", () =>
+        this.#decoder.decode(questions, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer })),
+      );
+    });
   }
 
   /**
@@ -201,29 +217,6 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     return new CompiledDecoder(this.textDecoder, ranking);
   }
 
-  async #generate(
-    textsOf: Texts,
-    options: GenerateOptions,
-    places?: readonly number[],
-  ): Promise<GeneratedSequence[][]> {
-    const { questionMask, signal, ...generation } = readOptions(options, "generate");
-    throwIfAborted(signal);
-    const { bosTokenId, sepTokenId, vocabSize } = this.config;
-    const config = resolveGenerationConfig(
-      generation,
-      this.#generationDefaults,
-      { eosTokenId: sepTokenId, vocabSize },
-      1,
-      this.shapes.answerLength + 1,
-    );
-    const questions = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
-    const { streamer } = generation;
-    const rows = questions.map((_, i) => ({ prompt: [bosTokenId], config, place: places?.[i] }));
-    return traceStage("decoder", () =>
-      this.#decoder.decode(questions, (nextTokenLogits) => generate(rows, nextTokenLogits, { signal, streamer })),
-    );
-  }
-
   async #rank<T>(
     textsOf: Texts,
     candidates: readonly (readonly number[])[],
@@ -233,8 +226,8 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     const { questionMask, signal, ...ranking } = readOptions(options, "rank");
     throwIfAborted(signal);
     await inTurns(this.#checkCandidates(candidates), signal);
-    checkRanking(ranking);
-    const [question, second] = await this.#encodeQuestions(await textsOf(signal), { questionMask, signal });
+    checkInputing(ranking);
+    const [question, second] = await this.#encodeQuestions(await textsOf(signal), questionMask, signal);
     if (question === undefined || second !== undefined) {
       throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
     }
@@ -258,18 +251,20 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     return texts.map((text, i) => ({ ...text, image: images[i] as Tensor<"float32">, keyValues: keyValues[i] }));
   }
 
-  /** Returns the questions' embeddings, each with its mask for the decoder. */
+  /** Returns what the decoder attends to, for each question. */
   async #encodeQuestions(
     texts: readonly TextAboutImage[],
-    { questionMask = "real", signal }: { questionMask?: "real" | "ones" | undefined; signal?: AbortSignal | undefined },
+    questionMask: QuestionMaskOptions["questionMask"] = "real",
+    signal?: AbortSignal,
   ): Promise<EncoderRow[]> {
     if (questionMask !== "real" && questionMask !== "ones") {
       throw new NeuronBlipError("INVALID_INPUT", `questionMask must be "real" or "ones", not ${shown(questionMask)}.`);
     }
+    const { questionLength } = this.shapes;
     const questions = texts.map((text, i) => {
       const attended = questionMask === "ones" ? text.paddedLength : text.length;
-      checkTextLength(i, attended, this.shapes);
-      return { ...text, attended };
+      if (attended <= questionLength) return { ...text, attended };
+      throw tooLong("INPUT_TOO_LONG", `Question ${i}`, attended, questionLength, "question", this.shapes);
     });
     return traceStage("encoder", () => this.#questionEncoder.encode(questions, signal));
   }
@@ -310,7 +305,7 @@ function noCandidates(what: string): NeuronBlipError {
   );
 }
 
-function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
+function checkInputing({ k, labelSmoothing, ...unknown }: RankingConfig): void {
   const [name] = Object.keys(unknown);
   if (name !== undefined) {
     throw new NeuronBlipError(

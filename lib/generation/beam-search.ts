@@ -1,6 +1,6 @@
 import { logSoftmax, noTokenLeft } from "./distribution.js";
-import { type GeneratedSequence, generatedSequence, hasEnded, type Search } from "./generated-sequence.js";
-import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-config.js";
+import type { GeneratedSequence, Search } from "./generated-sequence.js";
+import { hasEnded, type LogitsProcessor, type ResolvedGenerationConfig } from "./generation-config.js";
 import { logitsProcessors } from "./logits-processors.js";
 
 /** What transformers takes for minus infinity, added where a beam may not be chosen. */
@@ -81,12 +81,19 @@ export class BeamSearch implements Search {
     this.#ended = this.#running.length === 0 || !canImprove || (full && earlyStopping === true);
   }
 
-  results(): GeneratedSequence[] {
-    return this.#finished
-      .slice(0, this.#config.numReturnSequences)
-      .map(({ tokenIds, logProbabilities, score, scores }) =>
-        generatedSequence(tokenIds, logProbabilities, score, this.#config.outputScores ? scores : undefined),
-      );
+  get found(): readonly GeneratedSequence[] {
+    const { numReturnSequences, outputScores } = this.#config;
+    return this.#finished.slice(0, numReturnSequences).map(({ tokenIds, logProbabilities, score, scores }) => {
+      const sumLogProbability = logProbabilities.reduce((sum, value) => sum + value, 0);
+      return {
+        tokenIds: [...tokenIds],
+        tokenLogProbabilities: [...logProbabilities],
+        sumLogProbability,
+        meanLogProbability: sumLogProbability / Math.max(1, logProbabilities.length),
+        sequenceScore: score,
+        ...(outputScores && { scores: [...scores] }),
+      };
+    });
   }
 
   #continue({ beam, token, score }: Candidate, scoresOf: readonly Float32Array[]): Beam {

@@ -64,10 +64,9 @@ export function mostLikely(scores: Float32Array): number {
 
 /**
  * Draws a token.
- * @param uniform a number from 0 (included) to 1 (excluded).
+ * @param sum `logSumExp` of the scores. @param uniform a number from 0 (included) to 1 (excluded).
  */
-export function draw(scores: Float32Array, uniform: number): number {
-  const sum = logSumExp(scores);
+export function draw(scores: Float32Array, sum: number, uniform: number): number {
   let left = uniform;
   let last = 0;
   for (let i = 0; i < scores.length; i++) {

@@ -1,5 +1,3 @@
-import type { StoppingCriterion } from "./generation-config.js";
-
 /** The search for one row's sequences. */
 export interface Search {
   /** The sequences whose next token's logits are wanted; none when the search has ended. */
@@ -7,7 +5,7 @@ export interface Search {
   /** Takes those logits, in order, and may overwrite them. */
   advance(logits: readonly Float32Array[]): void;
   /** What was found, the best first. Once the search has ended. */
-  results(): GeneratedSequence[];
+  readonly found: readonly GeneratedSequence[];
 }
 
 /** A generated sequence with how likely the model found it. */
@@ -26,36 +24,4 @@ export interface GeneratedSequence {
   sequenceScore: number;
   /** With `outputScores`: for each generated token, the processed scores of all tokens that it was chosen by. */
   scores?: Float32Array[];
-}
-
-/** Completes a sequence with the sums of its log-probabilities. */
-export function generatedSequence(
-  tokenIds: readonly number[],
-  tokenLogProbabilities: readonly number[],
-  sequenceScore?: number,
-  scores?: readonly Float32Array[],
-): GeneratedSequence {
-  const sumLogProbability = tokenLogProbabilities.reduce((sum, value) => sum + value, 0);
-  return {
-    tokenIds: [...tokenIds],
-    tokenLogProbabilities: [...tokenLogProbabilities],
-    sumLogProbability,
-    meanLogProbability: sumLogProbability / Math.max(1, tokenLogProbabilities.length),
-    sequenceScore: sequenceScore ?? sumLogProbability,
-    ...(scores && { scores: [...scores] }),
-  };
-}
-
-/**
- * Whether a sequence ends: by the end-of-sequence token, by its length, or by a criterion of the user's.
- */
-export function hasEnded(
-  sequence: readonly number[],
-  config: { eosTokenId: number; maxLength: number; stoppingCriteria: readonly StoppingCriterion[] },
-): boolean {
-  return (
-    sequence.at(-1) === config.eosTokenId ||
-    sequence.length >= config.maxLength ||
-    config.stoppingCriteria.some((ends) => ends(sequence))
-  );
 }

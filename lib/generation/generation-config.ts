@@ -167,24 +167,41 @@ const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is
 };
 
 /**
- * Checks a call's options by themselves.
- * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be.
+ * Checks options by themselves.
+ * @param vocabSize how many tokens the model has.
+ * @returns those that are given.
+ * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, for values that are not what they must be, and for tokens that
+ * the vocabulary does not have.
  */
-export function checkGenerationConfig(options: GenerationConfig): void {
-  for (const [name, value] of Object.entries(options)) {
+export function checkGenerationConfig(options: GenerationConfig, vocabSize: number): GenerationConfig {
+  const given = Object.entries(options).filter(([name, value]) => {
     const check = Object.hasOwn(CHECKS, name) ? CHECKS[name as keyof GenerationConfig] : undefined;
     if (check === undefined) {
       throw invalid(`There is no generation option ${shown(name)}. The options are ${Object.keys(CHECKS).join(", ")}.`);
     }
     const [must, is] = check;
     if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${shown(value)}.`);
-  }
+    return value !== undefined;
+  });
+  const config: GenerationConfig = Object.fromEntries(given);
+  const { badWordsIds = [], sequenceBias = [], suppressTokens = [], beginSuppressTokens = [] } = config;
+  const used = [
+    ...badWordsIds.flat(),
+    ...sequenceBias.flatMap(([tokenIds]) => tokenIds),
+    ...suppressTokens,
+    ...beginSuppressTokens,
+    ...[config.forcedEosTokenId ?? []].flat(),
+    ...[config.forcedBosTokenId ?? []].flat(),
+  ];
+  const unknown = used.find((token) => token >= vocabSize);
+  if (unknown === undefined) return config;
+  throw invalid(`Token ${unknown} does not exist: this model's vocabulary has ${vocabSize} tokens.`);
 }
 
 /**
  * Settles a call's options against the model's defaults and the compiled length, for a row whose prompt has a given length.
  * @param options the call's.
- * @param defaults the model's generation_config.json.
+ * @param defaults the model's generation_config.json, checked when it was loaded.
  * @param longest how long a sequence may get: the decoder reads at most its compiled length, and the last token generated
  * need not be read again, so the compiled length + 1.
  * @throws NeuronBlipError `INVALID_INPUT` for values that are not what they must be or contradict each other, and for more
@@ -197,9 +214,8 @@ export function resolveGenerationConfig(
   promptLength: number,
   longest: number,
 ): ResolvedGenerationConfig {
-  checkGenerationConfig(options);
-  const maxLength = settleMaxLength(options, defaults, promptLength, longest);
-  const minLength = lengthOf("min", options, promptLength) ?? lengthOf("min", defaults, promptLength) ?? 0;
+  const asked = checkGenerationConfig(options, tokens.vocabSize);
+  const { maxLength, minLength } = settleLengths(asked, defaults, promptLength, longest);
   const {
     streamer,
     maxNewTokens,
@@ -209,10 +225,7 @@ export function resolveGenerationConfig(
     forcedBosTokenId,
     forcedEosTokenId,
     ...given
-  } = {
-    ...defaults,
-    ...withoutUndefined(options),
-  };
+  } = { ...defaults, ...asked };
   const settled = { ...DEFAULTS, ...given };
   if (settled.doSample && settled.numBeams > 1) {
     throw invalid(`Beam search does not sample: give doSample or numBeams (${settled.numBeams}), not both.`);
@@ -226,43 +239,33 @@ export function resolveGenerationConfig(
     throw invalid("A streamer takes one sequence as it grows: give numBeams 1 and numReturnSequences 1.");
   }
   const forcedEosTokenIds = [forcedEosTokenId ?? []].flat();
-  checkTokens(
-    { ...settled, forcedEosTokenId: forcedEosTokenIds, ...(forcedBosTokenId !== undefined && { forcedBosTokenId }) },
-    tokens,
-  );
   const seed = settled.seed ?? randomInt(2 ** 32);
   return { ...settled, ...tokens, seed, maxLength, minLength, promptLength, forcedBosTokenId, forcedEosTokenIds };
 }
 
-/** @throws NeuronBlipError `INVALID_INPUT` for tokens that the vocabulary does not have. */
-export function checkTokens(config: GenerationConfig, { vocabSize }: Pick<TokenSettings, "vocabSize">): void {
-  const { badWordsIds = [], sequenceBias = [], suppressTokens = [], beginSuppressTokens = [] } = config;
-  const used = [
-    ...badWordsIds.flat(),
-    ...sequenceBias.flatMap(([tokenIds]) => tokenIds),
-    ...suppressTokens,
-    ...beginSuppressTokens,
-    ...[config.forcedEosTokenId ?? []].flat(),
-    ...[config.forcedBosTokenId ?? []].flat(),
-  ];
-  const unknown = used.find((token) => token >= vocabSize);
-  if (unknown === undefined) return;
-  throw invalid(`Token ${unknown} does not exist: this model's vocabulary has ${vocabSize} tokens.`);
+/** Whether a sequence ends: by the end-of-sequence token, by its length, or by a criterion of the user's. */
+export function hasEnded(
+  sequence: readonly number[],
+  config: Pick<ResolvedGenerationConfig, "eosTokenId" | "maxLength" | "stoppingCriteria">,
+): boolean {
+  return (
+    sequence.at(-1) === config.eosTokenId ||
+    sequence.length >= config.maxLength ||
+    config.stoppingCriteria.some((ends) => ends(sequence))
+  );
 }
 
-/** A sequence's most or fewest tokens, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
-function lengthOf(which: "max" | "min", options: GenerationConfig, promptLength: number): number | undefined {
-  const newTokens = options[`${which}NewTokens`];
-  return newTokens === undefined ? options[`${which}Length`] : promptLength + newTokens;
-}
-
-function settleMaxLength(
+/** How long sequences may and must get, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
+function settleLengths(
   options: GenerationConfig,
   defaults: GenerationConfig,
   promptLength: number,
   longest: number,
-): number {
-  const asked = lengthOf("max", options, promptLength);
+): { maxLength: number; minLength: number } {
+  const asked = options.maxNewTokens === undefined ? options.maxLength : promptLength + options.maxNewTokens;
+  const usual = defaults.maxNewTokens === undefined ? defaults.maxLength : promptLength + defaults.maxNewTokens;
+  const least = options.minNewTokens === undefined ? options.minLength : promptLength + options.minNewTokens;
+  const usualLeast = defaults.minNewTokens === undefined ? defaults.minLength : promptLength + defaults.minNewTokens;
   if (asked !== undefined && asked > longest) {
     throw invalid(
       `${asked - promptLength} new tokens were asked for, and this model was compiled for ${longest - promptLength} at most` +
@@ -270,8 +273,7 @@ function settleMaxLength(
         `${asked - 1} or more.`,
     );
   }
-  const maxLength =
-    asked ?? Math.min(lengthOf("max", defaults, promptLength) ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
+  const maxLength = asked ?? Math.min(usual ?? promptLength + DEFAULT_MAX_NEW_TOKENS, longest);
   if (maxLength <= promptLength) {
     throw invalid(
       asked === undefined
@@ -280,11 +282,7 @@ function settleMaxLength(
         : `maxLength ${asked} leaves no room for an answer: the sequence begins with ${promptLength} tokens.`,
     );
   }
-  return maxLength;
-}
-
-function withoutUndefined(options: GenerationConfig): GenerationConfig {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { maxLength, minLength: least ?? usualLeast ?? 0 };
 }
 
 function wholeNumber(least: number): readonly [string, (value: unknown) => boolean] {

@@ -7,8 +7,8 @@ import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import { BeamSearch } from "./beam-search.js";
 import { draw, logSumExp, mostLikely } from "./distribution.js";
-import { type GeneratedSequence, generatedSequence, hasEnded, type Search } from "./generated-sequence.js";
-import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-config.js";
+import type { GeneratedSequence, Search } from "./generated-sequence.js";
+import { hasEnded, type ResolvedGenerationConfig } from "./generation-config.js";
 import { logitsProcessors } from "./logits-processors.js";
 import { samplingProcessors } from "./sampling-processors.js";
 import type { Streamer } from "./text-streamer.js";
@@ -49,7 +49,11 @@ export async function generate(
     throw new NeuronBlipError("INVALID_INPUT", `A streamer takes one sequence, and ${rows.length} were asked for.`);
   }
   streamer?.put(rows[0]?.prompt ?? []);
-  const searches = rows.map(searchesOf);
+  const searches = rows.map(({ prompt, config, place }, row): Search[] => {
+    if (config.numBeams > 1) return [new BeamSearch(prompt, config)];
+    const count = config.numReturnSequences;
+    return Array.from({ length: count }, (_, i) => tokenSearch(prompt, config, (place ?? row) * count + i));
+  });
   const all = searches.flatMap((ofRow, row) => ofRow.map((search) => ({ row, search })));
   for (;;) {
     throwIfAborted(signal);
@@ -67,63 +71,43 @@ export async function generate(
         turnBegan = performance.now();
       }
     }
-    const [first] = all;
-    if (streamer && first?.search instanceof TokenSearch) streamer.put([first.search.newestToken]);
+    streamer?.put(searches[0]?.[0]?.found[0]?.tokenIds.slice(-1) ?? []);
   }
   streamer?.end();
-  return searches.map((ofRow) => ofRow.flatMap((search) => search.results()));
-}
-
-/** One beam search, or a search of its own for each sequence to return. */
-function searchesOf({ prompt, config, place }: GenerationRow, row: number): Search[] {
-  if (config.numBeams > 1) return [new BeamSearch(prompt, config)];
-  const count = config.numReturnSequences;
-  return Array.from({ length: count }, (_, i) => new TokenSearch(prompt, config, (place ?? row) * count + i));
+  return searches.map((ofRow) => ofRow.flatMap(({ found }) => found));
 }
 
 /**
- * One sequence, token by token, as transformers does it (`generation/utils.py`, `_sample`): greedily the token of the highest
+ * Searches one sequence, token by token, as transformers does it (`generation/utils.py`, `_sample`): greedily the token of the highest
  * processed score, the lowest id among equals; with `doSample` one drawn by the processed probabilities.
+ * @param stream which of the independent streams of the configuration's seed to draw from.
  */
-export class TokenSearch implements Search {
-  readonly #config: ResolvedGenerationConfig;
-  readonly #processors: readonly LogitsProcessor[];
-  readonly #random: RandomGenerator | undefined;
-  readonly #tokenIds: number[];
-  readonly #logProbabilities: number[] = [];
-  readonly #scores: Float32Array[] = [];
-  #ended = false;
-
-  /** @param stream which of the independent streams of the configuration's seed to draw from. */
-  constructor(prompt: readonly number[], config: ResolvedGenerationConfig, stream: number) {
-    this.#config = config;
-    this.#tokenIds = [...prompt];
-    this.#processors = [...logitsProcessors(config), ...(config.doSample ? samplingProcessors(config) : [])];
-    if (config.doSample) this.#random = randomStream(config.seed, stream);
-  }
-
-  get live(): readonly (readonly number[])[] {
-    return this.#ended ? [] : [this.#tokenIds];
-  }
-
-  /** The token that was chosen last. */
-  get newestToken(): number {
-    return this.#tokenIds.at(-1) as number;
-  }
-
-  advance([scores]: readonly [Float32Array]): void {
-    for (const process of this.#processors) process(this.#tokenIds, scores);
-    const token = this.#random ? draw(scores, uniformFloat64(this.#random)) : mostLikely(scores);
-    if (this.#config.outputScores) this.#scores.push(Float32Array.from(scores));
-    this.#logProbabilities.push((scores[token] ?? Number.NaN) - logSumExp(scores));
-    this.#tokenIds.push(token);
-    this.#ended = hasEnded(this.#tokenIds, this.#config);
-  }
-
-  results(): GeneratedSequence[] {
-    const scores = this.#config.outputScores ? this.#scores : undefined;
-    return [generatedSequence(this.#tokenIds, this.#logProbabilities, undefined, scores)];
-  }
+function tokenSearch(prompt: readonly number[], config: ResolvedGenerationConfig, stream: number): Search {
+  const processors = [...logitsProcessors(config), ...(config.doSample ? samplingProcessors(config) : [])];
+  const random = config.doSample ? randomStream(config.seed, stream) : undefined;
+  const tokenIds = [...prompt];
+  const tokenLogProbabilities: number[] = [];
+  const sums = { sumLogProbability: 0, meanLogProbability: 0, sequenceScore: 0 };
+  const kept: Float32Array[] | undefined = config.outputScores ? [] : undefined;
+  const sequence: GeneratedSequence = { tokenIds, tokenLogProbabilities, ...sums, ...(kept && { scores: kept }) };
+  const search = {
+    live: [tokenIds],
+    found: [sequence],
+    advance: ([scores]: readonly [Float32Array]) => {
+      for (const process of processors) process(tokenIds, scores);
+      const sum = logSumExp(scores);
+      const token = random ? draw(scores, sum, uniformFloat64(random)) : mostLikely(scores);
+      const logProbability = (scores[token] ?? Number.NaN) - sum;
+      tokenIds.push(token);
+      tokenLogProbabilities.push(logProbability);
+      kept?.push(Float32Array.from(scores));
+      sequence.sumLogProbability += logProbability;
+      sequence.meanLogProbability = sequence.sumLogProbability / tokenLogProbabilities.length;
+      sequence.sequenceScore = sequence.sumLogProbability;
+      if (hasEnded(tokenIds, config)) search.live = [];
+    },
+  };
+  return search;
 }
 
 /** The beginning of the stream that was asked for last: a list's rows ask in order, and each is one jump further. */

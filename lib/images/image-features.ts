@@ -2,7 +2,7 @@
 import { performance } from "node:perf_hooks";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { NeuronBlipPreTrainedModel } from "../blip/neuron-blip-pretrained-model.js";
-import { keyValuesPay } from "../blip/token-ids.js";
+import { keyValuesPay } from "../blip/parts/checkpoint/question-encoder.js";
 import { NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { BatchQueue } from "../serving/batch-queue.js";
 import type { Job } from "../serving/job.js";

@@ -7,8 +7,7 @@ import { isObject, type JsonObject, readJsonIfThere } from "../util/json-file.js
 import type { ModelDirectory } from "../util/model-path.js";
 import { atOnce } from "../util/turns.js";
 import { shown } from "../util/values.js";
-import { normalizeForBert, splitForBert } from "./bert-normalizer.js";
-import { AddedTokens, TextReader, WordPiece } from "./text-reader.js";
+import { AddedTokens, normalizeForBert, TextReader, WORDS, WordPiece } from "./text-reader.js";
 import { checkTokenizerConfig, checkTokenizerJson, readVocabulary, type TokenizerJson } from "./tokenizer-json.js";
 
 export interface EncodeOptions {
@@ -18,6 +17,10 @@ export interface EncodeOptions {
   readonly truncation?: boolean;
   /** Fill up to `maxLength` with [PAD]. Default false. */
   readonly padding?: boolean;
+}
+
+interface EncodeStepsOptions extends Omit<EncodeOptions, "padding"> {
+  readonly allowEmpty?: boolean;
 }
 
 export interface EncodedText {
@@ -82,7 +85,7 @@ export class BertTokenizer {
       });
     }
     this.#tokenizer.normalizer = (text) => normalizeForBert(text, normalizer);
-    this.#tokenizer.pre_tokenizer = splitForBert;
+    this.#tokenizer.pre_tokenizer = (text) => text.match(WORDS) ?? [];
     this.#cleanUp = names.clean_up_tokenization_spaces === true;
     this.clsTokenId = this.#specialId(names.cls_token, "[CLS]");
     this.sepTokenId = this.#specialId(names.sep_token, "[SEP]");
@@ -121,7 +124,7 @@ export class BertTokenizer {
     const options = readOptions(given, "encode", ["maxLength", "truncation", "padding"]);
     const { maxLength = Number.POSITIVE_INFINITY, padding = false } = options;
     if (padding) checkPadding(maxLength);
-    const ids = atOnce(this.encodeSteps(text, options));
+    const ids = atOnce(this.encodeSteps(text, { ...options, allowEmpty: true }));
     const attentionMask = ids.map(() => 1);
     while (padding && ids.length < maxLength) {
       ids.push(this.padTokenId);
@@ -130,15 +133,24 @@ export class BertTokenizer {
     return { ids, attentionMask };
   }
 
-  /** @internal The ids that `encode` gives, without padding, in steps of less than a millisecond. */
+  /**
+   * @internal A text's token ids, [CLS] and [SEP] included and without padding, in steps of less than a millisecond.
+   * @param options.allowEmpty gives [CLS] and [SEP] alone for a text without words, instead of throwing `INVALID_INPUT`.
+   * @throws NeuronBlipError as `encode`.
+   */
   *encodeSteps(
     text: string,
-    { maxLength = Number.POSITIVE_INFINITY, truncation = false }: Omit<EncodeOptions, "padding"> = {},
+    { maxLength = Number.POSITIVE_INFINITY, truncation = false, allowEmpty = false }: EncodeStepsOptions = {},
   ): Generator<void, number[]> {
     if (typeof text !== "string") {
       throw new NeuronBlipError("INVALID_INPUT", `A text must be a string, not a value of type ${typeof text}.`);
     }
-    checkMaxLength(maxLength);
+    if (maxLength !== Number.POSITIVE_INFINITY && !(Number.isInteger(maxLength) && maxLength >= 2)) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `maxLength must be a whole number of at least 2, not ${shown(maxLength)}.`,
+      );
+    }
     const ids = [this.clsTokenId];
     const steps = this.#reader?.read(text) ?? [this.#tokenizer.encode(text, { add_special_tokens: false }).ids];
     for (const found of steps) {
@@ -154,6 +166,9 @@ export class BertTokenizer {
     }
     ids.push(this.sepTokenId);
     if (ids.length > maxLength) throw tooLong(text, `${ids.length}`, maxLength);
+    if (ids.length === 2 && !allowEmpty) {
+      throw new NeuronBlipError("INVALID_INPUT", `The question ${shown(text)} has no words. Ask something.`);
+    }
     return ids;
   }
 
@@ -196,14 +211,6 @@ export class BertTokenizer {
     }
     return id;
   }
-}
-
-function checkMaxLength(maxLength: number): void {
-  if (maxLength === Number.POSITIVE_INFINITY || (Number.isInteger(maxLength) && maxLength >= 2)) return;
-  throw new NeuronBlipError(
-    "INVALID_INPUT",
-    `maxLength must be a whole number of at least 2, not ${shown(maxLength)}.`,
-  );
 }
 
 /** @throws NeuronBlipError `INVALID_INPUT` for a length that no text can be padded to. */

@@ -1,10 +1,9 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
 import { type HubOptions, splitHubOptions, withoutRevision } from "../hub/hub-options.js";
 import { directoryOf } from "../hub/model-directory.js";
-import { Tensor } from "../torch/tensor.js";
+import { attentionMaskOf, paddedRows, type Tensor } from "../torch/tensor.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { atOnce } from "../util/turns.js";
-import { shown } from "../util/values.js";
 import { BertTokenizer, checkPadding, type DecodeOptions } from "./bert-tokenizer.js";
 import { BlipImageProcessor } from "./blip-image-processor.js";
 import type { LoadImageOptions } from "./image-loader.js";
@@ -94,51 +93,27 @@ export class BlipProcessor {
    * @throws NeuronBlipError `INVALID_INPUT` for a question without words, `INPUT_TOO_LONG`
    */
   processText(texts: string | readonly string[], given: ProcessTextOptions = {}): TextInputs {
-    const options = readOptions(given, "processText", ["maxLength", "truncation", "padding"]);
-    const { maxLength, padding = "longest" } = options;
+    const { padding = "longest", ...limits } = readOptions(given, "processText", [
+      "maxLength",
+      "truncation",
+      "padding",
+    ]);
+    const { maxLength } = limits;
     const list = typeof texts === "string" ? [texts] : texts;
     if (!Array.isArray(list) || list.length === 0) {
       throw new NeuronBlipError("INVALID_INPUT", "Give a question as a string, or several as an array of strings.");
     }
-    const encoded = list.map((text: string) => atOnce(this.encodeSteps(text, options)));
-    const longest = encoded.reduce((most, ids) => Math.max(most, ids.length), 0);
-    const width = padding === "max_length" && maxLength !== undefined ? maxLength : longest;
-    return stackTexts(encoded, width, this.tokenizer.padTokenId);
-  }
-
-  /**
-   * @internal A question's token ids, [CLS] and [SEP] included and without padding, in steps of less than a millisecond.
-   * @throws NeuronBlipError as processText
-   */
-  *encodeSteps(text: string, options: ProcessTextOptions = {}): Generator<void, number[]> {
-    const { maxLength, truncation = false, padding } = options;
     if (padding === "max_length") checkPadding(maxLength);
-    const ids = yield* this.tokenizer.encodeSteps(text, { truncation, ...(maxLength !== undefined && { maxLength }) });
-    if (ids.length === 2) throw emptyQuestion(text); // [CLS] and [SEP] alone
-    return ids;
+    const encoded = list.map((text: string) => atOnce(this.tokenizer.encodeSteps(text, limits)));
+    const lengths = encoded.map((ids) => ids.length);
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+    const width = padding === "max_length" && maxLength !== undefined ? maxLength : longest;
+    const inputIds = paddedRows(encoded, width, this.tokenizer.padTokenId);
+    return { inputIds, attentionMask: attentionMaskOf(lengths, width) };
   }
 
   /** The text of token ids; special tokens are left out unless asked for. See BertTokenizer.decode. */
   decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string {
     return this.tokenizer.decode(ids, options);
   }
-}
-
-/**
- * Token ids as one batch, padded on the right.
- * @param width of the batch: at least the longest.
- */
-export function stackTexts(rows: readonly (readonly number[])[], width: number, padTokenId: number): TextInputs {
-  const inputIds = Tensor.zeros("int64", [rows.length, width]);
-  const attentionMask = Tensor.zeros("int64", [rows.length, width]);
-  inputIds.data.fill(BigInt(padTokenId));
-  for (const [row, ids] of rows.entries()) {
-    inputIds.data.set(ids.map(BigInt), row * width);
-    attentionMask.data.fill(1n, row * width, row * width + ids.length);
-  }
-  return { inputIds, attentionMask };
-}
-
-function emptyQuestion(text: string): NeuronBlipError {
-  return new NeuronBlipError("INVALID_INPUT", `The question ${shown(text)} has no words. Ask something.`);
 }

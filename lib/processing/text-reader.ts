@@ -1,18 +1,12 @@
-/** Reads a text into token ids: added tokens, and between them the pieces of words. */
-import {
-  type BertNormalizerConfig,
-  beginsWithWord,
-  endsInWord,
-  normalizeForBert,
-  splitForBert,
-} from "./bert-normalizer.js";
+/** Reads a text into token ids: added tokens, and between them, normalised, the pieces of words. */
+import { ACCENTS, CHINESE, PUNCTUATION, REMOVED, SPACES } from "./bert-characters.js";
 
 /** How much of a text is read in one step: less than a millisecond's work. */
 const STEP = 1024;
 
 /**
  * Reads a text step by step, so that it can be left as soon as enough is known, or interrupted. No step needs more memory than
- * two words: what cleaning drops is dropped at once, and a word that is too long for the vocabulary is not kept.
+ * two words: what cleaning drops is dropped at once, and of a word that is too long for the vocabulary no more is kept than shows it.
  *
  * A part of a text is normalised with what is left of the word before it: normalising that again changes nothing, and marks
  * that a letter is followed by come to stand in their order.
@@ -28,78 +22,77 @@ export class TextReader {
     this.#model = model;
   }
 
-  /** The text's token ids, those of each step; a step may have none. */
+  /** The text's token ids, those of each step; a step may have none. A short text takes one step. */
   *read(text: string): Generator<number[], void> {
-    let at = 0;
-    let section = new Section(this.#normalizer, this.#model);
-    while (at < text.length) {
-      const end = endOfStep(text, at);
+    const { maxCharacters } = this.#model;
+    // The beginning, normalised, of a word that goes on in the next step.
+    let begun = "";
+    for (let at = 0; at < text.length; ) {
+      let end = Math.min(text.length, at + STEP);
+      // Never between the two places of one character.
+      if (end < text.length && LEADS_A_PAIR.test(text.charAt(end - 1))) end++;
       const token = this.#addedTokens.next(text, at, end);
-      const ids = section.take(text.slice(at, token?.start ?? end));
-      if (token !== undefined) {
-        section.close(ids);
-        ids.push(token.id);
-        section = new Section(this.#normalizer, this.#model);
-      }
+      const normalized = normalizeForBert(begun + text.slice(at, token?.start ?? end), this.#normalizer);
       at = token?.end ?? end;
-      if (at === text.length) section.close(ids);
+      const words: string[] = normalized.match(WORDS) ?? [];
+      const goesOn = token === undefined && at < text.length && ENDS_IN_WORD.test(normalized.slice(-2));
+      begun = goesOn ? [...(words.pop() ?? "")].slice(0, maxCharacters + 1).join("") : "";
+      const ids: number[] = [];
+      for (const word of words) ids.push(...this.#model.idsOf(word));
+      if (token !== undefined) ids.push(token.id);
       yield ids;
     }
   }
 }
 
-/** What is between two added tokens. */
-class Section {
-  readonly #normalizer: BertNormalizerConfig;
-  readonly #model: WordPiece;
-  /** The beginning, normalised, of a word whose end has not been seen. */
-  #word = "";
-  /** Whether that word is too long already, and so is not kept. */
-  #isLong = false;
-
-  constructor(normalizer: BertNormalizerConfig, model: WordPiece) {
-    this.#normalizer = normalizer;
-    this.#model = model;
-  }
-
-  /** Reads on. @returns the tokens of the words that have ended. */
-  take(text: string): number[] {
-    const ids: number[] = [];
-    const normalized = normalizeForBert(this.#word + text, this.#normalizer);
-    if (normalized === "") return ids;
-    const words = splitForBert(normalized);
-    this.#word = endsInWord(normalized) ? (words.pop() as string) : "";
-    if (this.#isLong) {
-      const goesOn = beginsWithWord(normalized);
-      if (goesOn && words.length === 0) {
-        this.#word = "";
-        return ids;
-      }
-      if (goesOn) words.shift();
-      ids.push(this.#model.unknownId);
-      this.#isLong = false;
-    }
-    for (const word of words) for (const id of this.#model.idsOf(word)) ids.push(id);
-    if (isLonger(this.#word, this.#model.maxCharacters)) {
-      this.#word = "";
-      this.#isLong = true;
-    }
-    return ids;
-  }
-
-  /** Adds the tokens of the last word. */
-  close(ids: number[]): void {
-    if (this.#isLong) ids.push(this.#model.unknownId);
-    else if (this.#word !== "") ids.push(...this.#model.idsOf(this.#word));
-  }
+/** A set of characters, from a list of hexadecimal code points and ranges of them. */
+function characterClass(list: string): string {
+  const codePoint = (code: string) => `\\u{${code}}`;
+  return list
+    .split(" ")
+    .map((range) => range.split("-").map(codePoint).join("-"))
+    .join("");
 }
 
-/** Never between the two places of one character. */
-function endOfStep(text: string, at: number): number {
-  const end = Math.min(text.length, at + STEP);
-  const last = text.charCodeAt(end - 1);
-  const isFirstOfPair = last >= 0xd800 && last < 0xdc00 && end < text.length;
-  return isFirstOfPair ? end + 1 : end;
+// Lone surrogates are no characters: the Rust library cannot even be given them.
+const removed = new RegExp(`[${characterClass(REMOVED)}\\ud800-\\udfff]`, "gu");
+const spaces = new RegExp(`[${characterClass(SPACES)}]`, "gu");
+const chinese = new RegExp(`[${characterClass(CHINESE)}]`, "gu");
+const accents = new RegExp(`[${characterClass(ACCENTS)}]`, "gu");
+/** A word: the Rust library's BertPreTokenizer splits at spaces and punctuation, each of which is one. */
+export const WORDS = new RegExp(
+  `[${characterClass(PUNCTUATION)}]|[^${characterClass(PUNCTUATION)}${characterClass(SPACES)}]+`,
+  "gu",
+);
+/** Of a text's end: in the midst of a word, or at a word's end that is not to be seen yet. */
+const ENDS_IN_WORD = new RegExp(`[^${characterClass(PUNCTUATION)}${characterClass(SPACES)}]$`, "u");
+/** The first of the two places of a character that takes two. */
+const LEADS_A_PAIR = /[\ud800-\udbff]/;
+
+/** What tokenizer.json says of a BertNormalizer. */
+export interface BertNormalizerConfig {
+  readonly clean_text?: boolean;
+  readonly handle_chinese_chars?: boolean;
+  /** null: as `lowercase`. */
+  readonly strip_accents?: boolean | null;
+  readonly lowercase?: boolean;
+}
+
+/**
+ * BERT's normaliser as the Rust library has it. The JavaScript library's own differs: it lowers a final Greek sigma to ς,
+ * overlooks Chinese characters beyond 16 bits, and has Node's Unicode tables.
+ */
+export function normalizeForBert(text: string, config: BertNormalizerConfig): string {
+  let result = text;
+  if (config.clean_text) result = result.replace(removed, "").replace(spaces, " ");
+  if (config.handle_chinese_chars) result = result.replace(chinese, " $& ");
+  // Before decomposing, too, which takes long to bring many marks in order.
+  if (config.strip_accents ?? config.lowercase) {
+    result = result.replace(accents, "").normalize("NFD").replace(accents, "");
+  }
+  // Character by character: no rule that looks at neighbours applies.
+  if (config.lowercase) result = Array.from(result, (character) => character.toLowerCase()).join("");
+  return result;
 }
 
 /** What tokenizer.json says of a token that is looked for in the text itself, such as [SEP]. */
@@ -193,7 +186,7 @@ export class WordPiece {
   idsOf(word: string): readonly number[] {
     const whole = this.#ids.get(word);
     if (whole !== undefined && word.length <= this.maxCharacters) return [whole];
-    if (isLonger(word, this.maxCharacters)) return [this.unknownId];
+    if (word.length > this.maxCharacters && [...word].length > this.maxCharacters) return [this.unknownId];
     const ids: number[] = [];
     let start = 0;
     while (start < word.length) {
@@ -210,13 +203,4 @@ export class WordPiece {
     }
     return ids;
   }
-}
-
-/** Whether a text has more characters (code points) than that. */
-export function isLonger(text: string, characters: number): boolean {
-  if (text.length <= characters) return false;
-  if (text.length > 2 * characters) return true;
-  let count = 0;
-  for (const _ of text) if (++count > characters) return true;
-  return false;
 }

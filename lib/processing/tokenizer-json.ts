@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { NeuronBlipError } from "../errors.js";
 import { isObject, type JsonObject, readTextIfThere } from "../util/json-file.js";
 import { isWhole, shown } from "../util/values.js";
-import type { BertNormalizerConfig } from "./bert-normalizer.js";
-import type { AddedToken, WordPieceConfig } from "./text-reader.js";
+import type { AddedToken, BertNormalizerConfig, WordPieceConfig } from "./text-reader.js";
 
 /** A tokenizer.json with everything that is needed of it. */
 export interface TokenizerJson {

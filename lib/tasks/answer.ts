@@ -20,7 +20,7 @@ export async function answer(
   checkModel(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "answer");
   const { processor, replica } = model;
   const maxLength = replica.shapes.questionLength;
-  const encode = (question: string) => processor.encodeSteps(question, { maxLength, truncation });
+  const encode = (question: string) => processor.tokenizer.encodeSteps(question, { maxLength, truncation });
   const job = generationJob(
     model,
     options,

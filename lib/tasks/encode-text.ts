@@ -32,7 +32,7 @@ export function* encodeWithin(
   tooLong: (shown: string) => NeuronBlipError,
 ): Generator<void, number[]> {
   try {
-    return yield* processor.encodeSteps(text, options);
+    return yield* processor.tokenizer.encodeSteps(text, options);
   } catch (error) {
     throw error instanceof NeuronBlipError && error.code === "INPUT_TOO_LONG" ? tooLong(shown(text)) : error;
   }

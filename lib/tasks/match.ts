@@ -23,7 +23,7 @@ export async function match(
   checkModel(model, NeuronBlipForImageTextRetrieval, "BlipForImageTextRetrieval", "match");
   const { processor, replica, batch } = model;
   const maxLength = replica.shapes.questionLength;
-  const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });
+  const encode = (text: string) => processor.tokenizer.encodeSteps(text, { maxLength, truncation });
   const job: PairJob<NeuronBlipForImageTextRetrieval, Match> = {
     ...batch,
     key: "match",

@@ -35,7 +35,7 @@ export async function rank(
     return { answer: given[index] ?? "", index, probability, logLikelihood, firstTokenProbability };
   };
   const maxLength = replica.shapes.questionLength;
-  const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });
+  const encode = (text: string) => processor.tokenizer.encodeSteps(text, { maxLength, truncation });
   return queue.admit({ task: "rank", callId }, async (ticket) => {
     const tokenIds = await inTurns(candidateSteps(processor, replica, given), signal);
     const job: PairJob<NeuronBlipForQuestionAnswering, RankedAnswer[]> = {

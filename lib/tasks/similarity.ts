@@ -29,7 +29,7 @@ export async function similarity(
   if (!Array.isArray(images) || !Array.isArray(texts)) {
     throw new NeuronBlipError("INVALID_INPUT", "similarity takes an array of pictures and an array of texts.");
   }
-  const encode = (text: string) => processor.encodeSteps(text, { maxLength, truncation });
+  const encode = (text: string) => processor.tokenizer.encodeSteps(text, { maxLength, truncation });
   const imageJob: PairJob<NeuronBlipForImageTextRetrieval, Tensor<"float32">> = {
     ...batch,
     key: "image features",

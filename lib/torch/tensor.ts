@@ -1,84 +1,23 @@
+/** Tensors, and their rows. */
 import { types } from "node:util";
 import { NeuronBlipError } from "../errors.js";
-import { type OwnFloat32Array, type OwnUint8Array, shown } from "../util/values.js";
-import { type Dtype, fromNative, native, type TensorHandle } from "./native.js";
+import { shown } from "../util/values.js";
+import {
+  arrayTypes,
+  type DefaultDtype,
+  type Dtype,
+  defaultDtypes,
+  type TensorData,
+  type TensorSource,
+} from "./dtypes.js";
+import { fromNative, native, type TensorHandle } from "./native.js";
 
-export type { Dtype } from "./native.js";
-
-/** The typed array that shows each dtype. The two half types have none on Node 20: their bits are shown as Uint16Array. */
-const arrayTypes = {
-  float32: Float32Array,
-  float64: Float64Array,
-  float16: Uint16Array,
-  bfloat16: Uint16Array,
-  int64: BigInt64Array,
-  int32: Int32Array,
-  int16: Int16Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-} as const satisfies Record<Dtype, unknown>;
-
-/** Over an ArrayBuffer each: see OwnFloat32Array. */
-interface OwnArrays {
-  float32: OwnFloat32Array;
-  float64: ReturnType<Float64ArrayConstructor["of"]>;
-  float16: ReturnType<Uint16ArrayConstructor["of"]>;
-  bfloat16: ReturnType<Uint16ArrayConstructor["of"]>;
-  int64: ReturnType<BigInt64ArrayConstructor["of"]>;
-  int32: ReturnType<Int32ArrayConstructor["of"]>;
-  int16: ReturnType<Int16ArrayConstructor["of"]>;
-  int8: ReturnType<Int8ArrayConstructor["of"]>;
-  uint8: OwnUint8Array;
-  bool: OwnUint8Array;
-}
-
-/** The typed array that is a tensor's `data`, by its dtype. */
-export type TensorData<D extends Dtype = Dtype> = OwnArrays[D];
-
-/** A typed array that a tensor can be made from, over any buffer. */
-export type TensorSource =
-  | Float32Array
-  | Float64Array
-  | Uint16Array
-  | BigInt64Array
-  | Int32Array
-  | Int16Array
-  | Int8Array
-  | Uint8Array;
-
-/** The dtype that an array type stands for where none is named. */
-export type DefaultDtype<A> = A extends Float32Array
-  ? "float32"
-  : A extends Float64Array
-    ? "float64"
-    : A extends BigInt64Array
-      ? "int64"
-      : A extends Int32Array
-        ? "int32"
-        : A extends Int16Array
-          ? "int16"
-          : A extends Int8Array
-            ? "int8"
-            : A extends Uint8Array
-              ? "uint8"
-              : Dtype;
-
-/** The dtype that an array stands for where none is given, by the name of its type: each realm has types of its own. */
-const defaultDtypes = new Map<string, Dtype>([
-  ["Float32Array", "float32"],
-  ["Float64Array", "float64"],
-  ["BigInt64Array", "int64"],
-  ["Int32Array", "int32"],
-  ["Int16Array", "int16"],
-  ["Int8Array", "int8"],
-  ["Uint8Array", "uint8"],
-]);
+export type { Dtype, TensorData, TensorSource } from "./dtypes.js";
 
 /** A handle of the memory that an ArrayBuffer shows, which lives as long as the buffer does, whichever tensor is disposed. */
 const owners = new WeakMap<ArrayBufferLike, TensorHandle>();
 
-/** The addon's handle of a tensor. For this package's own use. */
+/** The addon's handle of a tensor. For this package's own use. @throws NeuronBlipError `DISPOSED`. */
 let handleOf: (tensor: Tensor) => TensorHandle;
 
 /**
@@ -94,18 +33,18 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   /** How many elements: the product of the shape, 1 for a scalar. */
   readonly size: number;
   readonly #handle: TensorHandle;
-  #data: TensorData<D> | undefined;
+  #data: TensorSource | undefined;
   #disposed = false;
 
   static {
     handleOf = (tensor) => {
-      tensor.#checkUsable();
+      if (tensor.#disposed) throw new NeuronBlipError("DISPOSED", "This tensor has been disposed. Make a new one.");
       return tensor.#handle;
     };
   }
 
   /** For this package's own use: see `zeros`, `from` and `view`. */
-  constructor(handle: TensorHandle, dtype: D, shape: readonly number[], data?: TensorData<D>) {
+  constructor(handle: TensorHandle, dtype: D, shape: readonly number[], data?: TensorSource) {
     this.#handle = handle;
     this.dtype = dtype;
     this.shape = Object.freeze([...shape]);
@@ -118,8 +57,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws NeuronBlipError `INVALID_INPUT` for an unknown dtype or a shape that is not of whole numbers >= 0.
    */
   static zeros<D extends Dtype>(dtype: D, shape: readonly number[]): Tensor<D> {
-    checkDtype(dtype);
-    elementCount(shape);
+    elementCount(dtype, shape);
     return new Tensor(
       guarded(() => native().createTensor(dtype, shape)),
       dtype,
@@ -139,13 +77,29 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     shape: readonly number[],
     dtype?: D,
   ): Tensor<D> {
-    const type = checkArray(array, shape, dtype);
-    if (owners.has(array.buffer)) return Tensor.#over(array, shape, type);
-    return new Tensor(
-      guarded(() => native().copyTensor(array, type, shape)),
-      type,
-      shape,
-    );
+    if (!types.isTypedArray(array)) {
+      throw invalid(`A tensor is made from a typed array, such as Float32Array, not ${shown(array)}.`);
+    }
+    const name = array[Symbol.toStringTag]; // of whatever realm and subclass it is: that of a Buffer is "Uint8Array"
+    const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
+    if (type === undefined) throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);
+    const count = elementCount(type, shape);
+    if (name !== arrayTypes[type].name)
+      throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
+    if (array.length === 0 && isDetached(array.buffer)) {
+      throw invalid("The array's buffer is detached: it was transferred elsewhere.");
+    }
+    const { resizable, growable } = array.buffer as { resizable?: boolean; growable?: boolean };
+    if (resizable || growable) throw invalid("The array's buffer is resizable: copy it to one of fixed length first.");
+    if (array.length !== count) {
+      throw invalid(`The shape ${shown(shape)} has ${count} elements, the array ${array.length}.`);
+    }
+    const owner = owners.get(array.buffer);
+    const handle = guarded(() => {
+      const addon = native();
+      return owner ? addon.viewTensor(owner, array.byteOffset, type, shape) : addon.copyTensor(array, type, shape);
+    });
+    return new Tensor(handle, type, shape, owner && array);
   }
 
   /**
@@ -158,20 +112,13 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     shape: readonly number[],
     dtype?: D,
   ): Tensor<D> {
-    const type = checkArray(array, shape, dtype);
-    if (!owners.has(array.buffer)) {
+    if (types.isTypedArray(array) && !owners.has(array.buffer)) {
       throw new NeuronBlipError(
         "INVALID_INPUT",
         "Tensor.view takes an array over a tensor's memory; this one is over memory of its own. Use Tensor.from, which copies.",
       );
     }
-    return Tensor.#over(array, shape, type);
-  }
-
-  static #over<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype: D): Tensor<D> {
-    const owner = owners.get(array.buffer) as TensorHandle;
-    const handle = guarded(() => native().viewTensor(owner, array.byteOffset, dtype, shape));
-    return new Tensor(handle, dtype, shape, array as TensorData<D>);
+    return Tensor.from(array, shape, dtype);
   }
 
   /**
@@ -179,16 +126,17 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws NeuronBlipError `DISPOSED`.
    */
   get data(): TensorData<D> {
-    this.#checkUsable();
-    if (this.#data === undefined || isDetached(this.#data.buffer)) {
-      const buffer = guarded(() => native().tensorBuffer(this.#handle));
-      owners.set(
-        buffer,
-        guarded(() => native().viewTensor(this.#handle, 0, this.dtype, this.shape)),
-      );
-      this.#data = new arrayTypes[this.dtype](buffer) as TensorData<D>;
+    const handle = handleOf(this);
+    // An array whose buffer was transferred elsewhere has no elements any more.
+    if (this.#data?.length !== this.size) {
+      const [buffer, owner] = guarded(() => {
+        const addon = native();
+        return [addon.tensorBuffer(handle), addon.viewTensor(handle, 0, this.dtype, this.shape)];
+      });
+      owners.set(buffer, owner);
+      this.#data = new arrayTypes[this.dtype](buffer);
     }
-    return this.#data;
+    return this.#data as TensorData<D>; // of that type, over memory of the addon's
   }
 
   /**
@@ -204,10 +152,6 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #checkUsable(): void {
-    if (this.#disposed) throw new NeuronBlipError("DISPOSED", "This tensor has been disposed. Make a new one.");
   }
 }
 
@@ -226,42 +170,17 @@ function invalid(message: string): NeuronBlipError {
   return new NeuronBlipError("INVALID_INPUT", message);
 }
 
-function checkDtype(dtype: Dtype): void {
+/** The product of a shape. @throws NeuronBlipError `INVALID_INPUT` for a dtype or a shape that is none. */
+function elementCount(dtype: Dtype, shape: readonly number[]): number {
   if (!Object.hasOwn(arrayTypes, dtype)) {
     throw invalid(`Unknown dtype ${shown(dtype)}. Use one of ${Object.keys(arrayTypes).join(", ")}.`);
   }
-}
-
-/** The product of a shape. */
-function elementCount(shape: readonly number[]): number {
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
     throw invalid(`A shape is an array of whole numbers >= 0, not ${shown(shape)}.`);
   }
   const count = shape.reduce((product, size) => product * size, 1);
   if (count > 2 ** 40) throw invalid(`The shape ${shown(shape)} has more elements than any machine has memory for.`);
   return count;
-}
-
-function checkArray<D extends Dtype>(array: TensorSource, shape: readonly number[], dtype?: D): D {
-  if (!types.isTypedArray(array))
-    throw invalid(`A tensor is made from a typed array, such as Float32Array, not ${shown(array)}.`);
-  const name = array[Symbol.toStringTag]; // of whatever realm and subclass it is: that of a Buffer is "Uint8Array"
-  const type = dtype ?? (defaultDtypes.get(name) as D | undefined);
-  if (type === undefined) {
-    throw invalid(`${name} does not say its dtype by itself: name one, such as "float16".`);
-  }
-  checkDtype(type);
-  if (name !== arrayTypes[type].name) {
-    throw invalid(`dtype "${type}" takes a ${arrayTypes[type].name}, not a ${name}.`);
-  }
-  if (isDetached(array.buffer)) throw invalid("The array's buffer is detached: it was transferred elsewhere.");
-  const { resizable, growable } = array.buffer as { resizable?: boolean; growable?: boolean };
-  if (resizable || growable) throw invalid("The array's buffer is resizable: copy it to one of fixed length first.");
-  const count = elementCount(shape);
-  if (array.length !== count) {
-    throw invalid(`The shape ${shown(shape)} has ${count} elements, the array ${array.length}.`);
-  }
-  return type;
 }
 
 function isDetached(buffer: ArrayBufferLike): boolean {
@@ -272,4 +191,87 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   } catch {
     return true; // Node 20 has no `detached` property
   }
+}
+
+/**
+ * Takes a tensor apart along its first dimension.
+ * @param memory "shared" (default): over the tensor's; "own": copies, so that one can be kept without the others.
+ * @returns rows of [1, …]; of a tensor of one row the tensor itself.
+ */
+export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "own" = "shared"): Tensor<D>[] {
+  const [count = 0, ...rest] = tensor.shape;
+  if (count === 1) return [tensor];
+  const size = rest.reduce((product, length) => product * length, 1);
+  return Array.from({ length: count }, (_, i) => {
+    const row = Tensor.view(tensor.data.subarray(i * size, (i + 1) * size), [1, ...rest], tensor.dtype);
+    if (memory === "shared") return row;
+    const copy = Tensor.zeros(row.dtype, row.shape);
+    bytesOf(copy).set(bytesOf(row));
+    return copy;
+  });
+}
+
+/**
+ * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
+ * and rows that are missing are filled with the last one, whose result the caller ignores.
+ * @param shorter whether rows that are shorter than others are filled up with zeros. Default: they are refused.
+ * @throws NeuronBlipError `INVALID_INPUT` for rows of different shapes.
+ */
+export function stackRows<D extends Dtype>(
+  rows: readonly Tensor<D>[],
+  batchSize: number,
+  shorter: "refused" | "filled" = "refused",
+): Tensor<D> {
+  const [first] = rows;
+  if (first === undefined) throw new TypeError("A batch has rows.");
+  if (batchSize === 1) return first;
+  const longest = rows.reduce((one, other) => (other.size > one.size ? other : one));
+  const stacked = Tensor.zeros(first.dtype, [batchSize, ...longest.shape.slice(1)]);
+  const bytes = bytesOf(stacked);
+  let row = first;
+  for (let i = 0; i < batchSize; i++) {
+    row = rows[i] ?? row;
+    // Copied all the same, a smaller one would leave zeros behind it, and give a wrong answer where no mask leaves them out.
+    if (row.size !== first.size && shorter === "refused") {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `The rows of one batch must have one shape, not [${first.shape.join(", ")}] and [${row.shape.join(", ")}].`,
+      );
+    }
+    bytes.set(bytesOf(row), (i * bytes.length) / batchSize);
+  }
+  return stacked;
+}
+
+function bytesOf({ data }: Tensor): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/**
+ * Splits rows into as few compiled batches as there can be.
+ * @param sizes the compiled batch sizes, increasing.
+ * @returns runs of rows, each with the size to run it in: the largest, and for what is left the smallest that holds it.
+ */
+export function batchesOf<T>(rows: readonly T[], sizes: readonly number[]): { rows: T[]; size: number }[] {
+  const largest = sizes.at(-1) ?? 1;
+  const batches: { rows: T[]; size: number }[] = [];
+  for (let at = 0; at < rows.length; at += largest) {
+    const batch = rows.slice(at, at + largest);
+    batches.push({ rows: batch, size: sizes.find((size) => size >= batch.length) ?? largest });
+  }
+  return batches;
+}
+
+/** Makes an int64 tensor of lists of numbers, each filled up to one width. */
+export function paddedRows(rows: readonly (readonly number[])[], width: number, filler: number): Tensor<"int64"> {
+  const values = new BigInt64Array(rows.length * width).fill(BigInt(filler));
+  for (const [i, row] of rows.entries()) values.set(row.slice(0, width).map(BigInt), i * width);
+  return Tensor.from(values, [rows.length, width]);
+}
+
+/** Makes an attention mask, int64 [rows, width]. @param attended how many positions of each row count, from the first on. */
+export function attentionMaskOf(attended: readonly number[], width: number): Tensor<"int64"> {
+  const mask = new BigInt64Array(attended.length * width);
+  for (const [i, count] of attended.entries()) mask.fill(1n, i * width, i * width + count);
+  return Tensor.from(mask, [attended.length, width]);
 }

@@ -2,6 +2,8 @@ import { InFlight } from "../util/concurrency.js";
 import type { Executor } from "./executor.js";
 import { callError, compileError } from "./module-error.js";
 import { type FunctionsHandle, fromNative, type ModuleSignature, native, type QuantizedEngine } from "./native.js";
+import type { Functions, Part } from "./part.js";
+import type { Tensor } from "./tensor.js";
 import {
   checkedInputs,
   type FunctionInput,
@@ -21,6 +23,20 @@ export interface FunctionCallOptions {
   quantizedEngine?: QuantizedEngine;
 }
 
+/** Where functions run, and what each call has besides its own inputs. */
+interface Binding {
+  /** What messages call it: a model's directory. */
+  readonly path: string;
+  readonly executor: Executor;
+  /** What comes before a call's inputs, such as a model's weights. */
+  readonly first: readonly FunctionInput[];
+  /** What comes after them. */
+  readonly last: readonly FunctionInput[];
+}
+
+/** Functions that are bound to a model. */
+export type BoundFunctions = Pick<TorchFunctions, "path" | "call" | "part">;
+
 /**
  * TorchScript functions, compiled from a source text when they are loaded.
  *
@@ -28,25 +44,29 @@ export interface FunctionCallOptions {
  * names (`float32`, `bfloat16`, …, save `bool`: that is `torch.bool`), and the type `PackedLinear` (of quantized.linear_prepack).
  * `if hasattr(ops.NAMESPACE, "NAME"):` is decided when it is compiled: the other branch need not compile.
  */
-export class TorchFunctions implements AsyncDisposable {
+export class TorchFunctions implements Functions, AsyncDisposable {
   /** What messages call the source. */
   readonly name: string;
+  /** What messages call the model that the functions are bound to; else the source. */
+  readonly path: string;
   /** What each function takes and returns. */
   readonly functions: Readonly<Record<string, ModuleSignature>>;
   readonly #handle: FunctionsHandle;
-  readonly #executor: Executor;
   readonly #calls: InFlight;
+  readonly #binding: Binding;
 
   private constructor(
     name: string,
     compiled: { handle: FunctionsHandle; functions: Readonly<Record<string, ModuleSignature>> },
-    executor: Executor,
+    calls: InFlight,
+    binding: Binding,
   ) {
     this.name = name;
+    this.path = binding.path;
     this.functions = compiled.functions;
     this.#handle = compiled.handle;
-    this.#executor = executor;
-    this.#calls = new InFlight(`source "${name}"`);
+    this.#calls = calls;
+    this.#binding = binding;
   }
 
   /**
@@ -58,7 +78,9 @@ export class TorchFunctions implements AsyncDisposable {
   static async compile(source: string, options: { executor: Executor; name: string }): Promise<TorchFunctions> {
     const { executor, name } = options;
     try {
-      return new TorchFunctions(name, await native().compileFunctions(executor.handle, source), executor);
+      const compiled = await native().compileFunctions(executor.handle, source);
+      const calls = new InFlight(`source "${name}"`);
+      return new TorchFunctions(name, compiled, calls, { path: name, executor, first: [], last: [] });
     } catch (error) {
       throw compileError(name, fromNative(error));
     }
@@ -71,15 +93,19 @@ export class TorchFunctions implements AsyncDisposable {
   call<Output extends TorchOutput = TorchOutput>(
     name: string,
     inputs: readonly (FunctionInput | undefined)[],
-    options: FunctionCallOptions = {},
+    { executor = this.#binding.executor, quantizedEngine }: FunctionCallOptions = {},
   ): Promise<Output> {
-    return this.#run(async () => {
-      const given = checkedInputs(this.name, this.functions, name, inputs);
-      const { executor = this.#executor, quantizedEngine } = options;
-      const output = await executor.run((thread) =>
-        native().callFunction(thread, this.#handle, name, given, quantizedEngine),
-      );
-      return fromOutput(output) as Output;
+    return this.#calls.run(async () => {
+      try {
+        const { first, last } = this.#binding;
+        const given = checkedInputs(this.name, this.functions, name, [...first, ...inputs, ...last]);
+        const output = await executor.run((thread) =>
+          native().callFunction(thread, this.#handle, name, given, quantizedEngine),
+        );
+        return fromOutput(output) as Output;
+      } catch (error) {
+        throw callError(this.name, fromNative(error));
+      }
     });
   }
 
@@ -91,16 +117,31 @@ export class TorchFunctions implements AsyncDisposable {
   keep(
     name: string,
     inputs: readonly (FunctionInput | undefined)[],
-    options: FunctionCallOptions = {},
+    { executor = this.#binding.executor, quantizedEngine }: FunctionCallOptions = {},
   ): Promise<TorchValue> {
-    return this.#run(async () => {
-      const given = checkedInputs(this.name, this.functions, name, inputs);
-      const { executor = this.#executor, quantizedEngine } = options;
-      const kept = await executor.run((thread) =>
-        native().keepFunction(thread, this.#handle, name, given, quantizedEngine),
-      );
-      return new TorchValue(kept, executor);
+    return this.#calls.run(async () => {
+      try {
+        const { first, last } = this.#binding;
+        const given = checkedInputs(this.name, this.functions, name, [...first, ...inputs, ...last]);
+        const kept = await executor.run((thread) =>
+          native().keepFunction(thread, this.#handle, name, given, quantizedEngine),
+        );
+        return new TorchValue(kept, executor);
+      } catch (error) {
+        throw callError(this.name, fromNative(error));
+      }
     });
+  }
+
+  /** Gives the same functions for a model: what is bound needs no disposing. */
+  bind(binding: Binding): BoundFunctions {
+    return new TorchFunctions(this.name, { handle: this.#handle, functions: this.functions }, this.#calls, binding);
+  }
+
+  /** Gives a function as a part, a row at a time. @param inputsOf which of a part's inputs it takes; default: all. */
+  part(name: string, inputsOf?: (inputs: readonly Tensor[]) => readonly Tensor[]): Part {
+    const forward: Part["forward"] = (inputs) => this.call(name, inputsOf?.(inputs) ?? inputs);
+    return { path: this.path, batchSizes: [1], forward };
   }
 
   /**
@@ -109,7 +150,7 @@ export class TorchFunctions implements AsyncDisposable {
    */
   dispose(): Promise<void> {
     return this.#calls.close(() =>
-      onThreadOf(this.#executor, async (executor) => {
+      onThreadOf(this.#binding.executor, async (executor) => {
         await native().releaseFunctions(executor.handle, this.#handle);
         await executor.returnFreedMemory();
       }),
@@ -118,15 +159,5 @@ export class TorchFunctions implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
-  }
-
-  #run<T>(call: () => Promise<T>): Promise<T> {
-    return this.#calls.run(async () => {
-      try {
-        return await call();
-      } catch (error) {
-        throw callError(this.name, fromNative(error));
-      }
-    });
   }
 }

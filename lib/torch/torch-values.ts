@@ -37,10 +37,11 @@ const MOST = 100_000;
 const LONGEST_PATH = 200;
 
 /**
- * The inputs of a method or a function as the addon takes them.
+ * Converts the inputs of a method or a function to what the addon takes.
  * @param of whose they are, for messages: a file's path, or a source's name.
  * @param signatures of all that could be called.
- * @throws NeuronBlipError `INVALID_INPUT` for a name that is not there, too few or too many inputs, and as `nativeInputs`.
+ * @throws NeuronBlipError `INVALID_INPUT` for a name that is not there, too few or too many inputs, what is no TorchInput, nests more
+ * than 64 deep or in a circle, or has more than 100,000 values; `DISPOSED` for a tensor that was disposed.
  */
 export function checkedInputs(
   of: string,
@@ -67,86 +68,85 @@ export function checkedInputs(
         `(${declared.map((input) => input.name).join(", ")}), not ${inputs.length}.`,
     );
   }
-  return nativeInputs(
-    name,
-    inputs,
-    declared.map((input) => input.name),
-  );
-}
-
-/**
- * A call's inputs as the addon takes them: copies, so that nothing that JavaScript does later reaches them.
- * @param names of the inputs, for messages.
- * @throws NeuronBlipError `INVALID_INPUT` for what is no TorchInput, nests more than 64 deep or in a circle, or has more than 100,000
- * values; `DISPOSED` for a tensor that was disposed.
- */
-function nativeInputs(
-  method: string,
-  inputs: readonly (FunctionInput | undefined)[],
-  names: readonly string[],
-): NativeInput[] {
-  let count = 0;
-  const convert = (value: unknown, path: string, depth: number): NativeInput => {
-    if (value instanceof Tensor) return handleOf(value);
-    if (value instanceof TorchValue) return handleOfValue(value);
-    if (value === null || typeof value !== "object") {
-      if (typeof value !== "function" && typeof value !== "symbol" && (value !== undefined || depth === 0)) {
-        return value as NativeInput;
-      }
-      throw refused(path, `is ${value === undefined ? "undefined" : `a ${typeof value}`}`);
-    }
-    if (depth >= DEEPEST) {
-      throw refused(path, `is nested more than ${DEEPEST} deep, or holds itself`);
-    }
-    const children = (items: readonly unknown[], keys?: readonly unknown[]): NativeInput[] => {
-      count += items.length;
-      if (count > MOST) throw refused(path, `brings more than ${MOST} values: give many numbers as one tensor`);
-      return Array.from(items, (item, i) => convert(item, `${path}[${step(keys ? keys[i] : i)}]`, depth + 1));
-    };
-    if (Array.isArray(value)) return children(value);
-    if (types.isMap(value)) {
-      const keys = [...value.keys()].map((key) => {
-        if (isKey(key)) return key;
-        throw refused(path, `has a key of type ${typeof key}`);
-      });
-      return { keys, items: children([...value.values()], keys) };
-    }
-    if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) {
-      throw refused(path, "is a typed array or buffer: make a tensor of it with Tensor.from");
-    }
-    if (!isPlain(value)) throw refused(path, `is an object of a class${classOf(value)}`);
-    const entries = Object.entries(value);
-    const keys = entries.map(([key]) => key);
-    return {
-      keys,
-      items: children(
-        entries.map(([, item]) => item),
-        keys,
-      ),
-    };
-  };
-  return inputs.map((input, i) => {
-    const path = names[i] ?? String(i);
+  const call = { method: name, count: 0 };
+  return declared.slice(0, inputs.length).map(({ name: path }, i) => {
     try {
-      return convert(input, path, 0);
+      return convert(inputs[i], path, 0, call);
     } catch (error) {
       if (error instanceof NeuronBlipError) throw error;
       // The value's own code: a getter, or a proxy.
       throw new NeuronBlipError(
         "INVALID_INPUT",
-        `The input ${shorten(path, LONGEST_PATH)} of ${method} cannot be read: ${oneLine(messageOf(error), 300)}.`,
+        `The input ${shorten(path, LONGEST_PATH)} of ${name} cannot be read: ${oneLine(messageOf(error), 300)}.`,
         { cause: error },
       );
     }
   });
+}
 
-  function refused(path: string, how: string): NeuronBlipError {
-    return new NeuronBlipError(
-      "INVALID_INPUT",
-      `The input ${shorten(path, LONGEST_PATH)} of ${method} ${how}. Modules take tensors, numbers, bigints, booleans, strings, null, arrays, plain ` +
-        "objects and Maps.",
-    );
+/** A call whose inputs are converted. */
+interface Conversion {
+  readonly method: string;
+  /** How many values its arrays, objects and Maps have brought. */
+  count: number;
+}
+
+/** Converts one value of a call: copied, so that nothing that JavaScript does later reaches it. @param path of it, for messages. */
+function convert(value: unknown, path: string, depth: number, call: Conversion): NativeInput {
+  if (value instanceof Tensor) return handleOf(value);
+  if (value instanceof TorchValue) return value.handle;
+  if (
+    typeof value === "number" ||
+    typeof value === "bigint" ||
+    typeof value === "boolean" ||
+    typeof value === "string"
+  ) {
+    return value;
   }
+  if (value === null || (value === undefined && depth === 0)) return value;
+  if (typeof value !== "object") {
+    throw refused(call, path, `is ${value === undefined ? "undefined" : `a ${typeof value}`}`);
+  }
+  if (depth >= DEEPEST) throw refused(call, path, `is nested more than ${DEEPEST} deep, or holds itself`);
+  if (Array.isArray(value)) return convertAll(value, undefined, path, depth, call);
+  if (types.isMap(value)) {
+    const keys = Array.from(value.keys(), (key) => {
+      if (isKey(key)) return key;
+      throw refused(call, path, `has a key of type ${typeof key}`);
+    });
+    return { keys, items: convertAll([...value.values()], keys, path, depth, call) };
+  }
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) {
+    throw refused(call, path, "is a typed array or buffer: make a tensor of it with Tensor.from");
+  }
+  if (!isPlain(value)) throw refused(call, path, `is an object of a class${classOf(value)}`);
+  const entries = Object.entries(value);
+  const keys = entries.map(([key]) => key);
+  const items = entries.map(([, item]) => item);
+  return { keys, items: convertAll(items, keys, path, depth, call) };
+}
+
+/** Converts the values of an array, an object or a Map. @param keys of the latter two. */
+function convertAll(
+  items: readonly unknown[],
+  keys: readonly unknown[] | undefined,
+  path: string,
+  depth: number,
+  call: Conversion,
+): NativeInput[] {
+  call.count += items.length;
+  if (call.count > MOST) {
+    throw refused(call, path, `brings more than ${MOST} values: give many numbers as one tensor`);
+  }
+  return Array.from(items, (item, i) => convert(item, `${path}[${step(keys ? keys[i] : i)}]`, depth + 1, call));
+}
+
+function refused({ method }: Conversion, path: string, how: string): NeuronBlipError {
+  return new NeuronBlipError(
+    "INVALID_INPUT",
+    `The input ${shorten(path, LONGEST_PATH)} of ${method} ${how}. Modules take tensors, numbers, bigints, booleans, strings, null, arrays, plain ` +
+      "objects and Maps.",
+  );
 }
 
 function isKey(key: unknown): key is string | number | bigint | boolean {
@@ -199,30 +199,30 @@ export function fromOutput(output: NativeOutput): TorchOutput {
 /** A compiled shape; where the part takes any size along a dimension, that is "any". */
 export type ShapePattern = readonly (number | "any")[];
 
-/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype, or one of them, and shape that was compiled for. */
-export function checkInput(name: string, tensor: Tensor, dtype: Dtype | readonly Dtype[], shape: ShapePattern): void {
-  if (!(tensor instanceof Tensor)) {
-    throw new NeuronBlipError("INVALID_INPUT", `${name} must be a Tensor, not ${inWords(tensor)}.`);
-  }
-  const fits =
-    tensor.shape.length === shape.length && shape.every((size, i) => size === "any" || tensor.shape[i] === size);
+/**
+ * Checks what a caller gave as a tensor.
+ * @param dtype that it must have, or several of which it must have one.
+ * @param shape that was compiled for; or a number of dimensions, of which the first is then not 0.
+ * @throws NeuronBlipError `INVALID_INPUT`.
+ */
+export function checkInput(
+  name: string,
+  tensor: Tensor,
+  dtype: Dtype | readonly Dtype[],
+  shape: ShapePattern | number,
+): void {
   const dtypes = [dtype].flat();
-  if (!dtypes.includes(tensor.dtype) || !fits) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `${name} must be ${dtypes.join(" or ")} [${shape.join(", ")}], not ${tensor.dtype} [${tensor.shape.join(", ")}].`,
-    );
+  const isTensor = tensor instanceof Tensor;
+  if (typeof shape === "number") {
+    if (isTensor && dtypes.includes(tensor.dtype) && tensor.shape.length === shape && tensor.shape[0] !== 0) return;
+    const must = `a ${dtypes.join(" or ")} tensor of ${shape} dimensions`;
+    throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inWords(tensor)}.`);
   }
-}
-
-/** @throws NeuronBlipError `INVALID_INPUT` where a tensor is not of the dtype and number of dimensions expected. */
-export function checkRank(name: string, tensor: Tensor, dtype: Dtype, rank: number): void {
-  if (!(tensor instanceof Tensor) || tensor.dtype !== dtype || tensor.shape.length !== rank || tensor.shape[0] === 0) {
-    throw new NeuronBlipError(
-      "INVALID_INPUT",
-      `${name} must be a ${dtype} tensor of ${rank} dimensions, not ${inWords(tensor)}.`,
-    );
-  }
+  const fits = isTensor && tensor.shape.length === shape.length;
+  if (fits && dtypes.includes(tensor.dtype) && shape.every((size, i) => size === "any" || tensor.shape[i] === size))
+    return;
+  const must = isTensor ? `${dtypes.join(" or ")} [${shape.join(", ")}]` : "a Tensor";
+  throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inWords(tensor)}.`);
 }
 
 /** What was given in place of a tensor that fits. */
@@ -260,32 +260,26 @@ export function tensorFrom(
   );
 }
 
-/** The addon's handle of a value. */
-let handleOfValue: (value: TorchValue) => ValueHandle;
-
 /**
  * A value of TorchScript that lives in native memory, whatever its type: what a function made (`TorchFunctions.keep`), or a file's
  * tensors (`openTensors`). It may be an input of any function on any executor of the process, of several at once; no function may
  * change it while another reads it.
  */
 export class TorchValue implements AsyncDisposable {
-  readonly #handle: ValueHandle;
+  /** The addon's. */
+  readonly handle: ValueHandle;
   readonly #executor: Executor;
   #disposed: Promise<void> | undefined;
 
-  static {
-    handleOfValue = (value) => value.#handle;
-  }
-
   /** @param executor the thread that frees it. */
   constructor(handle: ValueHandle, executor: Executor) {
-    this.#handle = handle;
+    this.handle = handle;
     this.#executor = executor;
   }
 
   /** Frees the value when the calls made before are done; calls made later get `DISPOSED`. May be called twice. */
   dispose(): Promise<void> {
-    this.#disposed ??= onThreadOf(this.#executor, ({ handle }) => native().releaseValue(handle, this.#handle));
+    this.#disposed ??= onThreadOf(this.#executor, ({ handle }) => native().releaseValue(handle, this.handle));
     return this.#disposed;
   }
 
@@ -307,5 +301,3 @@ export async function onThreadOf(executor: Executor, free: (executor: Executor) 
     throw fromNative(error);
   }
 }
-
-export { handleOfValue };

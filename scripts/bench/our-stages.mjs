@@ -1,5 +1,5 @@
 // Stages of ours by themselves, with inputs that are at hand.
-import { BlipProcessor, Tensor } from "neuron-blip";
+import { BlipProcessor, Tensor, VisionModelWrapper } from "neuron-blip";
 import { partOf } from "../../dist/blip/load-parts.js";
 import { loadReplica, releaseReplica } from "../../dist/blip/load-replicas.js";
 
@@ -41,7 +41,7 @@ export class Stages {
   async vision(picture, size) {
     const { replica, processor } = await this.#load();
     const pixels = await processor.processImages(new Array(size).fill(picture));
-    if (replica.kind === "checkpoint") return () => replica.visionModel.forward(pixels);
+    if (replica.kind === "checkpoint") return () => replica.visionModel.forward([pixels]);
     return () => partOf(replica, "vision_model").forward([pixels]);
   }
 
@@ -111,7 +111,7 @@ async function ofTutorial(replica, { pixels, ids, mask, start }) {
  * @returns {Promise<Work>}
  */
 async function ofCheckpoint(replica, { pixels, ids, mask, start }) {
-  const { visionModel } = replica;
+  const visionModel = new VisionModelWrapper(replica.visionModel, replica.shapes);
   const [encoder, decoder] = [replica.textEncoder(), replica.textDecoder()];
   const texts = { inputIds: ids, attentionMask: mask };
   const { lastHiddenState } = await visionModel.forward(pixels);

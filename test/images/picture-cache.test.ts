@@ -245,6 +245,7 @@ describe("what the text encoder needs of a picture", () => {
       return Tensor.zeros("float32", [1, 2, 1, 1, 1]);
     };
     NeuronBlipForQuestionAnswering.prototype.generateRows = function (texts, ...rest) {
+      assert(typeof texts !== "function");
       given.push({ embeds: texts.map(({ image }) => image), keyValues: texts.map(({ keyValues }) => keyValues) });
       return generateRows.call(this, texts, ...rest);
     };

@@ -14,7 +14,7 @@ import {
   TorchModule,
   VisionModelWrapper,
 } from "neuron-blip";
-import { batchesOf } from "../../dist/torch/batch.js";
+import { batchesOf } from "../../dist/torch/tensor.js";
 import { compiledModel, demoModel, fails, fixture } from "../helpers.js";
 
 const model = fixture("parity/small-batch-2/model");

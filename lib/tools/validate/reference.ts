@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { type FileSpec, type TensorSpec, verifyFile } from "../../blip/manifest.js";
 import { NeuronBlipError } from "../../errors.js";
 import { readSafetensorsHeader } from "../../hub/safetensors.js";
-import { rowsOf, stackRows } from "../../torch/batch.js";
-import { Tensor } from "../../torch/tensor.js";
+import { rowsOf, stackRows, Tensor } from "../../torch/tensor.js";
 
 /** What a .safetensors file holds. */
 export interface Safetensors {

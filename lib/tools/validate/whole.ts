@@ -4,8 +4,7 @@ import { NeuronBlipForImageTextRetrieval } from "../../blip/neuron-blip-for-imag
 import { NeuronBlipForQuestionAnswering } from "../../blip/neuron-blip-for-question-answering.js";
 import type { GeneratedSequence } from "../../generation/generated-sequence.js";
 import type { GenerationConfig } from "../../generation/generation-config.js";
-import { rowsOf } from "../../torch/batch.js";
-import type { Tensor } from "../../torch/tensor.js";
+import { rowsOf, type Tensor } from "../../torch/tensor.js";
 import { type Difference, differenceOfScores } from "./differences.js";
 import type { Reference } from "./reference.js";
 

@@ -2,18 +2,21 @@ import { readFile } from "node:fs/promises";
 import { throwIfAborted } from "../../../errors.js";
 import type { Executor } from "../../../torch/executor.js";
 import { native } from "../../../torch/native.js";
-import type { Functions, Part } from "../../../torch/part.js";
+import type { Part } from "../../../torch/part.js";
 import { Tensor } from "../../../torch/tensor.js";
 import { openTensors, type TensorEntry } from "../../../torch/tensor-file.js";
-import { type FunctionInput, TorchFunctions, type TorchValue } from "../../../torch/torch-functions.js";
-import type { TorchOutput } from "../../../torch/torch-module.js";
+import {
+  type BoundFunctions,
+  type FunctionInput,
+  TorchFunctions,
+  type TorchValue,
+} from "../../../torch/torch-functions.js";
 import { packageFile } from "../../../util/package-file.js";
 import type { BlipConfig } from "../../blip-config.js";
 import type { CompiledShapes } from "../../compiled-shapes.js";
 import { DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { Architecture } from "../../heads.js";
 import { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
-import { VisionModelWrapper } from "../../vision-model-wrapper.js";
 import type { CheckpointConfig, KeysValuesDtype } from "./checkpoint-config.js";
 import { TextDecoderCached } from "./decoder.js";
 import { TextEncoderCached } from "./question-encoder.js";
@@ -109,9 +112,14 @@ export class Checkpoint {
     }
   }
 
-  /** Calls a function on an executor's threads. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`. */
-  call(executor: Executor, name: string, inputs: readonly FunctionInput[]): Promise<TorchOutput> {
-    return this.#functions.call(name, [this.#weights, this.#packed, ...inputs], { executor });
+  /** The functions over its weights, on an executor's threads. @param sizes what they take after their tensors. */
+  on(executor: Executor, sizes: readonly FunctionInput[]): BoundFunctions {
+    return this.#functions.bind({
+      path: this.directory,
+      executor,
+      first: [this.#weights, this.#packed],
+      last: sizes,
+    });
   }
 
   /** Frees the weights after the calls made before. May be called twice. */
@@ -119,9 +127,6 @@ export class Checkpoint {
     await Promise.all([this.#functions, this.#weights, this.#packed].map((value) => value.dispose()));
   }
 }
-
-/** What a function of the source takes after its tensors. */
-type Sizes = readonly FunctionInput[];
 
 /** A checkpoint on one replica's thread: its functions, as the parts of a model. */
 export class LoadedCheckpoint {
@@ -132,10 +137,13 @@ export class LoadedCheckpoint {
   readonly executor: Executor;
   /** Whether pictures may be of any size. */
   readonly interpolates: boolean;
-  readonly visionModel: VisionModelWrapper;
+  readonly visionModel: Part;
   readonly #checkpoint: Checkpoint;
   readonly #release: () => Promise<void>;
-  readonly #textSizes: Sizes;
+  /** The functions that take the text model's sizes. */
+  readonly textFunctions: BoundFunctions;
+  /** The functions that take no sizes: the heads of matching. */
+  readonly headFunctions: BoundFunctions;
 
   /** @param release lets go of the checkpoint, which other replicas may use, too. */
   constructor(
@@ -156,16 +164,16 @@ export class LoadedCheckpoint {
     this.interpolates = interpolates;
     this.#release = release;
     const { vision, text } = checkpoint.config;
-    this.#textSizes = [text.layers, text.heads, text.layerNormEps];
-    const visionSizes = [interpolates, vision.layers, vision.heads, vision.layerNormEps];
-    const visionPart = this.#part("vision_model", (inputs) => [...inputs, ...visionSizes]);
-    this.visionModel = new VisionModelWrapper(visionPart, { imageSize: interpolates ? "any" : shapes.imageSize });
+    this.textFunctions = checkpoint.on(executor, [text.layers, text.heads, text.layerNormEps]);
+    this.headFunctions = checkpoint.on(executor, []);
+    const visionFunctions = checkpoint.on(executor, [interpolates, vision.layers, vision.heads, vision.layerNormEps]);
+    this.visionModel = visionFunctions.part("vision_model");
   }
 
   /** The text encoder of a model that has one, which reads texts about one picture. */
   textEncoder(): TextEncoderCached {
     const { imageTokens, visionHiddenSize } = this.shapes;
-    return new TextEncoderCached(this.#textFunctions, this.#checkpoint.keysValuesDtype, {
+    return new TextEncoderCached(this.textFunctions, this.#checkpoint.keysValuesDtype, {
       imageTokens: this.interpolates ? "any" : imageTokens,
       visionHiddenSize,
     });
@@ -175,7 +183,7 @@ export class LoadedCheckpoint {
   textDecoder(): TextDecoderCached {
     const { layers, heads, hiddenSize } = this.#checkpoint.config.text;
     return new TextDecoderCached(
-      this.#textFunctions,
+      this.textFunctions,
       this.#checkpoint.keysValuesDtype,
       { layers, heads, headSize: hiddenSize / heads },
       this.config,
@@ -184,55 +192,28 @@ export class LoadedCheckpoint {
 
   /** The text encoder by the tutorial's signature. */
   textEncoderWrapper(): TextEncoderWrapper {
-    const part = this.#part("text_encoder", (inputs) => [...inputs.slice(0, 3), ...this.#textSizes]);
+    const part = this.textFunctions.part("text_encoder", (inputs) => inputs.slice(0, 3));
     return new TextEncoderWrapper(part, this.shapes);
   }
 
   /** The text decoder by the tutorial's signature. @param encoderShape as DecoderPaddedGenerator's. */
   textDecoderWrapper(encoderShape: readonly (number | "any")[]): DecoderPaddedGenerator {
     // All but the answer's own mask.
-    const part = this.#part("text_decoder", (inputs) => [...inputs.filter((_, i) => i !== 3), ...this.#textSizes]);
+    const part = this.textFunctions.part("text_decoder", (inputs) => inputs.filter((_, i) => i !== 3));
     return new DecoderPaddedGenerator(part, this.shapes, encoderShape, this.config);
-  }
-
-  /** Calls a function of the source that takes tensors, and where `sizes` the text model's. */
-  call(name: string, inputs: readonly FunctionInput[], sizes: "text" | "none" = "none") {
-    return this.#checkpoint.call(this.executor, name, sizes === "text" ? [...inputs, ...this.#textSizes] : inputs);
   }
 
   /** Encodes a grey picture, so that the first one does not wait for what libtorch prepares at a first call. */
   async warmUp(): Promise<void> {
     const { imageSize, imageWidth = imageSize } = this.shapes;
     using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageWidth]);
-    const { lastHiddenState, poolerOutput } = await this.visionModel.forward(pixels);
-    lastHiddenState.dispose();
-    poolerOutput.dispose();
+    await this.visionModel.forward([pixels]);
   }
 
   /** Lets go of the weights, and ends the thread. */
   async release(): Promise<void> {
     await this.#release();
     await this.executor.close();
-  }
-
-  /** The functions of a text model, which are told its sizes after their tensors: those of keys and values no norm. */
-  get #textFunctions(): Functions {
-    return {
-      path: this.directory,
-      call: (name, inputs) => {
-        const sizes = this.#textSizes.slice(0, name.endsWith("keys_values") ? 2 : 3);
-        return this.#checkpoint.call(this.executor, name, [...inputs, ...sizes]);
-      },
-    };
-  }
-
-  /** A function of the source as a part. @param inputsOf what it takes for a part's inputs. */
-  #part(name: string, inputsOf: (inputs: readonly Tensor[]) => FunctionInput[]): Part {
-    return {
-      path: this.directory,
-      batchSizes: [1],
-      forward: (inputs) => this.#checkpoint.call(this.executor, name, inputsOf(inputs)),
-    };
   }
 }
 

@@ -1,9 +1,8 @@
 /** A checkpoint's way of writing texts: it reads each token once, and keeps its keys and values for the steps after. */
 import { NeuronBlipError } from "../../../errors.js";
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
-import { slicesOf } from "../../../torch/batch.js";
 import type { Functions } from "../../../torch/part.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Decoder, DecodingOptions, RankingPart } from "../../decoder.js";
 import type { EncoderRow } from "../../encoder-row.js";
@@ -106,10 +105,10 @@ const ROWS_AT_ONCE = 64;
  */
 const POSITIONS_AT_ONCE = 4096;
 
-/** Rows of the input whose keys and values are one tensor: those from `first` on. */
+/** Rows of the input that are encoded together. */
 interface Encoded {
+  /** The first of the rows. */
   readonly first: number;
-  readonly length: number;
   readonly keyValues: Tensor;
   readonly attentionMask: Tensor<"int64">;
 }
@@ -119,8 +118,6 @@ interface Past {
   readonly length: number;
   readonly encoded: Encoded;
   readonly keyValues: Tensor;
-  /** The sequences' keys: see `keyOf`. */
-  readonly keys: readonly string[];
 }
 
 /** A sequence whose next token's logits are wanted. */
@@ -133,7 +130,19 @@ interface Wanted {
   readonly parent: number;
 }
 
-/** Writes by a checkpoint's decoder. */
+/** What one generation keeps from step to step. */
+interface Decoding {
+  /** How many rows one call of the decoder takes. */
+  readonly rowsAtOnce: number;
+  readonly revisits: boolean;
+  /** Where sequences begin: for each `rowsAtOnce` rows of the input. */
+  readonly beginnings: Past[];
+  readonly pasts: Set<Past>;
+  /** Where each sequence that was read is: by its row and tokens, "0:30522,2748". */
+  readonly read: Map<string, { readonly past: Past; readonly parent: number }>;
+}
+
+/** Writes by a checkpoint's decoder: each token of each sequence is read once. */
 export class CachedDecoder implements Decoder {
   readonly rankingPart: RankingPart = "text_decoder_cached";
   readonly #textDecoder: TextDecoderCached;
@@ -145,42 +154,34 @@ export class CachedDecoder implements Decoder {
   async decode<T>(
     rows: readonly EncoderRow[],
     use: (nextTokenLogits: NextTokenLogits) => Promise<T>,
-    options: DecodingOptions = {},
+    { revisits = false }: DecodingOptions = {},
   ): Promise<T> {
-    const decoding = new CachedDecoding(this.#textDecoder, rows, options);
-    try {
-      return await use((sequences) => decoding.step(sequences));
-    } finally {
-      decoding.free();
-    }
-  }
-}
-
-/** Runs live sequences, of whichever rows, through the decoder: each token of each sequence once. */
-class CachedDecoding {
-  readonly #decoder: TextDecoderCached;
-  readonly #rows: readonly EncoderRow[];
-  readonly #revisits: boolean;
-  /** How many rows one call of the decoder takes. */
-  readonly #rowsAtOnce: number;
-  /** Where sequences begin, by the first of the rows that are encoded together. */
-  readonly #beginnings = new Map<number, Promise<Past>>();
-  readonly #pasts = new Set<Past>();
-  /** Where each sequence that was read is, by its key. */
-  readonly #read = new Map<string, { readonly past: Past; readonly row: number }>();
-
-  /** @param rows what each row of the input attends to, of any lengths. */
-  constructor(decoder: TextDecoderCached, rows: readonly EncoderRow[], { revisits = false }: DecodingOptions) {
-    this.#decoder = decoder;
-    this.#rows = rows;
-    this.#revisits = revisits;
     const longest = Math.max(1, ...rows.map(({ hiddenStates: { shape } }) => shape[1] ?? 1));
-    this.#rowsAtOnce = Math.max(1, Math.min(ROWS_AT_ONCE, Math.floor(POSITIONS_AT_ONCE / longest)));
+    const rowsAtOnce = Math.max(1, Math.min(ROWS_AT_ONCE, Math.floor(POSITIONS_AT_ONCE / longest)));
+    const decoding: Decoding = { rowsAtOnce, revisits, beginnings: [], pasts: new Set(), read: new Map() };
+    const { beginnings, pasts } = decoding;
+    try {
+      for (const { rows: group } of batchesOf(rows, [rowsAtOnce])) {
+        // Of different lengths: the mask leaves out what fills the shorter ones up.
+        const states = group.map((row) => row.hiddenStates);
+        const hiddenStates = stackRows(states, states.length, "filled");
+        const attended = group.map((row) => row.attended);
+        const attentionMask = attentionMaskOf(attended, hiddenStates.shape[1] ?? 0);
+        const keyValues = await this.#textDecoder.encoderKeysValues(hiddenStates);
+        const encoded = { first: beginnings.length * rowsAtOnce, keyValues, attentionMask };
+        beginnings.push({ length: 0, encoded, keyValues: this.#textDecoder.emptyPast });
+      }
+      return await use((sequences) => this.#step(decoding, sequences));
+    } finally {
+      for (const { keyValues } of pasts) keyValues.dispose();
+      for (const { encoded } of beginnings) encoded.keyValues.dispose();
+    }
   }
 
   /** One step: see NextTokenLogits. The sequences may be of any lengths; those that continue earlier ones are read from there. */
-  async step(sequences: readonly RowSequence[]): Promise<Float32Array[]> {
-    const before = [...this.#pasts];
+  async #step(decoding: Decoding, sequences: readonly RowSequence[]): Promise<Float32Array[]> {
+    const { rowsAtOnce, revisits, beginnings, pasts, read } = decoding;
+    const before = new Set(pasts);
     const results: Float32Array[] = [];
     const lengths = new Set(sequences.map(({ tokenIds }) => tokenIds.length));
     const shortestFirst = [...lengths].sort((one, other) => one - other);
@@ -190,40 +191,42 @@ class CachedDecoding {
       const byPast = new Map<Past, Wanted[]>();
       for (const [index, { row, tokenIds }] of sequences.entries()) {
         if (tokenIds.length !== length) continue;
-        const read = this.#read.get(keyOf(row, tokenIds.slice(0, -1)));
-        const past = read?.past ?? (await this.#beginningOf(row));
+        const found = read.get(`${row}:${tokenIds.slice(0, -1)}`);
+        const past = found?.past ?? (beginnings[Math.floor(row / rowsAtOnce)] as Past);
         const group = byPast.get(past) ?? [];
         byPast.set(past, group);
-        group.push({ index, row, tokenIds, parent: read?.row ?? 0 });
+        group.push({ index, row, tokenIds, parent: found?.parent ?? 0 });
       }
       for (const [past, group] of byPast) {
-        for (const slice of slicesOf(group, this.#rowsAtOnce)) await this.#call(past, slice, length, results);
+        for (const { rows: slice } of batchesOf(group, [rowsAtOnce])) await this.#read(decoding, past, slice, results);
       }
     }
     const [shortest = 0] = shortestFirst;
-    const done = this.#revisits ? [...this.#pasts].filter(({ length }) => length < shortest - 1) : before;
-    for (const past of done) this.#forget(past);
+    for (const past of pasts) {
+      if (revisits ? past.length >= shortest - 1 : !before.has(past)) continue;
+      pasts.delete(past);
+      past.keyValues.dispose();
+    }
+    for (const [key, { past }] of read) if (!pasts.has(past)) read.delete(key);
     return results;
   }
 
-  /** Frees what was kept; not to be called while a step is under way. */
-  free(): void {
-    for (const past of this.#pasts) this.#forget(past);
-    for (const beginning of this.#beginnings.values()) {
-      void beginning.then(({ encoded }) => encoded.keyValues.dispose()).catch(() => {});
-    }
-    this.#beginnings.clear();
-  }
-
-  async #call(past: Past, slice: readonly Wanted[], length: number, results: Float32Array[]): Promise<void> {
+  /** Reads sequences of one length that continue one past. @param results gets their logits. */
+  async #read({ pasts, read }: Decoding, past: Past, slice: readonly Wanted[], results: Float32Array[]): Promise<void> {
     const { encoded } = past;
-    const unread = length - past.length;
-    const ids = slice.flatMap(({ tokenIds }) => tokenIds.slice(-unread));
-    const inputIds = int64(ids, [slice.length, unread]);
-    const parents = int64(slice.map(({ parent }) => parent));
-    const encoderRows = int64(slice.map(({ row }) => row - encoded.first));
+    const unread = slice.map(({ tokenIds }) => tokenIds.slice(past.length));
+    const inputIds = paddedRows(unread, unread[0]?.length ?? 0, 0);
+    const count = [slice.length];
+    const parents = Tensor.from(
+      BigInt64Array.from(slice, ({ parent }) => BigInt(parent)),
+      count,
+    );
+    const encoderRows = Tensor.from(
+      BigInt64Array.from(slice, ({ row }) => BigInt(row - encoded.first)),
+      count,
+    );
     try {
-      const { logits, presentKeysValues } = await this.#decoder.forward({
+      const { logits, presentKeysValues } = await this.#textDecoder.forward({
         inputIds,
         pastKeysValues: past.keyValues,
         parents,
@@ -231,60 +234,18 @@ class CachedDecoding {
         encoderRows,
         encoderAttentionMask: encoded.attentionMask,
       });
-      const keys = slice.map(({ row, tokenIds }) => keyOf(row, tokenIds));
-      const present = { length, encoded, keyValues: presentKeysValues, keys };
-      this.#pasts.add(present);
-      for (const [row, key] of keys.entries()) this.#read.set(key, { past: present, row });
-      const { data } = logits;
-      const vocabSize = data.length / slice.length;
-      for (const [i, { index }] of slice.entries()) results[index] = data.subarray(i * vocabSize, (i + 1) * vocabSize);
+      const [, length = 0] = inputIds.shape;
+      const present = { length: past.length + length, encoded, keyValues: presentKeysValues };
+      pasts.add(present);
+      const [, vocabSize = 0] = logits.shape;
+      for (const [i, { index, row, tokenIds }] of slice.entries()) {
+        read.set(`${row}:${tokenIds}`, { past: present, parent: i });
+        results[index] = logits.data.subarray(i * vocabSize, (i + 1) * vocabSize);
+      }
       // Its memory lives on in the results.
       logits.dispose();
     } finally {
       for (const tensor of [inputIds, parents, encoderRows]) tensor.dispose();
     }
   }
-
-  #forget(past: Past): void {
-    this.#pasts.delete(past);
-    for (const key of past.keys) if (this.#read.get(key)?.past === past) this.#read.delete(key);
-    past.keyValues.dispose();
-  }
-
-  /** Where the sequences of a row, and of its neighbours, begin: encoded when the first of them is asked for. */
-  #beginningOf(row: number): Promise<Past> {
-    const first = row - (row % this.#rowsAtOnce);
-    const known = this.#beginnings.get(first);
-    if (known !== undefined) return known;
-    const { hiddenStates, attentionMask } = paddedRows(this.#rows.slice(first, first + this.#rowsAtOnce));
-    const beginning = this.#decoder.encoderKeysValues(hiddenStates).then((keyValues) => {
-      const encoded = { first, length: attentionMask.shape[1] ?? 0, keyValues, attentionMask };
-      return { length: 0, encoded, keyValues: this.#decoder.emptyPast, keys: [] };
-    });
-    this.#beginnings.set(first, beginning);
-    return beginning;
-  }
-}
-
-function keyOf(row: number, tokenIds: readonly number[]): string {
-  return `${row}:${tokenIds.join()}`;
-}
-
-function int64(values: readonly number[], shape: readonly number[] = [values.length]): Tensor<"int64"> {
-  return Tensor.from(BigInt64Array.from(values, BigInt), shape);
-}
-
-/** One tensor of rows of different lengths, padded with zeros that the mask leaves out. One row is taken as it is. */
-function paddedRows(rows: readonly EncoderRow[]): EncoderRow {
-  const [first, second] = rows;
-  if (first !== undefined && second === undefined) return first;
-  const [, , width = 0] = first?.hiddenStates.shape ?? [];
-  const length = Math.max(...rows.map(({ attentionMask }) => attentionMask.size));
-  const hiddenStates = Tensor.zeros("float32", [rows.length, length, width]);
-  const attentionMask = Tensor.zeros("int64", [rows.length, length]);
-  for (const [i, row] of rows.entries()) {
-    hiddenStates.data.set(row.hiddenStates.data, i * length * width);
-    attentionMask.data.set(row.attentionMask.data, i * length);
-  }
-  return { hiddenStates, attentionMask };
 }

@@ -1,9 +1,8 @@
 import { throwIfAborted } from "../../../errors.js";
-import { ownRowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedRows, type TokenIds } from "../../token-ids.js";
+import type { TokenIds } from "../../token-ids.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
 import type { CachedQuestionEncoder } from "./question-encoder.js";
 
@@ -47,9 +46,10 @@ export class CheckpointMatcher implements Matcher {
   textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     const { padTokenId } = this.#checkpoint.config;
     return this.#run("text_projection", texts, signal, (slice) => {
-      const rows = slice.map((row) => ({ ...row, attended: row.length }));
-      const { inputIds, attentionMask } = paddedRows(rows, padTokenId);
-      return [inputIds, attentionMask];
+      const ids = slice.map((text) => text.ids);
+      const lengths = slice.map(({ length }) => length);
+      const width = Math.max(...lengths);
+      return [paddedRows(ids, width, padTokenId), attentionMaskOf(lengths, width)];
     });
   }
 
@@ -60,10 +60,11 @@ export class CheckpointMatcher implements Matcher {
     inputsOf: (slice: readonly Row[]) => Tensor[],
   ): Promise<Tensor<"float32">[]> {
     const results: Tensor<"float32">[] = [];
-    for (const slice of slicesOf(rows, ROWS_AT_ONCE)) {
+    for (const { rows: slice } of batchesOf(rows, [ROWS_AT_ONCE])) {
       throwIfAborted(signal);
-      const output = await this.#checkpoint.call(name, inputsOf(slice), name === "text_projection" ? "text" : "none");
-      results.push(...ownRowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory)));
+      const { headFunctions, textFunctions } = this.#checkpoint;
+      const output = await (name === "text_projection" ? textFunctions : headFunctions).call(name, inputsOf(slice));
+      results.push(...rowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory), "own"));
     }
     return results;
   }

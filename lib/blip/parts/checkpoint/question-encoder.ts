@@ -1,21 +1,12 @@
 /** A checkpoint's way of reading texts about pictures: those about the same picture together. */
 import { throwIfAborted } from "../../../errors.js";
-import { rowsOf } from "../../../torch/batch.js";
 import type { Functions } from "../../../torch/part.js";
-import type { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, type Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { Question, QuestionEncoder } from "../../question-encoder.js";
-import { keyValuesPay, onesThenZeros, paddedRows } from "../../token-ids.js";
+import type { PaddedTexts } from "../../token-ids.js";
 import type { KeysValuesDtype } from "./checkpoint-config.js";
-
-/** Questions about one picture, padded to the longest. */
-export interface PaddedTexts {
-  /** int64 [questions, length] */
-  inputIds: Tensor<"int64">;
-  /** int64 [questions, length]: 1 for the question's tokens, 0 for padding. */
-  attentionMask: Tensor<"int64">;
-}
 
 /**
  * A checkpoint's text encoder: any number of questions about one picture, of any length. What its
@@ -72,6 +63,25 @@ export class TextEncoderCached {
   }
 }
 
+/**
+ * From so many tokens about one picture on, computing its keys and values takes less time than it saves them; for fewer, each attends
+ * to the picture's embeddings by themselves.
+ */
+const TOKENS_THAT_PAY = 64;
+
+/**
+ * Whether a picture's keys and values are worth computing for texts about it.
+ * @param lengths of the texts, in tokens.
+ */
+export function keyValuesPay(lengths: Iterable<number>): boolean {
+  let tokens = 0;
+  for (const length of lengths) {
+    tokens += length;
+    if (tokens >= TOKENS_THAT_PAY) return true;
+  }
+  return false;
+}
+
 /** The most questions of one call. */
 const QUESTIONS_AT_ONCE = 64;
 
@@ -88,36 +98,33 @@ export class CachedQuestionEncoder implements QuestionEncoder {
 
   /** @returns embeddings of the length of the longest question of their call; the masks leave out what pads them. */
   async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
-    const byPicture = new Map<Tensor<"float32">, { readonly index: number; readonly question: Question }[]>();
+    const byPicture = new Map<Tensor<"float32">, (Question & { readonly index: number })[]>();
     for (const [index, question] of questions.entries()) {
       const others = byPicture.get(question.image) ?? [];
       byPicture.set(question.image, others);
-      others.push({ index, question });
+      others.push({ ...question, index });
     }
     const encoded: EncoderRow[] = [];
     for (const [image, all] of byPicture) {
       throwIfAborted(signal);
-      const given = all.find(({ question }) => question.keyValues)?.question.keyValues;
-      const pays = !given && keyValuesPay(all.map(({ question }) => question.attended));
+      const given = all.find(({ keyValues }) => keyValues)?.keyValues;
+      const pays = !given && keyValuesPay(all.map(({ attended }) => attended));
       const made = pays ? await this.#encoder.imageKeysValues(image) : undefined;
       const keyValues = given ?? made;
       try {
-        for (let at = 0; at < all.length; at += QUESTIONS_AT_ONCE) {
-          const slice = all.slice(at, at + QUESTIONS_AT_ONCE);
+        for (const { rows: slice } of batchesOf(all, [QUESTIONS_AT_ONCE])) {
           throwIfAborted(signal);
-          const texts = paddedRows(
-            slice.map(({ question }) => question),
-            this.#padTokenId,
-          );
+          const width = Math.max(...slice.map(({ attended }) => attended));
+          const ids = slice.map((question) => question.ids);
+          const lengths = slice.map(({ length }) => length);
+          const inputIds = paddedRows(ids, width, this.#padTokenId);
+          const texts = { inputIds, attentionMask: attentionMaskOf(lengths, width) };
           const embeds = keyValues
             ? await this.#encoder.forwardCached(texts, keyValues)
             : await this.#encoder.forward(texts, image);
-          const [, width = 0] = embeds.shape;
-          const rows = rowsOf(embeds);
-          for (const [i, { index, question }] of slice.entries()) {
-            const hiddenStates = rows[i];
-            if (hiddenStates === undefined) break;
-            encoded[index] = { hiddenStates, attentionMask: onesThenZeros(question.attended, width) };
+          for (const [i, hiddenStates] of rowsOf(embeds).entries()) {
+            const question = slice[i];
+            if (question) encoded[question.index] = { hiddenStates, attended: question.attended };
           }
         }
       } finally {

@@ -1,8 +1,7 @@
 import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
 import type { LogitsOfSequences } from "../../../generation/ranking.js";
-import { batchesOf } from "../../../torch/batch.js";
 import type { CompiledPart } from "../../../torch/compiled-part.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { batchesOf, Tensor } from "../../../torch/tensor.js";
 import { tensorFrom } from "../../../torch/torch-values.js";
 import type { BlipConfig } from "../../blip-config.js";
 import type { EncoderRow } from "../../encoder-row.js";

@@ -1,10 +1,9 @@
 import { throwIfAborted } from "../../../errors.js";
-import { batchesOf, ownRowsOf, stackRows } from "../../../torch/batch.js";
 import type { Part } from "../../../torch/part.js";
-import { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import type { Matcher } from "../../matcher.js";
-import { paddedRow, type TokenIds } from "../../token-ids.js";
+import type { TokenIds } from "../../token-ids.js";
 
 /** The compiled parts of a retrieval model. */
 export interface MatchingParts {
@@ -69,13 +68,17 @@ export class CompiledMatcher implements Matcher {
     for (const { rows: slice, size } of batchesOf(rows, this.#shapes.batchSizes)) {
       throwIfAborted(signal);
       const found = tensorFrom(await part.forward(inputsOf(slice, size, results.length)), output, 0, part.path);
-      results.push(...ownRowsOf(found).slice(0, slice.length));
+      results.push(...rowsOf(found, "own").slice(0, slice.length));
     }
     return results;
   }
 
   #padded(texts: readonly TokenIds[]) {
-    return texts.map((row) => paddedRow(row, row.length, this.#shapes.questionLength, this.#padTokenId));
+    const { questionLength } = this.#shapes;
+    return texts.map(({ ids, length }) => ({
+      inputIds: paddedRows([ids], questionLength, this.#padTokenId),
+      attentionMask: attentionMaskOf([length], questionLength),
+    }));
   }
 }
 

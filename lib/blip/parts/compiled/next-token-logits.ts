@@ -1,6 +1,5 @@
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
-import { rowsOf, slicesOf, stackRows } from "../../../torch/batch.js";
-import type { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, rowsOf, stackRows, type Tensor } from "../../../torch/tensor.js";
 import type { DecoderInputs, DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { EncoderRow } from "../../encoder-row.js";
 
@@ -26,32 +25,41 @@ export function nextTokenLogitsOf(decoder: DecoderPaddedGenerator, rows: readonl
   };
 }
 
+/** What the decoder attends to in one call. */
+export interface EncoderBatch {
+  /** float32 [batch, length, hidden size] */
+  readonly hiddenStates: Tensor<"float32">;
+  /** int64 [batch, length] */
+  readonly attentionMask: Tensor<"int64">;
+}
+
 /** Batches of rows; the last one made is kept, since most steps ask for the same rows again. */
 export class StackedRows {
   readonly #rows: readonly EncoderRow[];
   #key = "";
-  #last: EncoderRow | undefined;
+  #last: EncoderBatch | undefined;
 
   constructor(rows: readonly EncoderRow[]) {
     this.#rows = rows;
   }
 
-  /** @returns hiddenStates float32 [batch, length, hidden size] and attentionMask int64 [batch, length]. */
-  of(indices: readonly number[], batchSize: number): EncoderRow {
+  /** Rows that are missing are filled up with the last one, whose result the caller ignores. */
+  of(indices: readonly number[], batchSize: number): EncoderBatch {
     const key = `${batchSize}:${indices.join()}`;
     if (this.#last === undefined || this.#key !== key) {
-      const chosen = indices.map((index) => this.#rows[index] as EncoderRow);
+      const last = indices.length - 1;
+      const chosen = Array.from(
+        { length: batchSize },
+        (_, i) => this.#rows[indices[Math.min(i, last)] as number] as EncoderRow,
+      );
+      const hiddenStates = stackRows(
+        chosen.map(({ hiddenStates }) => hiddenStates),
+        batchSize,
+      );
+      const attended = chosen.map(({ attended }) => attended);
+      const [, width = 0] = hiddenStates.shape;
       this.#key = key;
-      this.#last = {
-        hiddenStates: stackRows(
-          chosen.map(({ hiddenStates }) => hiddenStates),
-          batchSize,
-        ),
-        attentionMask: stackRows(
-          chosen.map(({ attentionMask }) => attentionMask),
-          batchSize,
-        ),
-      };
+      this.#last = { hiddenStates, attentionMask: attentionMaskOf(attended, width) };
     }
     return this.#last;
   }
@@ -66,5 +74,5 @@ function slicesOfOneLength(sequences: readonly RowSequence[], size: number): (Ro
     byLength.set(length, same);
     same.push({ ...sequence, index });
   }
-  return [...byLength.values()].flatMap((same) => slicesOf(same, size));
+  return [...byLength.values()].flatMap((same) => batchesOf(same, [size]).map(({ rows }) => rows));
 }

@@ -1,11 +1,9 @@
 import { throwIfAborted } from "../../../errors.js";
-import { batchesOf, rowsOf, stackRows } from "../../../torch/batch.js";
-import type { Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, type Tensor } from "../../../torch/tensor.js";
 import type { CompiledShapes } from "../../compiled-shapes.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { Question, QuestionEncoder } from "../../question-encoder.js";
 import type { TextEncoderWrapper } from "../../text-encoder-wrapper.js";
-import { onesThenZeros, paddedRow } from "../../token-ids.js";
 
 /** Reads questions by the tutorial's text encoder, in its compiled batch sizes and length. */
 export class CompiledQuestionEncoder implements QuestionEncoder {
@@ -26,13 +24,10 @@ export class CompiledQuestionEncoder implements QuestionEncoder {
   async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
     const { questionLength, padsQuestions, batchSizes } = this.#shapes;
     const rows = questions.map((question) => {
-      const { length, attended, image } = question;
+      const { ids, length, attended, image } = question;
       const width = padsQuestions ? questionLength : attended;
-      return {
-        ...paddedRow(question, length, width, this.#padTokenId),
-        image,
-        decoderMask: onesThenZeros(attended, width),
-      };
+      const inputIds = paddedRows([ids], width, this.#padTokenId);
+      return { inputIds, attentionMask: attentionMaskOf([length], width), image, attended };
     });
     const encoded: EncoderRow[] = [];
     for (const { rows: slice, size } of batchesOf(rows, batchSizes)) {
@@ -43,9 +38,9 @@ export class CompiledQuestionEncoder implements QuestionEncoder {
           size,
         );
       const embeds = await this.#textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
-      const hiddenStates = rowsOf(embeds);
-      for (const [i, { decoderMask }] of slice.entries()) {
-        encoded.push({ hiddenStates: hiddenStates[i] as Tensor<"float32">, attentionMask: decoderMask });
+      const rowsOfBatch = rowsOf(embeds);
+      for (const [i, { attended }] of slice.entries()) {
+        encoded.push({ hiddenStates: rowsOfBatch[i] as Tensor<"float32">, attended });
       }
     }
     return encoded;
