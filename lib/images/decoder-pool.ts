@@ -11,6 +11,7 @@ import { kindOf } from "./describe-source.js";
 import { copyPixels } from "./given-pixels.js";
 import { checkPixelLimit } from "./image-size.js";
 import type { OpenedPicture } from "./open-picture.js";
+import { shownName } from "./picture-file.js";
 import { type Leave, sharpPlaces } from "./sharp-places.js";
 
 /** How long a picture may take before its decoder is taken to be lost in damaged data: many times what any picture needs. */
@@ -86,7 +87,6 @@ export class DecoderPool {
   ): Promise<RawImage | OwnFloat32Array> {
     const decoder = chosenDecoder(options.decoder);
     this.#decoder = decoder;
-    const name = "bytes" in picture ? picture.name : "The picture";
     try {
       // At first as one that is quick and needs no place in sharp; where its thread gives it back, once more, as what it is.
       let [mayBeSlow, needsSharp] = [false, false];
@@ -97,14 +97,14 @@ export class DecoderPool {
         const result = await this.#run(source, target, needsSharp, signal);
         throwIfAborted(signal);
         if (result.kind === "done") return result.made;
-        if (result.kind === "slow") checkPixelLimit(result.width, result.height, maxPixels, name);
+        if (result.kind === "slow") checkPixelLimit(result.width, result.height, maxPixels, nameOf(picture));
         mayBeSlow ||= result.kind === "slow";
         needsSharp ||= result.kind === "needs sharp";
         source = { file: result.file, maxPixels, mayBeSlow, decoder };
       }
     } catch (error) {
       if (error instanceof NeuronBlipError) throw error;
-      const what = "bytes" in picture ? `${name} cannot be decoded` : "Pixels cannot be prepared";
+      const what = "bytes" in picture ? `${nameOf(picture)} cannot be decoded` : "Pixels cannot be prepared";
       const reason = oneLine(messageOf(error), 600);
       const end = reason.endsWith(".") ? "" : ".";
       throw new NeuronBlipError("INVALID_IMAGE", `${what}: ${reason}${end}`, { cause: error });
@@ -167,6 +167,10 @@ export class DecoderPool {
     ).unref();
     return thread;
   }
+}
+
+function nameOf(picture: OpenedPicture): string {
+  return "bytes" in picture ? shownName(picture.name) : "The picture";
 }
 
 /**

@@ -24,13 +24,14 @@ export class ImageFeatures {
    * than the embeddings: 42 MB in fp32 for BLIP's 577 image tokens.
    */
   keyValues: RefCounted<Tensor> | undefined;
-  #users = 1;
+  #users: number;
 
   /** @param keyValues is given over. */
   constructor(imageEmbeds: Tensor<"float32">, keyValues?: RefCounted<Tensor>) {
     this.imageEmbeds = imageEmbeds;
     this.bytes = imageEmbeds.size * Float32Array.BYTES_PER_ELEMENT;
     this.keyValues = keyValues;
+    this.#users = 1;
   }
 
   /** Adds a user. */

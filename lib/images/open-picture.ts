@@ -12,7 +12,7 @@ import { DEFAULT_MAX_BYTES, DEFAULT_TIME_LIMIT_MS } from "./arriving-bytes.js";
 import { kindOf } from "./describe-source.js";
 import { checkPixels, readSharpOutput } from "./given-pixels.js";
 import { DEFAULT_MAX_PIXELS } from "./image-size.js";
-import { asSource, copyBytes, ownFile, type PictureFile } from "./picture-file.js";
+import { asSource, copyBytes, ownFile, type PictureFile, shownName } from "./picture-file.js";
 import { isSharp, readSharp } from "./read-sharp.js";
 import { isNodeStream, isResponse, isWebStream, readResponse, readStream } from "./read-stream.js";
 import { fetchFile, readDataUrl, type UrlSettings } from "./read-url.js";
@@ -117,7 +117,7 @@ async function readAddress(address: string, settings: SourceSettings): Promise<P
 }
 
 async function readPath(path: string, { files }: SourceSettings): Promise<PictureFile> {
-  const name = `The picture "${oneLine(path)}"`;
+  const name = `The picture "${path}"`;
   if (!files) throw filesRefused(name);
   try {
     // Reading a device or a pipe might never end.
@@ -154,7 +154,7 @@ async function readFileHandle(handle: FileHandleLike, { files }: SourceSettings)
 }
 
 function filesRefused(name: string): NeuronBlipError {
-  return invalid(`${name} is a file, and the option files: false says that none are read.`);
+  return invalid(`${shownName(name)} is a file, and the option files: false says that none are read.`);
 }
 
 function unreadable(name: string, error: unknown): NeuronBlipError {
@@ -163,7 +163,7 @@ function unreadable(name: string, error: unknown): NeuronBlipError {
     ENAMETOOLONG: 'it is too long for a path (pass base64 as a data: URL, or as Buffer.from(text, "base64"))',
   };
   const reason = known[codeOf(error) ?? ""] ?? oneLine(messageOf(error), 300);
-  return new NeuronBlipError("INVALID_IMAGE", `${name} cannot be read: ${reason}.`, { cause: error });
+  return new NeuronBlipError("INVALID_IMAGE", `${shownName(name)} cannot be read: ${reason}.`, { cause: error });
 }
 
 function toPath(url: string): string {

@@ -1,9 +1,16 @@
 /** Encoded pictures on their way from the caller to the thread that decodes them. */
-import type { OwnUint8Array } from "../util/values.js";
+import { type OwnUint8Array, oneLine } from "../util/values.js";
+
 /** A file's bytes, in memory that no caller can reach, and what errors call the picture. */
 export interface PictureFile {
   readonly bytes: OwnUint8Array;
+  /** What errors call it; cut where they do. */
   readonly name: string;
+}
+
+/** A picture's name as messages give it, with a path of usual length whole. */
+export function shownName(name: string): string {
+  return oneLine(name, 180);
 }
 
 /** The names of files whose bytes are handed on as sources. */

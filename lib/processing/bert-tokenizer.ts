@@ -162,7 +162,7 @@ export class BertTokenizer {
       }
       // Of a short text, how much too long it is can be told.
       if (ids.length > most && text.length > SHORT) throw tooLong(text, `more than ${maxLength}`, maxLength);
-      yield;
+      if (text.length > SHORT) yield;
     }
     ids.push(this.sepTokenId);
     if (ids.length > maxLength) throw tooLong(text, `${ids.length}`, maxLength);

@@ -66,9 +66,11 @@ export async function runPair<Model extends AnyModel, T>(
   job: PairJob<Model, T>,
 ): Promise<T> {
   throwIfAborted(signal);
-  const picture = snapshotBytes(image);
-  // The text first: it fails at no cost.
-  const ids = encode && (await inTurns(encode(text), signal));
+  const picture = typeof image === "string" ? image : snapshotBytes(image);
+  // The text first: it fails at no cost. Nearly every one is read in its first step.
+  const steps = encode?.(text);
+  const first = steps?.next();
+  const ids = steps && (first?.done ? first.value : await inTurns(steps, signal));
   const features = await images.encode(picture, { signal, ticket });
   try {
     if (ids) await images.keyValues.prepareFor([ids.length], features, signal);
