@@ -63,11 +63,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     const { batchSizes, imageTokens, visionHiddenSize, dynamicBatch } = replica.shapes;
     const largest = dynamicBatch ? (maxBatchSize ?? DEFAULT_BATCH_SIZE) : Math.max(...batchSizes);
     const batch = { limit: Math.min(largest, maxBatchSize ?? largest), splits: dynamicBatch };
+    const mayWait = typeof maxQueueLength === "number" ? maxQueueLength : maxQueueLength.perReplica * models.length;
     const queue = new BatchQueue(this.#replicas, {
       // On a NeuronCore the tokens of one batch are chosen while others run; the cores of a CPU would only be divided.
       batchesInHand: onNeuron ? callsInFlight + 1 : 1,
       ...(maxBatchDelayMs !== undefined && { maxDelayMs: maxBatchDelayMs }),
-      maxLength: maxQueueLength,
+      maxLength: mayWait,
     });
     const images = new ImageEncoder(processor.imageProcessor, queue, {
       // A CPU encodes one picture as fast as each of several.
@@ -110,6 +111,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
       generatedTokens: generated.tokens,
       pictureCache: images.cacheStats,
     };
+  }
+
+  /** The most tokens of an answer or a caption, those of a prompt included; undefined where the model makes none. */
+  get answerLength(): number | undefined {
+    const { shapes } = this.#model.replica;
+    return "answerLength" in shapes && typeof shapes.answerLength === "number" ? shapes.answerLength : undefined;
   }
 
   /** The part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */

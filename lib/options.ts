@@ -52,9 +52,9 @@ export interface NeuronBlipOptions extends ReplicaOptions, SourceOptions {
   maxBatchDelayMs?: number;
   /**
    * How many calls may wait for a replica to begin with them, the decoding of their pictures included; those that come later get
-   * `QUEUE_FULL` at once. A call with a long list is one. Default 1000.
+   * `QUEUE_FULL` at once. A call with a long list is one. Default 1000. As `{ perReplica }`, so many for each replica that is loaded.
    */
-  maxQueueLength?: number;
+  maxQueueLength?: number | { readonly perReplica: number };
   /**
    * What is found in a picture is kept for a while, by the picture's content, so that one that is asked about again, or by several
    * callers at the same time, is encoded once. `maxBytes` bounds the memory for that (default 256 MiB). A picture of
@@ -134,7 +134,10 @@ export function readLoadingOptions(given: NeuronBlipOptions): NeuronBlipOptions 
   check("maxReloadAttempts", maxReloadAttempts, "a whole number >= 1", (value) => isWhole(value, 1));
   check("maxBatchSize", maxBatchSize, "a whole number from 1 to 1024", (value) => isWhole(value, 1, 1024));
   check("maxBatchDelayMs", maxBatchDelayMs, `a number of ms from 0 to ${A_DAY_MS}`, isDelay);
-  check("maxQueueLength", maxQueueLength, "a whole number >= 1", (value) => isWhole(value, 1));
+  const perReplica = typeof maxQueueLength === "object" ? maxQueueLength?.perReplica : maxQueueLength;
+  check("maxQueueLength", perReplica ?? maxQueueLength, "a whole number >= 1, or { perReplica }", (value) =>
+    isWhole(value, 1),
+  );
   if (typeof pictureCache === "boolean" || pictureCache === undefined) return options;
   check("pictureCache", pictureCache, "true, false or { maxBytes, maxAgeMs }", (value) => typeof value === "object");
   const cache = readOptions(pictureCache, "pictureCache", ["maxBytes", "maxAgeMs"]);

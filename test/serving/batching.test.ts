@@ -472,6 +472,15 @@ describe("concurrent calls", () => {
     assert.equal((await small.answer([cat, coffee], "dog?", short)).length, 2);
   });
 
+  it("may be so many for each replica", async () => {
+    await using two = await NeuronBlip.fromPretrained(model, {
+      threads: 1,
+      numModels: 2,
+      maxQueueLength: { perReplica: 3 },
+    });
+    assert.equal(two.stats().maxQueueLength, 6);
+  });
+
   it("free their place in the line when they are aborted", async () => {
     await using small = await NeuronBlip.fromPretrained(model, { threads: 1, maxQueueLength: 1 });
     const stop = new AbortController();
@@ -535,6 +544,8 @@ describe("concurrent calls", () => {
       { maxBatchDelayMs: -1 },
       { maxBatchDelayMs: Number.NaN },
       { maxQueueLength: 0 },
+      { maxQueueLength: {} },
+      { maxQueueLength: { perReplica: 0 } },
       { pictureCache: 5 },
       { pictureCache: null },
       { pictureCache: { maxBytes: -1 } },

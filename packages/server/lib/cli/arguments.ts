@@ -21,7 +21,7 @@ Usage: neuron-blip serve MODEL [options]
   --threads N            cores of the CPU for each replica (default: an equal share)
   --decoder-threads N    how many pictures are decoded at a time (default: one for each core, but 2 to 4)
   --dtype TYPE           of a checkpoint on the CPU: float32, bfloat16 or int8
-  --max-waiting N        how many calls may wait (default 64 for each replica); more get 503
+  --max-waiting N        how many calls may wait for each replica (default 64); more get 503
   --max-body BYTES       the largest body (default 10485760)
   --max-pixels N         the largest picture, in pixels (default 20000000)
   --timeout MS           how long a request may take (default 30000)

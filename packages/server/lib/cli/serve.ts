@@ -64,13 +64,12 @@ async function serverOptions(given: ServeArguments): Promise<ServerOptions> {
 
 function modelOptions(given: ServeArguments): NeuronBlipOptions {
   const { replicas, threads, decoderThreads, dtype, maxWaiting, maxPixels = MAX_PIXELS, revision } = given;
-  const count = typeof replicas === "number" ? replicas : 1;
   return {
     // The server gives the model bytes: no string of a client's is ever a path or a URL.
     files: false,
     fetch: false,
     maxPixels,
-    maxQueueLength: maxWaiting ?? WAITING_PER_REPLICA * count,
+    maxQueueLength: { perReplica: maxWaiting ?? WAITING_PER_REPLICA },
     ...(replicas !== undefined && { numModels: replicas }),
     ...(threads !== undefined && { threads }),
     ...(decoderThreads !== undefined && { decoderThreads }),
