@@ -3,16 +3,24 @@ import type { Socket } from "node:net";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Problem, problemOf } from "./problem.js";
 
-/** Replies to errors by RFC 9457. A protocol with a form of its own sets an error handler in its scope. */
-export function replyToErrors(app: FastifyInstance): void {
-  app.setErrorHandler(errorHandler((problem, reply) => reply.type("application/problem+json").send(problem.toJSON())));
-  app.setNotFoundHandler(async (request) => {
-    throw new Problem("NOT_FOUND", `There is no ${request.method} ${pathOf(request)}.`);
+/** Says what a problem is, to a protocol's clients. */
+export type SendProblem = (problem: Problem, reply: FastifyReply) => FastifyReply;
+
+/** By RFC 9457. */
+const sendProblem: SendProblem = (problem, reply) => reply.type("application/problem+json").send(problem.toJSON());
+
+/** Replies to the errors of a scope, in a form of its own or by RFC 9457: also where its prefix has no such path. */
+export function replyToErrors(app: FastifyInstance, send: SendProblem = sendProblem): void {
+  app.setErrorHandler(errorHandler(send));
+  app.setNotFoundHandler(async (request, reply) => {
+    const methods = app.paths.methodsOf(pathOf(request));
+    if (methods.length === 0) throw new Problem("NOT_FOUND", `There is no ${request.method} ${pathOf(request)}.`);
+    reply.header("allow", methods.join(", "));
+    throw new Problem("METHOD_NOT_ALLOWED", `${pathOf(request)} takes ${methods.join(", ")}, not ${request.method}.`);
   });
 }
 
-/** An error handler of a protocol. @param send says what the problem is to the protocol's clients. */
-export function errorHandler(send: (problem: Problem, reply: FastifyReply) => FastifyReply) {
+function errorHandler(send: SendProblem) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const problem = problemOf(error);
     if (problem.status >= 500 && !problem.isPassing)

@@ -4,6 +4,8 @@ import { NeuronBlipError, type NeuronBlipErrorCode } from "neuron-blip";
 export type ServerErrorCode =
   /** There is no such path, or not for this model. */
   | "NOT_FOUND"
+  /** The path is there, and not for this method: the reply's Allow says for which. */
+  | "METHOD_NOT_ALLOWED"
   /** No HTTP, or not as the standard has it. */
   | "BAD_REQUEST"
   /** The body is larger than the limit. */
@@ -35,6 +37,7 @@ const STATUS: Readonly<Partial<Record<ProblemCode, number>>> = {
   URL_NOT_ALLOWED: 403,
   NOT_FOUND: 404,
   ARTIFACT_MISMATCH: 404,
+  METHOD_NOT_ALLOWED: 405,
   TIMEOUT: 504,
   BODY_TOO_LARGE: 413,
   IMAGE_TOO_LARGE: 413,
@@ -56,6 +59,7 @@ const TITLES: Readonly<Record<number, string>> = {
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
+  405: "Method Not Allowed",
   406: "Not Acceptable",
   408: "Request Timeout",
   413: "Content Too Large",

@@ -14,11 +14,13 @@ import { BUILD } from "./observing/build.js";
 import { metricsEndpoint, ServerMetrics } from "./observing/metrics.js";
 import { traceRequests } from "./observing/tracing.js";
 import { DEFAULT_LIMITS, type ServerOptions } from "./options.js";
+import { Paths } from "./paths.js";
 import { PictureReader } from "./pictures/picture-reader.js";
 import { PictureUrls } from "./pictures/picture-urls.js";
 import { ownEndpoints } from "./protocols/own.js";
 import { ApiKeys, requireKey } from "./security/api-keys.js";
 import { requireOwnHost } from "./security/own-host.js";
+import { finalStatus } from "./sse.js";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -68,6 +70,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
     metrics: new ServerMetrics(blip),
     state: new ServerState(blip),
   };
+  Paths.watch(app);
   replyToErrors(app);
   logRequests(app);
   beginRequests(app, context);
@@ -100,6 +103,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
 /** A server of /metrics alone, for a port of its own, without keys. */
 export async function createMetricsServer({ context }: BlipServer): Promise<FastifyInstance> {
   const app = fastify({ logger: false, requestTimeout: HEADERS_TIMEOUT_MS, clientErrorHandler: onClientError });
+  Paths.watch(app);
   replyToErrors(app);
   await app.register(metricsEndpoint, { metrics: context.metrics, open: true });
   await app.ready();
@@ -110,9 +114,10 @@ export async function createMetricsServer({ context }: BlipServer): Promise<Fast
 function logRequests(app: FastifyInstance): void {
   app.addHook("onResponse", async (request, reply) => {
     const { method } = request;
-    const level = request.routeOptions.config.open ? "debug" : reply.statusCode >= 500 ? "warn" : "info";
+    const status = finalStatus(reply);
+    const level = request.routeOptions.config.open ? "debug" : status >= 500 ? "warn" : "info";
     const ms = Math.round(reply.elapsedTime * 10) / 10;
-    request.log[level]({ method, path: pathOf(request), status: reply.statusCode, ms }, "replied");
+    request.log[level]({ method, path: pathOf(request), status, ms }, "replied");
   });
 }
 

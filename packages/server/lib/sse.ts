@@ -8,6 +8,14 @@ export interface ServerSentEvent {
   readonly data: unknown;
 }
 
+/** Of streams that failed after their reply had begun, with 200. */
+const failures = new WeakMap<FastifyReply, Problem>();
+
+/** How a request ended: with the status of its reply, or of what failed in the midst of a stream. */
+export function finalStatus(reply: FastifyReply): number {
+  return failures.get(reply)?.status ?? reply.statusCode;
+}
+
 /** Whether a client asks for events rather than one reply. */
 export function wantsEvents({ headers }: FastifyRequest): boolean {
   return /(?:^|[,\s])text\/event-stream(?:$|[\s,;])/i.test(headers.accept ?? "");
@@ -29,6 +37,7 @@ export async function replyWithEvents(
       for (let next = first; !next.done; next = await events.next()) yield textOf(next.value);
     } catch (error) {
       const problem = problemOf(error);
+      failures.set(reply, problem);
       if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, "a stream failed");
       yield textOf(toEvent(problem));
     } finally {

@@ -98,6 +98,33 @@ describe("a server of a model that answers questions", () => {
     assert.equal(reply.json().code, "INVALID_IMAGE");
   });
 
+  it("says what fails in the midst of a stream as its last event, and counts it as what it is", async () => {
+    const headers = { ...png, accept: "text/event-stream" };
+    const { app } = await serverOf(blip);
+    const url = asking(asked.question, "what? ".repeat(80));
+    const reply = await app.inject({ method: "POST", url, payload: asked.picture, headers });
+    assert.equal(reply.statusCode, 200);
+    const { event, data } = eventsOf(reply.body).at(-1) ?? {};
+    assert.equal(event, "error");
+    assert.equal((data as { code: string }).code, "INPUT_TOO_LONG");
+    const metrics = await app.inject("/metrics");
+    assert.match(metrics.body, /requests_total\{api="own",task="answer",outcome="invalid"\} 1\n/);
+    assert.doesNotMatch(metrics.body, /outcome="ok"/);
+    await app.close();
+  });
+
+  it("says which methods a path takes where it comes with another", async () => {
+    for (const [method, url, allowed] of [
+      ["GET", "/answer?question=a", "POST"],
+      ["PUT", "/readyz", "GET, HEAD"],
+    ] as const) {
+      const reply = await server.app.inject({ method, url });
+      assert.equal(reply.statusCode, 405, reply.body);
+      assert.equal(reply.headers.allow, allowed);
+      assert.equal(reply.json().code, "METHOD_NOT_ALLOWED");
+    }
+  });
+
   it("ranks candidates, the best first", async () => {
     const payload = {
       picture: asked.picture.toString("base64"),

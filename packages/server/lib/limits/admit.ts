@@ -2,6 +2,7 @@ import { performance } from "node:perf_hooks";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ServerContext } from "../context.js";
 import { Problem } from "../problem.js";
+import { finalStatus } from "../sse.js";
 import type { ByteShare } from "./byte-budget.js";
 import { tooLarge } from "./collect.js";
 import { retryAfterSeconds, Throughput } from "./throughput.js";
@@ -71,7 +72,7 @@ export function checkQueue(app: FastifyInstance, { blip, bytesInHand, limits }: 
     reply.header("retry-after", String(seconds));
   });
   app.addHook("onResponse", async ({ routeOptions }, reply) => {
-    if (routeOptions.config.work && reply.statusCode < 400) throughput.add(performance.now());
+    if (routeOptions.config.work && finalStatus(reply) < 400) throughput.add(performance.now());
   });
 }
 

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type NeuronBlip, type NeuronBlipStats, onDiagnostics } from "neuron-blip";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { Problem } from "../problem.js";
+import { finalStatus } from "../sse.js";
 import { BUILD } from "./build.js";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -77,11 +78,12 @@ export class ServerMetrics {
   }
 }
 
-function outcomeOf({ abortSignal }: FastifyRequest, { statusCode }: FastifyReply): string {
+function outcomeOf({ abortSignal }: FastifyRequest, reply: FastifyReply): string {
   if (abortSignal.reason instanceof Problem) return abortSignal.reason.code === "TIMEOUT" ? "timeout" : "aborted";
-  if (statusCode < 400) return "ok";
-  if (statusCode === 503) return "refused";
-  return statusCode < 500 ? "invalid" : "failed";
+  const status = finalStatus(reply);
+  if (status < 400) return "ok";
+  if (status === 503) return "refused";
+  return status < 500 ? "invalid" : "failed";
 }
 
 /** Those that the library counts, read when Prometheus asks. */

@@ -10,6 +10,7 @@ import {
 } from "@opentelemetry/api";
 import type { FastifyInstance } from "fastify";
 import { onDiagnostics } from "neuron-blip";
+import { finalStatus } from "../sse.js";
 import { BUILD } from "./build.js";
 
 /**
@@ -41,7 +42,7 @@ export function traceRequests(app: FastifyInstance): () => void {
     const { span } = requests.get(request.id) ?? {};
     requests.delete(request.id);
     span?.setAttribute("http.response.status_code", reply.statusCode);
-    if (reply.statusCode >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
+    if (finalStatus(reply) >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
     span?.end();
   });
   return onDiagnostics("neuron-blip:stage", ({ stage, startedAt, durationMs, calls, error }) => {

@@ -1,0 +1,29 @@
+import type { FastifyInstance } from "fastify";
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** The paths of all scopes. */
+    paths: Paths;
+  }
+}
+
+/** Knows which methods paths take, for who comes with another: fastify has no such paths at all. */
+export class Paths {
+  readonly #routes: { readonly pattern: RegExp; readonly methods: readonly string[] }[] = [];
+
+  /** Looks at the routes that an app and its scopes are given from now on. */
+  static watch(app: FastifyInstance): void {
+    const paths = new Paths();
+    app.decorate("paths", paths);
+    app.addHook("onRoute", ({ url, method }) => {
+      const pattern = url.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/:[^/]+/g, "[^/]+");
+      paths.#routes.push({ pattern: new RegExp(`^${pattern}$`), methods: [method].flat() });
+    });
+  }
+
+  /** Without any where there is no such path. */
+  methodsOf(path: string): string[] {
+    const methods = this.#routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
+    return [...new Set(methods)].sort();
+  }
+}
