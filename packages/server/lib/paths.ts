@@ -27,3 +27,14 @@ export class Paths {
     return [...new Set(methods)].sort();
   }
 }
+
+/** A URL whose path can be decoded: fastify would reply to another by itself, in no protocol's form. No route has such a path. */
+export function decodable(url: string): string {
+  const path = url.split("?", 1)[0] ?? "";
+  try {
+    decodeURIComponent(path);
+    return url;
+  } catch {
+    return path.replaceAll("%", "%25") + url.slice(path.length);
+  }
+}

@@ -80,11 +80,18 @@ export class Problem extends Error {
   override readonly name = "Problem";
   readonly code: ProblemCode;
   readonly status: number;
+  /** The request's field that it is about, such as "messages.0.content", where it is about one. */
+  readonly field: string | undefined;
 
-  constructor(code: ProblemCode, detail: string, options: { status?: number; cause?: unknown } = {}) {
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    options: { status?: number; cause?: unknown; field?: string | undefined } = {},
+  ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.status = options.status ?? STATUS[code] ?? 500;
+    this.field = options.field;
   }
 
   /** Whether the client may try again soon. */
@@ -107,7 +114,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof NeuronBlipError) return ofLibrary(error);
   const { statusCode, code, message, validation } = fieldsOf(error);
-  if (validation) return new Problem("INVALID_INPUT", `${message}.`, { cause: error });
+  if (validation) return new Problem("INVALID_INPUT", `${message}.`, { cause: error, field: fieldOf(validation) });
   if (statusCode === undefined || statusCode >= 500) {
     return new Problem("INTERNAL", "The server failed. Its log says more.", { cause: error });
   }
@@ -137,7 +144,7 @@ function fieldsOf(error: unknown): {
   statusCode: number | undefined;
   code: string | undefined;
   message: string;
-  validation: boolean;
+  validation: readonly unknown[] | undefined;
 } {
   const fields: { statusCode?: unknown; code?: unknown; message?: unknown; validation?: unknown } =
     typeof error === "object" && error !== null ? error : {};
@@ -145,6 +152,12 @@ function fieldsOf(error: unknown): {
     statusCode: typeof fields.statusCode === "number" ? fields.statusCode : undefined,
     code: typeof fields.code === "string" ? fields.code : undefined,
     message: typeof fields.message === "string" ? fields.message.slice(0, 500) : "The request is not valid",
-    validation: Array.isArray(fields.validation),
+    validation: Array.isArray(fields.validation) ? fields.validation : undefined,
   };
+}
+
+/** The field that the schema's first error is about. */
+function fieldOf([first]: readonly unknown[]): string | undefined {
+  const path = typeof first === "object" && first !== null && "instancePath" in first ? first.instancePath : undefined;
+  return typeof path === "string" && path !== "" ? path.slice(1).replaceAll("/", ".") : undefined;
 }

@@ -14,7 +14,7 @@ import { BUILD } from "./observing/build.js";
 import { metricsEndpoint, ServerMetrics } from "./observing/metrics.js";
 import { traceRequests } from "./observing/tracing.js";
 import { DEFAULT_LIMITS, type ServerOptions } from "./options.js";
-import { Paths } from "./paths.js";
+import { decodable, Paths } from "./paths.js";
 import { PictureReader } from "./pictures/picture-reader.js";
 import { PictureUrls } from "./pictures/picture-urls.js";
 import { ownEndpoints } from "./protocols/own.js";
@@ -57,7 +57,8 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
     http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: LATE_LOOKED_EVERY_MS },
     return503OnClosing: false, // it is unready before, and what comes all the same is answered
     clientErrorHandler: onClientError,
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: "array", allErrors: false } },
+    rewriteUrl: ({ url = "/" }) => decodable(url),
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: "array", allErrors: false, allowUnionTypes: true } },
   });
   const urls = new PictureUrls(allowedUrls, limits.maxBodyBytes);
   const context: ServerContext = {
@@ -135,8 +136,7 @@ function openApi() {
     }) => {
       const others = route.config?.otherBodies;
       const { body, ...rest }: { body?: { content?: object } } = schema;
-      const all = others && body ? { ...rest, body: { content: { ...body.content, ...others } } } : schema;
-      return { schema: all, url };
+      return { schema: others ? { ...rest, body: { content: { ...body?.content, ...others } } } : schema, url };
     },
   };
 }

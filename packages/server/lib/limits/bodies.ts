@@ -24,21 +24,41 @@ export function readBodies(app: FastifyInstance, { maxBodyBytes, maxQuestions, m
       headerPairs: 20,
     },
   });
-  const read = (request: FastifyRequest, payload: IncomingMessage) =>
-    collect(payload, maxBodyBytes, request.byteShare).catch((error) => {
-      throw error instanceof Problem
-        ? error
-        : new Problem("BAD_REQUEST", "The body ended too early.", { cause: error });
+  const parseJson = jsonParser(app);
+  app.addContentTypeParser(
+    /^application\/(?:[\w.-]+\+)?json(?:$|[\s;])/i,
+    async (request: FastifyRequest, payload: IncomingMessage) =>
+      parseJson(request, await readBytes(request, payload, maxBodyBytes)),
+  );
+  app.addContentTypeParser("*", (request: FastifyRequest, payload: IncomingMessage) =>
+    readBytes(request, payload, maxBodyBytes),
+  );
+}
+
+/** Reads every body of a scope as bytes, JSON included. */
+export function readBodiesAsBytes(app: FastifyInstance, { maxBodyBytes }: Limits): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (request: FastifyRequest, payload: IncomingMessage) =>
+    readBytes(request, payload, maxBodyBytes),
+  );
+}
+
+/** Parses JSON, but no names that change what objects are. It rejects with Problem `INVALID_INPUT`. */
+export function jsonParser(app: FastifyInstance): (request: FastifyRequest, bytes: Buffer) => Promise<unknown> {
+  const parse = app.getDefaultJsonParser("error", "error");
+  return (request, bytes) =>
+    new Promise((resolve, reject) => {
+      parse(request, bytes.toString("utf8"), (error, body) => (error ? reject(notJson(error)) : resolve(body)));
     });
-  const parseJson = app.getDefaultJsonParser("error", "error");
-  const readJson = async (request: FastifyRequest, payload: IncomingMessage) => {
-    const bytes = await read(request, payload);
-    return new Promise((resolve, reject) => {
-      parseJson(request, bytes.toString("utf8"), (error, body) => (error ? reject(notJson(error)) : resolve(body)));
-    });
-  };
-  app.addContentTypeParser(/^application\/(?:[\w.-]+\+)?json(?:$|[\s;])/i, readJson);
-  app.addContentTypeParser("*", (request: FastifyRequest, payload: IncomingMessage) => read(request, payload));
+}
+
+async function readBytes(request: FastifyRequest, payload: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  try {
+    return await collect(payload, maxBytes, request.byteShare);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem("BAD_REQUEST", "The body ended too early.", { cause: error });
+  }
 }
 
 function notJson(error: Error): Problem {

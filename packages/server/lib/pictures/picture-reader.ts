@@ -1,5 +1,4 @@
 import type { FastifyRequest } from "fastify";
-import type { Limits } from "../options.js";
 import { Problem } from "../problem.js";
 import { fromBase64, fromDataUrl } from "./base64.js";
 import type { PictureUrls } from "./picture-urls.js";
@@ -49,22 +48,4 @@ export class PictureReader {
       `A body of ${String(headers["content-type"]).slice(0, 100)} is no picture.`,
     );
   }
-}
-
-/** Checks how many questions there are, and how long. @throws Problem `INVALID_INPUT`, `INPUT_TOO_LONG` */
-export function checkQuestions(
-  questions: readonly string[],
-  { maxQuestions, maxQuestionLength }: Limits,
-  what = "question",
-): void {
-  if (questions.length > maxQuestions) {
-    throw new Problem("INVALID_INPUT", `${questions.length} ${what}s were given; ${maxQuestions} at most are taken.`);
-  }
-  const long = questions.findIndex((question) => question.length > maxQuestionLength);
-  if (long < 0) return;
-  const { length } = questions[long] ?? "";
-  throw new Problem(
-    "INPUT_TOO_LONG",
-    `${what} ${long + 1} has ${length} characters; ${maxQuestionLength} at most are taken.`,
-  );
 }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from "fastify";
 import type { ServerContext } from "../context.js";
 import { readForm } from "../pictures/form.js";
 import type { JsonPicture } from "../pictures/picture-reader.js";
-import { Problem } from "../problem.js";
+import { checked } from "./checked.js";
 
 /** A JSON body of our own endpoints, which its schema has checked. */
 export type JsonBody<Fields> = Fields & { readonly picture: JsonPicture };
@@ -33,12 +33,11 @@ export async function readAsked<Fields extends object, FormFields extends object
 ): Promise<Asked<Fields, FormFields>> {
   if (request.isMultipart()) {
     const { picture, fields } = await readForm(request, limits);
-    const validate = request.compileValidationSchema(formSchema);
-    if (!validate(fields)) {
-      const [first] = validate.errors ?? [];
-      throw new Problem("INVALID_INPUT", `form${first?.instancePath ?? ""} ${first?.message ?? "is not valid"}.`);
-    }
-    return { picture, json: undefined, form: { ...query, ...fields } };
+    return {
+      picture,
+      json: undefined,
+      form: { ...query, ...checked<FormFields>(request, formSchema, fields, "form") },
+    };
   }
   if (body === undefined || body === null || Buffer.isBuffer(body)) {
     return { picture: pictures.fromBody(request), json: undefined, form: query };

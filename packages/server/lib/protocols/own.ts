@@ -2,13 +2,13 @@
 import type { FastifyInstance } from "fastify";
 import type { Answer, Caption } from "neuron-blip";
 import type { ServerContext } from "../context.js";
-import { checkQuestions } from "../pictures/picture-reader.js";
 import { Problem } from "../problem.js";
 import { replyWithEvents, type ServerSentEvent, wantsEvents } from "../sse.js";
 import { callOf, streamAnswer, streamCaption } from "../tasks.js";
 import type { GenerationFields } from "./generation-options.js";
 import { type OwnRoute, readAsked } from "./own-requests.js";
 import * as schemas from "./own-schemas.js";
+import { checkQuestions, questionsOf } from "./questions.js";
 
 interface Truncation {
   readonly truncation?: boolean;
@@ -137,17 +137,6 @@ const MOST_CANDIDATES = 256;
 
 function checkCandidates(candidates: readonly string[], { limits }: ServerContext): void {
   checkQuestions(candidates, { ...limits, maxQuestions: MOST_CANDIDATES }, "candidate");
-}
-
-/** The questions that were asked, else the standing ones. @throws Problem */
-export function questionsOf(given: readonly string[] | undefined, context: ServerContext): readonly string[] {
-  const { limits, standingQuestions } = context;
-  if (given === undefined || given.length === 0) {
-    if (standingQuestions.length > 0) return standingQuestions;
-    throw new Problem("INVALID_INPUT", "Give one or more questions.");
-  }
-  checkQuestions(given, limits);
-  return given;
 }
 
 function workOf(task: string, fields: Parameters<typeof schemas.otherBodies>[0]) {
