@@ -17,6 +17,7 @@ import { DEFAULT_LIMITS, type ServerOptions } from "./options.js";
 import { decodable, Paths } from "./paths.js";
 import { PictureReader } from "./pictures/picture-reader.js";
 import { PictureUrls } from "./pictures/picture-urls.js";
+import { inferenceEndpoints } from "./protocols/inference.js";
 import { openAiEndpoints } from "./protocols/openai.js";
 import { ownEndpoints } from "./protocols/own.js";
 import { ApiKeys, requireKey } from "./security/api-keys.js";
@@ -91,6 +92,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
   await app.register(healthEndpoints, { context });
   await app.register(ownEndpoints, { context });
   await app.register(openAiEndpoints, { context, prefix: "/v1" });
+  await app.register(inferenceEndpoints, { context, prefix: "/v2" });
   if (options.metrics ?? true) await app.register(metricsEndpoint, { metrics: context.metrics });
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   app.addHook("onClose", async () => {
