@@ -35,7 +35,7 @@ export interface ServerOptions {
   readonly standingQuestions?: readonly string[];
   /** Keys, of which each request needs one. Default: none is needed, and foreign Host and Origin headers are refused. */
   readonly apiKeys?: readonly string[];
-  /** Names of hosts that this server goes by, beside localhost and addresses; for where no key is needed. */
+  /** Names of hosts that this server goes by, beside localhost and addresses; for where no key is needed. "*" is any. */
   readonly allowedHosts?: readonly string[];
   /** Hosts, as HOST or HOST:PORT, that pictures may be fetched from. Default: none. */
   readonly allowedUrls?: readonly string[];

@@ -20,6 +20,7 @@ import { PictureUrls } from "./pictures/picture-urls.js";
 import { inferenceEndpoints } from "./protocols/inference.js";
 import { openAiEndpoints } from "./protocols/openai.js";
 import { ownEndpoints } from "./protocols/own.js";
+import { sageMakerEndpoints } from "./protocols/sagemaker.js";
 import { ApiKeys, requireKey } from "./security/api-keys.js";
 import { requireOwnHost } from "./security/own-host.js";
 import { finalStatus } from "./sse.js";
@@ -93,6 +94,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
   await app.register(ownEndpoints, { context });
   await app.register(openAiEndpoints, { context, prefix: "/v1" });
   await app.register(inferenceEndpoints, { context, prefix: "/v2" });
+  await app.register(sageMakerEndpoints, { context });
   if (options.metrics ?? true) await app.register(metricsEndpoint, { metrics: context.metrics });
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   app.addHook("onClose", async () => {

@@ -25,6 +25,16 @@ describe("the arguments of serve", () => {
     for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) assert(readArguments(["model", "--host", host]));
   });
 
+  it("may be none in SageMaker's container, where all addresses are listened on for its own front door", () => {
+    const given = readArguments([], "/opt/ml/model");
+    assert.deepEqual([given?.model, given?.host, given?.port], ["/opt/ml/model", "0.0.0.0", 8080]);
+    assert.deepEqual(given?.allowedHosts, ["*"]);
+    assert.equal(readArguments(["--question", "a?"], "/opt/ml/model")?.host, "0.0.0.0");
+    const named = readArguments(["model"], "/opt/ml/model");
+    assert.deepEqual([named?.model, named?.host, named?.allowedHosts], ["model", "127.0.0.1", []]);
+    assert.throws(() => readArguments(["model", "--host", "0.0.0.0"], "/opt/ml/model"), UsageError);
+  });
+
   it("that are wrong are refused with what they take", () => {
     for (const args of [
       [],

@@ -6,16 +6,17 @@ export class UsageError extends Error {}
 
 export const HELP = `neuron-blip serve answers questions about pictures by HTTP.
 
-Usage: neuron-blip serve MODEL [options]
+Usage: neuron-blip serve [MODEL] [options]
 
-  MODEL                  a model directory, or a name on the Hugging Face Hub such as Salesforce/blip-vqa-base
+  MODEL                  a model directory, or a name on the Hugging Face Hub such as Salesforce/blip-vqa-base. Without it, as
+                         SageMaker starts a container: /opt/ml/model, on all addresses, without keys, whatever the Host header
   --host HOST            the address to listen on (default 127.0.0.1); any but this host's own needs --api-key-file
   --port N               the port (default 8080; 0: any that is free)
   --name NAME            what the model is called by protocols that name models (default: the last part of MODEL)
   --question TEXT        asked of every picture that comes without a question; give it for each
   --api-key-file FILE    the keys, one a line, of which each request needs one
   --insecure-no-auth     listen on any address without keys
-  --allow-host NAME      a name that this server goes by, where no key is needed; give it for each
+  --allow-host NAME      a name that this server goes by, where no key is needed; "*": any; give it for each
   --allow-url HOST       a host that pictures may be fetched from, as HOST or HOST:PORT; give it for each (default: none)
   --replicas N           how many replicas to load, or "all": one for each NeuronCore (default 1)
   --threads N            cores of the CPU for each replica (default: an equal share)
@@ -64,19 +65,25 @@ export interface ServeArguments {
   readonly revision: string | undefined;
 }
 
-/** @returns undefined where help is asked for. @throws UsageError */
-export function readArguments(args: string[]): ServeArguments | undefined {
+/**
+ * @param containerModel the model that SageMaker has put into this container, where this is one: it starts `serve` alone, and what
+ * asks is behind its own front door, which cannot send a key.
+ * @returns undefined where help is asked for.
+ * @throws UsageError
+ */
+export function readArguments(args: string[], containerModel?: string): ServeArguments | undefined {
   const { values, positionals } = parse(args);
   if (values.help) return undefined;
-  const [model, ...others] = positionals;
+  const [model = containerModel, ...others] = positionals;
   if (model === undefined || others.length > 0) {
     throw new UsageError("serve takes one model. `neuron-blip serve --help` tells more.");
   }
+  const isInContainer = positionals.length === 0;
   const text = (name: (typeof TEXTS)[number]): string | undefined => values[name];
   const number = (name: (typeof TEXTS)[number], least = 1) => wholeNumber(name, text(name), least);
-  const host = text("host") ?? "127.0.0.1";
+  const host = text("host") ?? (isInContainer ? "0.0.0.0" : "127.0.0.1");
   const apiKeyFile = text("api-key-file");
-  if (!isLoopback(host) && apiKeyFile === undefined && !values["insecure-no-auth"]) {
+  if (!isLoopback(host) && apiKeyFile === undefined && !isInContainer && !values["insecure-no-auth"]) {
     throw new UsageError(
       `--host ${host} may be reached from elsewhere: give --api-key-file, or --insecure-no-auth where that is meant.`,
     );
@@ -89,7 +96,7 @@ export function readArguments(args: string[]): ServeArguments | undefined {
     name: text("name"),
     questions: values.question ?? [],
     apiKeyFile,
-    allowedHosts: values["allow-host"] ?? [],
+    allowedHosts: [...(values["allow-host"] ?? []), ...(isInContainer ? ["*"] : [])],
     allowedUrls: values["allow-url"] ?? [],
     replicas: text("replicas") === "all" ? "all" : number("replicas"),
     threads: number("threads"),

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { NeuronBlip, NeuronBlipError, type NeuronBlipOptions } from "neuron-blip";
@@ -7,6 +8,9 @@ import { createMetricsServer, createServer } from "../server.js";
 import { HELP, readArguments, type ServeArguments, UsageError } from "./arguments.js";
 import { untilStopped } from "./until-stopped.js";
 
+/** Where SageMaker puts a container's model. */
+const CONTAINER_MODEL = "/opt/ml/model";
+
 /**
  * `neuron-blip serve`: loads a model, and serves it until a signal ends it.
  * @param args the command line's, after `serve`.
@@ -14,7 +18,7 @@ import { untilStopped } from "./until-stopped.js";
  */
 export async function runServe(args: string[]): Promise<number> {
   try {
-    const given = readArguments(args);
+    const given = readArguments(args, existsSync(CONTAINER_MODEL) ? CONTAINER_MODEL : undefined);
     if (given !== undefined) return await serve(given);
     process.stdout.write(`${HELP}\n`);
     return 0;

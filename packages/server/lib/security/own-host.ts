@@ -13,7 +13,7 @@ export function requireOwnHost(app: FastifyInstance, allowed: readonly string[])
     if (routeOptions.config.open) return;
     const host = headers.host ?? "";
     const name = nameOf(host);
-    if (name === undefined || !(names.has(name) || isIP(name))) {
+    if (name === undefined || !(names.has(name) || names.has("*") || isIP(name))) {
       throw new Problem("FOREIGN_HOST", "The Host header is not of this server. --allow-host adds a name.");
     }
     const { origin } = headers;
