@@ -221,6 +221,10 @@ describe("a server of a model that answers questions", () => {
       "multipart/form-data",
     ]);
     assert("/rank" in paths && "/readyz" in paths);
+    for (const path of ["/v1/chat/completions", "/v2/models/{name}/versions/{version}/infer", "/invocations"]) {
+      const { requestBody, responses } = paths[path].post;
+      assert("application/json" in requestBody.content && responses["200"], path);
+    }
     assert(!("/caption" in paths), "which this model cannot do");
   });
 });

@@ -56,6 +56,10 @@ describe("who may ask a server", () => {
       assert.equal(await statusOf(server, { host: "localhost:8080", origin }), 403, origin);
     }
     await server.app.close();
+    const any = await serverOf(blip, { allowedHosts: ["*"] });
+    assert.equal(await statusOf(any, { host: "evil.example" }), 200);
+    assert.equal(await statusOf(any, { host: "a", origin: "http://evil.example" }), 403);
+    await any.app.close();
   });
 
   it("has a key of a file, which has one a line", () => {

@@ -5,7 +5,7 @@ import { NeuronBlip, NeuronBlipError, type NeuronBlipOptions } from "neuron-blip
 import { MAX_PIXELS, type ServerOptions, WAITING_PER_REPLICA } from "../options.js";
 import { readKeys } from "../security/api-keys.js";
 import { createMetricsServer, createServer } from "../server.js";
-import { HELP, readArguments, type ServeArguments, UsageError } from "./arguments.js";
+import { HELP, isLoopback, readArguments, type ServeArguments, UsageError } from "./arguments.js";
 import { untilStopped } from "./until-stopped.js";
 
 /** Where SageMaker puts a container's model. */
@@ -38,6 +38,9 @@ async function serve(given: ServeArguments): Promise<number> {
   const metrics = metricsPort === undefined ? undefined : await createMetricsServer(server);
   await metrics?.listen({ host, port: metricsPort ?? 0 });
   await server.app.listen({ host, port });
+  if (options.apiKeys?.length === 0 && !isLoopback(host)) {
+    server.app.log.warn("no key is needed: whoever reaches this address may ask");
+  }
   const stopped = await untilStopped(server, { drainDelayMs, graceMs });
   await metrics?.close();
   // What is under way may never end.
