@@ -57,7 +57,11 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
     bodyLimit: limits.maxBodyBytes,
     genReqId: () => randomUUID(),
     requestTimeout: limits.requestTimeoutMs,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: LATE_LOOKED_EVERY_MS },
+    http: {
+      // Node would take the larger of both for the request's.
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, limits.requestTimeoutMs),
+      connectionsCheckingInterval: LATE_LOOKED_EVERY_MS,
+    },
     return503OnClosing: false, // it is unready before, and what comes all the same is answered
     clientErrorHandler: onClientError,
     rewriteUrl: ({ url = "/" }) => decodable(url),
