@@ -25,9 +25,10 @@ function errorHandler(send: SendProblem) {
     const problem = problemOf(error);
     if (problem.status >= 500 && !problem.isPassing)
       request.log.error({ err: problem.cause ?? problem }, "a request failed");
-    // Node reads on what is left of a body, for who writes it to find the reply; not what may have no end.
-    const left = request.raw.complete ? 0 : Number(request.headers["content-length"] ?? Number.POSITIVE_INFINITY);
-    if (!(left <= request.routeOptions.bodyLimit)) reply.header("connection", "close");
+    // Node reads on what is left of a body, until the request's time is up, for who writes it to find the reply: a connection that is
+    // closed before is reset, and the reply may be lost. What does not say its length may have no end.
+    const hasEnd = request.raw.complete || request.headers["content-length"] !== undefined;
+    if (!hasEnd) reply.header("connection", "close");
     return send(problem, reply.code(problem.status));
   };
 }

@@ -54,7 +54,7 @@ describe("a server's limits", () => {
   it("refuse a body that says that it is too large before it comes, and one that proves to be", async () => {
     const server = await serverOf(blip, { limits: { maxBodyBytes: 1000 } });
     const head = `POST ${url} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n`;
-    const declared = await exchange(server, `${head}Content-Length: 1001\r\n\r\n`);
+    const declared = await exchange(server, `${head}Connection: close\r\nContent-Length: 1001\r\n\r\n`);
     assert.match(declared, /^HTTP\/1\.1 413 .*"code":"BODY_TOO_LARGE"/s);
     const chunk = `400\r\n${"x".repeat(1024)}\r\n`;
     const proved = await exchange(server, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}`);
