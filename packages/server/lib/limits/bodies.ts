@@ -54,8 +54,10 @@ export function jsonParser(app: FastifyInstance): (request: FastifyRequest, byte
 
 async function readBytes(request: FastifyRequest, payload: IncomingMessage, maxBytes: number): Promise<Buffer> {
   try {
-    return await collect(payload, maxBytes, request.byteShare);
+    // Refused in its midst, its sender finds the reply: the connection is left, and the rest is dropped as it comes.
+    return await collect(payload.iterator({ destroyOnReturn: false }), maxBytes, request.byteShare);
   } catch (error) {
+    payload.resume();
     if (error instanceof Problem) throw error;
     throw new Problem("BAD_REQUEST", "The body ended too early.", { cause: error });
   }
