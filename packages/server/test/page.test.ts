@@ -86,6 +86,16 @@ describe("the page", () => {
     await app.close();
   });
 
+  it("names what it asks for by relative addresses, for proxies that serve it under a path", () => {
+    const html = readFileSync(`${directory}index.html`, "utf8");
+    const addresses = Array.from(html.matchAll(/(?:href|src)="([^"]+)"/g), ([, address = ""]) => address);
+    assert(addresses.length >= 4);
+    for (const address of addresses) assert.match(address, /^page\//);
+    for (const name of files.filter((name) => name.endsWith(".js"))) {
+      assert.doesNotMatch(readFileSync(`${directory}${name}`, "utf8"), /["'`](\/\w|https?:)/, name);
+    }
+  });
+
   it("is no way to other files", async () => {
     const { app } = await serverOf(blip);
     for (const url of ["/page/", "/page/tsconfig.json", "/page/../package.json", "/page/..%2fpackage.json"]) {

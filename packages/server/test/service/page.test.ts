@@ -70,6 +70,8 @@ describe("the page in a browser", () => {
     expected = [];
   });
   afterEach(async () => {
+    // First: connections that a browser opens ahead of its requests would keep the server from closing for some seconds.
+    await tab.close();
     await server?.app.close();
     server = undefined;
     const elsewhere = tab.requests.filter((url) => !url.startsWith(`${origin}/`) && !url.startsWith(`blob:${origin}/`));
@@ -89,6 +91,7 @@ describe("the page in a browser", () => {
 
   /** Asks by the field, and waits for the answer. */
   async function ask(question: string, answers = 1): Promise<void> {
+    await tab.until(`document.activeElement.id === "text"`);
     await tab.type(question);
     await tab.press("Enter");
     await tab.until(`document.querySelectorAll(".answer .time").length === ${answers}`);
@@ -153,7 +156,6 @@ describe("the page in a browser", () => {
     const { backendNodeId } = await chooser;
     assert(backendNodeId);
     await tab.send("DOM.setFileInputFiles", { files: [file], backendNodeId });
-    await tab.until(`document.activeElement.id === "text"`);
     await ask(first.question);
     assert.equal(await tab.evaluate(textOf(".answer .text")), first.answer);
     assert.match(await tab.evaluate(textOf("#status")), new RegExp(`^${first.answer} Score [01]\\.\\d\\d\\.$`));
@@ -225,10 +227,10 @@ describe("the page in a browser", () => {
     await tab.until(`!document.getElementById("work").hidden`);
     assert.deepEqual(await tab.evaluate("[localStorage.length, document.cookie]"), [0, ""]);
     assert(!tab.requests.some((url) => url.includes("the-right-one")));
-    await tab.send("Page.close");
     const other = await browser.open();
     await other.goTo(`${origin}/`);
     await other.until(`!document.getElementById("key-form").hidden`);
+    await other.close();
   });
 
   it("refuses pictures that are too large before they are sent, and files that are no pictures", async () => {
@@ -272,12 +274,62 @@ describe("the page in a browser", () => {
     }
   });
 
+  it("can be told to stop, and to try again where the server is away", async () => {
+    await open();
+    expected = [/ERR_FAILED/];
+    await tab.send("Fetch.enable", { patterns: [{ urlPattern: "*/answer\\?*" }, { urlPattern: "*/page/settings" }] });
+    await tab.drop("#zone", file);
+    await tab.until(`document.activeElement.id === "text"`);
+    const held = tab.once("Fetch.requestPaused");
+    await tab.type("is it there?");
+    await tab.press("Enter");
+    await held;
+    assert.equal(await tab.evaluate(textOf("#ask")), "Stop");
+    assert.match(await tab.evaluate(textOf(".answer .text")), /looks at the picture/);
+    await keep("waiting");
+    await tab.click("#ask");
+    await tab.until(`document.querySelector(".answer .text")?.textContent === "Stopped."`);
+    assert.equal(await tab.evaluate(textOf("#ask")), "Ask");
+
+    const failing = tab.once("Fetch.requestPaused");
+    const loaded = tab.goTo(`${origin}/`);
+    await tab.send("Fetch.failRequest", { requestId: (await failing).requestId, errorReason: "Failed" });
+    await loaded;
+    await tab.until(`!document.getElementById("unreachable").hidden`);
+    assert.equal(await tab.evaluate(textOf("#unreachable-why")), "The server cannot be reached.");
+    await keep("unreachable");
+    await tab.send("Fetch.disable");
+    await tab.click("#reconnect");
+    await tab.until(`!document.getElementById("work").hidden`);
+  });
+
+  it("says so where an answer fails in its midst, or breaks off", async () => {
+    await open();
+    await tab.send("Fetch.enable", { patterns: [{ urlPattern: "*/answer\\?*" }] });
+    await tab.drop("#zone", file);
+    const piece = 'event: piece\ndata: {"index":0,"text":"a blue"}\n\n';
+    const problem = { status: 504, code: "TIMEOUT", detail: "The request took more than 30000 ms." };
+    for (const [events, words] of [
+      [`${piece}event: error\ndata: ${JSON.stringify(problem)}\n\n`, "The server took too long."],
+      [piece, "The answer broke off."],
+    ] as const) {
+      const paused = tab.once("Fetch.requestPaused");
+      await tab.click(".chip");
+      await tab.send("Fetch.fulfillRequest", {
+        requestId: (await paused).requestId,
+        responseCode: 200,
+        responseHeaders: [{ name: "content-type", value: "text/event-stream; charset=utf-8" }],
+        body: Buffer.from(events).toString("base64"),
+      });
+      await tab.until(`document.querySelector(".answer .problem")?.textContent === ${JSON.stringify(words)}`);
+    }
+  });
+
   it("describes pictures where the model does that", async () => {
     await using captioner = await loadModel({}, fixture("parity/captions/model"));
     await open({}, captioner);
     assert.equal(await tab.evaluate(textOf("h1")), "Describe a picture");
     await tab.drop("#zone", file);
-    await tab.until(`document.activeElement.id === "text"`);
     await ask("");
     const { caption } = await captioner.caption(readFileSync(file));
     assert.equal(await tab.evaluate(textOf(".answer .text")), caption);
@@ -288,7 +340,6 @@ describe("the page in a browser", () => {
     await using matcher = await loadModel({}, fixture("parity/retrieval/model"));
     await open({}, matcher);
     await tab.drop("#zone", file);
-    await tab.until(`document.activeElement.id === "text"`);
     await ask("a blue square");
     const { score } = (await matcher.match(readFileSync(file), ["a blue square"]))[0] ?? { score: Number.NaN };
     assert.equal(await tab.evaluate(textOf(".answer .text")), score.toFixed(2));

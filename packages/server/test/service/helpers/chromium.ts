@@ -67,7 +67,7 @@ export class Chromium implements AsyncDisposable {
     const { browserContextId } = await this.send("Target.createBrowserContext", [{}]);
     const { targetId } = await this.send("Target.createTarget", [{ url: "about:blank", browserContextId }]);
     const { sessionId } = await this.send("Target.attachToTarget", [{ targetId, flatten: true }]);
-    return Tab.open(this, sessionId);
+    return Tab.open(this, sessionId, browserContextId);
   }
 
   send<C extends keyof Commands>(
@@ -123,10 +123,12 @@ export class Tab {
   readonly complaints: string[] = [];
   readonly #browser: Chromium;
   readonly #session: string;
+  readonly #context: string;
 
-  private constructor(browser: Chromium, session: string) {
+  private constructor(browser: Chromium, session: string, context: string) {
     this.#browser = browser;
     this.#session = session;
+    this.#context = context;
     this.on("Network.requestWillBeSent", ({ request }) => this.requests.push(request.url));
     this.on("Runtime.exceptionThrown", ({ exceptionDetails: { text, exception } }) => {
       this.complaints.push(exception?.description ?? text);
@@ -139,12 +141,17 @@ export class Tab {
     });
   }
 
-  static async open(browser: Chromium, session: string): Promise<Tab> {
-    const tab = new Tab(browser, session);
+  static async open(browser: Chromium, session: string, context: string): Promise<Tab> {
+    const tab = new Tab(browser, session, context);
     for (const domain of ["Page", "Runtime", "Log", "DOM", "Network"] as const) await tab.send(`${domain}.enable`);
     // Tabs that are not in front have no focus else.
     await tab.send("Emulation.setFocusEmulationEnabled", { enabled: true });
     return tab;
+  }
+
+  /** Closes it, with its connections and its storage. */
+  async close(): Promise<void> {
+    await this.#browser.send("Target.disposeBrowserContext", [{ browserContextId: this.#context }]);
   }
 
   send<C extends keyof Commands>(method: C, ...params: Commands[C]["paramsType"]): Promise<Commands[C]["returnType"]> {
