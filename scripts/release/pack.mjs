@@ -109,7 +109,7 @@ async function stageAddons(libtorches) {
 function stageServer() {
   const { stage } = stagePackage("server", { peerDependenciesMeta: undefined });
   cpSync(join(root, "LICENSE"), join(stage, "LICENSE"));
-  for (const name of ["dist", "lib"])
+  for (const name of ["dist", "lib", "page"])
     cpSync(join(root, "packages/server", name), join(stage, name), { recursive: true });
   return stage;
 }

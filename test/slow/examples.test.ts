@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { demo, demoModel, fixture } from "../helpers.js";
@@ -16,6 +17,14 @@ function run(example: string, ...args: string[]): string {
   const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { encoding: "utf8" });
   assert.equal(status, 0, stderr);
   return stdout;
+}
+
+/** What follows `serve` in a file of examples/inf2. */
+function argumentsOf(file: string, pattern: RegExp, split: (text: string) => string[]): string[] {
+  const path = fileURLToPath(new URL(`../../examples/inf2/${file}`, import.meta.url));
+  const [, text] = pattern.exec(readFileSync(path, "utf8")) ?? [];
+  assert(text !== undefined, `${file} serves nothing`);
+  return split(text);
 }
 
 describe("the examples", () => {
@@ -65,31 +74,40 @@ describe("the examples", () => {
     assert(lines.slice(4).every((line) => /^similarity .+\.png: -?0\.\d{3} -?0\.\d{3}$/.test(line)));
   });
 
-  it("serve answers by HTTP, tell callers what they got wrong, and end when told to", async () => {
-    const path = fileURLToPath(new URL("../../examples/server.mjs", import.meta.url));
-    const server = spawn(process.execPath, [path, demoModel, "0"], { stdio: ["ignore", "pipe", "inherit"] });
-    try {
-      const [line] = await once(server.stdout, "data");
-      const port = /listening on (\d+)/.exec(String(line))?.[1];
-      const ask = async (body: Buffer) => {
-        const url = `http://localhost:${port}/answer?question=${encodeURIComponent("what is in the picture?")}`;
-        const response = await fetch(url, {
+  it("serve a model on Inf2 by commands that serve one here as well, and end when told to", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "neuron-blip-examples-"));
+    const keys = join(directory, "api-keys");
+    writeFileSync(keys, "a-key\n");
+    for (const [file, [, ...args]] of [
+      [
+        "neuron-blip.service",
+        argumentsOf("neuron-blip.service", /^ExecStart=\S+ serve (.+)$/m, (line) => line.split(" ")),
+      ],
+      ["Dockerfile", argumentsOf("Dockerfile", /^CMD \[.+, "serve", (.+)\]$/m, (list) => JSON.parse(`[${list}]`))],
+    ] as const) {
+      const here = ["--host", "127.0.0.1", "--port", "0", "--api-key-file", keys, "--drain-delay", "0"];
+      const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+      const server = spawn(process.execPath, [cli, "serve", demoModel, ...args, ...here], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      try {
+        const [line] = await once(server.stdout, "data");
+        const [, origin] = /listening at (http:[^"]+)"/.exec(String(line)) ?? [];
+        const question = encodeURIComponent("what is in the picture?");
+        const response = await fetch(`${origin}/answer?question=${question}`, {
           method: "POST",
-          body: new Uint8Array(body),
-          headers: { connection: "close" },
+          body: new Uint8Array(readFileSync(star)),
+          headers: { connection: "close", authorization: "Bearer a-key", "content-type": "image/png" },
         });
-        const result = (await response.json()) as { code?: string } & { answer: string }[];
-        return { status: response.status, body: result };
-      };
-      const { status, body } = await ask(readFileSync(star));
-      assert.equal(status, 200);
-      assert.equal(body[0]?.answer, "a yellow star");
-      const wrong = await ask(Buffer.from("no picture"));
-      assert.deepEqual([wrong.status, wrong.body.code], [400, "INVALID_IMAGE"]);
-      server.kill("SIGTERM");
-      assert.deepEqual(await once(server, "exit"), [0, null]);
-    } finally {
-      server.kill("SIGKILL");
+        const body = (await response.json()) as { answers: { answer: string }[] };
+        assert.equal(response.status, 200, file);
+        assert.equal(body.answers[0]?.answer, "a yellow star");
+        server.kill("SIGTERM");
+        assert.deepEqual(await once(server, "exit"), [0, null]);
+      } finally {
+        server.kill("SIGKILL");
+      }
     }
+    rmSync(directory, { recursive: true });
   });
 });

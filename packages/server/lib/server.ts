@@ -14,6 +14,7 @@ import { BUILD } from "./observing/build.js";
 import { metricsEndpoint, ServerMetrics } from "./observing/metrics.js";
 import { traceRequests } from "./observing/tracing.js";
 import { DEFAULT_LIMITS, type ServerOptions } from "./options.js";
+import { page } from "./page.js";
 import { decodable, Paths } from "./paths.js";
 import { PictureReader } from "./pictures/picture-reader.js";
 import { PictureUrls } from "./pictures/picture-urls.js";
@@ -99,6 +100,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
   await app.register(openAiEndpoints, { context, prefix: "/v1" });
   await app.register(inferenceEndpoints, { context, prefix: "/v2" });
   await app.register(sageMakerEndpoints, { context });
+  await app.register(page, { context });
   if (options.metrics ?? true) await app.register(metricsEndpoint, { metrics: context.metrics });
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
   app.addHook("onClose", async () => {

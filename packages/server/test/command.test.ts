@@ -1,6 +1,10 @@
-// The command's arguments.
+// The command: its arguments, and what becomes of its replicas.
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import type { NeuronBlip } from "neuron-blip";
+import { pino } from "pino";
 import { readArguments, UsageError } from "../dist/cli/arguments.js";
+import { watchReplicas } from "../dist/cli/replicas.js";
 
 describe("the arguments of serve", () => {
   it("have defaults", () => {
@@ -48,5 +52,29 @@ describe("the arguments of serve", () => {
     ]) {
       assert.throws(() => readArguments(args), UsageError, args.join(" "));
     }
+  });
+});
+
+describe("the command", () => {
+  it("logs what becomes of replicas, and ends when none can be used in its process any more", () => {
+    const blip = new EventEmitter() as unknown as Pick<NeuronBlip, "on"> & EventEmitter;
+    const lines: string[] = [];
+    const lost = watchReplicas(blip, pino({ level: "info" }, { write: (line) => void lines.push(line) }));
+    const error = new Error("out");
+    blip.emit("replicaFailed", { replica: 1, error });
+    blip.emit("replicaReady", { replica: 1 });
+    blip.emit("replicaGivenUp", { replica: 1, error });
+    assert.equal(lost.aborted, false);
+    blip.emit("restartRequired", { error });
+    assert.equal(lost.aborted, true);
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line)).map(({ level, replica }) => [level, replica]),
+      [
+        [50, 1],
+        [30, 1],
+        [50, 1],
+        [60, undefined],
+      ],
+    );
   });
 });

@@ -33,7 +33,8 @@ Usage: neuron-blip serve [MODEL] [options]
   --revision REV         of a model on the Hub: a branch, tag or commit (default main)
   --help                 print this
 
-Exit codes: 0 ended by a signal, with all requests answered; 1 failed, or stopped in the midst; 2 wrong arguments.`;
+Exit codes: 0 ended by a signal, with all requests answered; 1 failed, lost its model, or stopped in the
+midst; 2 wrong arguments.`;
 
 const TEXTS = [
   ...["host", "port", "name", "api-key-file", "replicas", "threads", "decoder-threads", "dtype", "max-waiting"],

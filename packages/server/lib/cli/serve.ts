@@ -6,6 +6,7 @@ import { MAX_PIXELS, type ServerOptions, WAITING_PER_REPLICA } from "../options.
 import { readKeys } from "../security/api-keys.js";
 import { createMetricsServer, createServer } from "../server.js";
 import { HELP, isLoopback, readArguments, type ServeArguments, UsageError } from "./arguments.js";
+import { watchReplicas } from "./replicas.js";
 import { untilStopped } from "./until-stopped.js";
 
 /** Where SageMaker puts a container's model. */
@@ -35,17 +36,18 @@ async function serve(given: ServeArguments): Promise<number> {
   const options = await serverOptions(given);
   await using blip = await NeuronBlip.fromPretrained(given.model, modelOptions(given));
   const server = await createServer(blip, options);
+  const lost = watchReplicas(blip, server.app.log);
   const metrics = metricsPort === undefined ? undefined : await createMetricsServer(server);
   await metrics?.listen({ host, port: metricsPort ?? 0 });
   await server.app.listen({ host, port });
   if (options.apiKeys?.length === 0 && !isLoopback(host)) {
     server.app.log.warn("no key is needed: whoever reaches this address may ask");
   }
-  const stopped = await untilStopped(server, { drainDelayMs, graceMs });
+  const stopped = await untilStopped(server, { drainDelayMs, graceMs, lost });
   await metrics?.close();
   // What is under way may never end.
   if (!stopped.inTime) process.exit(1);
-  return 0;
+  return lost.aborted ? 1 : 0;
 }
 
 async function serverOptions(given: ServeArguments): Promise<ServerOptions> {

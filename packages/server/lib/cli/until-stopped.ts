@@ -6,10 +6,12 @@ export interface StopOptions {
   readonly drainDelayMs: number;
   /** From the signal on, when to stop whatever is under way. */
   readonly graceMs: number;
+  /** Ends the server as a signal of the system does. */
+  readonly lost?: AbortSignal;
 }
 
 /**
- * Waits for SIGTERM or SIGINT, then ends a server: unready at once, serving on for a while, then closed, with what is under way
+ * Waits for SIGTERM or SIGINT, or for the loss of the model, then ends a server: unready at once, serving on for a while, then closed, with what is under way
  * finished. A second signal ends it at once.
  * @returns whether all requests were answered in time.
  */
@@ -17,6 +19,8 @@ export async function untilStopped(server: BlipServer, options: StopOptions): Pr
   const hardStop = new AbortController();
   await new Promise<void>((resolve) => {
     const signals = ["SIGTERM", "SIGINT"] as const;
+    if (options.lost?.aborted) resolve();
+    options.lost?.addEventListener("abort", () => resolve());
     let isFirst = true;
     for (const signal of signals) {
       process.on(signal, () => {

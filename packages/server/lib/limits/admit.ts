@@ -17,8 +17,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Given by routes that the model works for: they are refused, before their body is read, where too much waits already. */
     work?: Work;
-    /** Given by routes that need no key. */
-    open?: boolean;
+    /** Given by routes that need no key, and may be asked with any Host header; or, as the page, with one of this server's. */
+    open?: boolean | "own host";
   }
   interface FastifyRequest {
     /** Aborted when the client leaves, with `Problem` `ABORTED`, and when the time is up, with `TIMEOUT`. */

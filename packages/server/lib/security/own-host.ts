@@ -10,7 +10,7 @@ import { Problem } from "../problem.js";
 export function requireOwnHost(app: FastifyInstance, allowed: readonly string[]): void {
   const names = new Set(["localhost", hostname(), ...allowed].map((name) => name.toLowerCase()));
   app.addHook("onRequest", async ({ headers, routeOptions }) => {
-    if (routeOptions.config.open) return;
+    if (routeOptions.config.open === true) return;
     const host = headers.host ?? "";
     const name = nameOf(host);
     if (name === undefined || !(names.has(name) || names.has("*") || isIP(name))) {
