@@ -190,6 +190,31 @@ describe("a picture that is asked about again", () => {
     }
   });
 
+  it("comes in lists of pixels, some of them late, that hold up no other list", async () => {
+    const { encodeImages } = NeuronBlipPreTrainedModel.prototype;
+    NeuronBlipPreTrainedModel.prototype.encodeImages = () =>
+      Promise.reject(new NeuronBlipError("EXECUTION_FAILED", "all were decoded"));
+    let shade = 0;
+    const pixels = () => ({ data: new Uint8Array(12).fill(shade++), width: 2, height: 2, channels: 3 as const });
+    const late = () => {
+      const { data, ...info } = pixels();
+      const pipeline = {
+        clone: () => pipeline,
+        raw: () => pipeline,
+        metadata: async () => info,
+        toBuffer: async () => ({ data, info: { ...info, format: "raw" } }),
+      };
+      return pipeline;
+    };
+    try {
+      const lists = Array.from({ length: 3 }, () => [...Array.from({ length: 31 }, pixels), late()]);
+      const calls = lists.map((list) => assert.rejects(blip.answer(list, "what is it?"), fails("EXECUTION_FAILED")));
+      await Promise.all(calls);
+    } finally {
+      NeuronBlipPreTrainedModel.prototype.encodeImages = encodeImages;
+    }
+  });
+
   it("goes on being looked at for the others when one that asks is aborted", async () => {
     const stop = new AbortController();
     const count = await looks(async () => {
