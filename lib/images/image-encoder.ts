@@ -251,7 +251,8 @@ export class ImageEncoder {
     const encode = async (signal: AbortSignal | undefined) => {
       hasBegun = true;
       if (options.ticket) options.ticket.isComing = false;
-      const leave = giveBack ?? (await this.#inHand.acquire(1, signal));
+      // What is prepared waits for no permit: those who wait for it may hold them all.
+      const leave = giveBack ?? ("bytes" in picture ? await this.#inHand.acquire(1, signal) : () => {});
       try {
         const values = "bytes" in picture ? await this.#decode(picture, signal) : picture;
         const [imageEmbeds] = await this.#queue.run([values], this.#vision, { ...options, signal });
