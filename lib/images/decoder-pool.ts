@@ -161,7 +161,11 @@ export class DecoderPool {
     const thread = this.#idle.pop() ?? new DecodeThread(this.#timeLimit, this.#decoder);
     setTimeout(
       () => {
-        if (this.#idle.length === 0) this.#idle.push(new DecodeThread(this.#timeLimit, this.#decoder));
+        try {
+          if (this.#idle.length === 0) this.#idle.push(new DecodeThread(this.#timeLimit, this.#decoder));
+        } catch {
+          // The system has no thread left: a picture that has none is told.
+        }
       },
       this.#hasDecoded ? 0 : RESERVE_AFTER_MS,
     ).unref();

@@ -6,6 +6,7 @@ import { throwIfAborted } from "../errors.js";
 import type { BlipImageProcessor } from "../processing/blip-image-processor.js";
 import type { PixelTarget } from "../processing/image-loader.js";
 import type { ImageSource, SourceOptions } from "../processing/image-source.js";
+import type { PixelImage } from "../processing/raw-image.js";
 import type { BatchQueue } from "../serving/batch-queue.js";
 import type { Job, Ticket } from "../serving/job.js";
 import { handleOf, stackRows, Tensor } from "../torch/tensor.js";
@@ -23,7 +24,7 @@ import type { PictureFile } from "./picture-file.js";
 const PICTURES_IN_HAND = 64;
 
 /** A picture that was read. */
-interface OpenedImage {
+interface ReadImage {
   /** What it is known by. */
   readonly digest: string;
   /** Its file, or the pixel values that were made of it. */
@@ -91,7 +92,17 @@ export class ImageEncoder {
    */
   async encode(image: Picture, options: EncodeOptions = {}): Promise<ImageFeatures> {
     if (image instanceof EncodedImage) return this.#check(image).retain();
-    return this.#encodeOpened(await this.#open(image, options), options);
+    const read = await this.#read(image, options);
+    if (!("data" in read)) return this.#encodeRead(read, options);
+    const giveBack = await this.#inHand.acquire(1, options.signal);
+    let prepared: ReadImage;
+    try {
+      prepared = await this.#prepare(read, options.signal);
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+    return this.#encodeRead({ ...prepared, giveBack }, options);
   }
 
   /**
@@ -157,11 +168,13 @@ export class ImageEncoder {
     options: EncodeOptions,
   ): Promise<PromiseSettledResult<ImageFeatures>[]> {
     const { signal, ticket } = options;
-    const outcomes = await Promise.allSettled(sources.map((source) => this.#open(source, options)));
-    const opened = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
-    // Permits are taken all at once: who holds some and waits for more may wait for ever.
-    for (const { giveBack } of opened) giveBack?.();
-    const missing = this.#missingOf(opened);
+    const outcomes = await this.#prepareAll(
+      await Promise.allSettled(sources.map((source) => this.#read(source, options))),
+      signal,
+    );
+    const missing = this.#missingOf(
+      outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? outcome.value : [])),
+    );
     if (ticket && missing.length > 0) ticket.isComing = false;
     const giveBackAll = await this.#inHand.acquire(missing.length, signal);
     let inHand = missing.length;
@@ -176,25 +189,25 @@ export class ImageEncoder {
         const one = fulfilled(outcome);
         const { digest, picture } = one;
         const values = prepared[missing.indexOf(one)];
-        if (values === undefined) return this.#encodeOpened({ digest, picture }, options);
+        if (values === undefined) return this.#encodeRead({ digest, picture }, options);
         // Another call that encodes it by now may need the permit, and where that fails, its pixels are still wanted.
         const isMissing = values.status === "fulfilled" && !this.#cache?.has(digest);
         if (!isMissing) giveBack();
-        return this.#encodeOpened({ digest, picture: fulfilled(values), ...(isMissing && { giveBack }) }, options);
+        return this.#encodeRead({ digest, picture: fulfilled(values), ...(isMissing && { giveBack }) }, options);
       }),
     );
   }
 
   /** Those that have to be decoded: each content once. */
-  #missingOf(opened: readonly OpenedImage[]): OpenedImage[] {
+  #missingOf(images: readonly ReadImage[]): ReadImage[] {
     const cache = this.#cache;
-    if (cache === undefined) return [...opened];
-    const digests = opened.map(({ digest }) => digest);
-    return opened.filter(({ digest }, i) => digests.indexOf(digest) === i && !cache.has(digest));
+    if (cache === undefined) return [...images];
+    const digests = images.map(({ digest }) => digest);
+    return images.filter(({ digest }, i) => digests.indexOf(digest) === i && !cache.has(digest));
   }
 
-  /** Reads a picture. Pixels are prepared, in their turn, and known by what becomes of them: their owner may change them meanwhile. */
-  async #open(source: ImageSource, { signal, ticket }: EncodeOptions): Promise<OpenedImage> {
+  /** Reads a picture: a file, or pixels, in their owner's memory. */
+  async #read(source: ImageSource, { signal, ticket }: EncodeOptions): Promise<ReadImage | PixelImage> {
     const isAtHand =
       typeof source === "string"
         ? !/^https?:/i.test(source)
@@ -202,29 +215,44 @@ export class ImageEncoder {
     if (ticket && !isAtHand) ticket.isComing = false;
     const picture = await openPicture(source, { ...this.#sources, signal });
     throwIfAborted(signal);
-    if ("bytes" in picture) {
-      tellOfPicture(picture.bytes.length);
-      return { digest: this.#cache ? await sha256(picture.bytes) : "", picture };
-    }
-    const giveBack = await this.#inHand.acquire(1, signal);
-    try {
-      const values = await this.#decode(picture, signal);
-      // Of 384 x 384 pixels, 1.8 MB: a millisecond.
-      const digest = this.#cache ? createHash("sha256").update(values).digest("hex") : "";
-      return { digest, picture: values, giveBack };
-    } catch (error) {
-      giveBack();
-      throw error;
-    }
+    if ("data" in picture) return picture;
+    tellOfPicture(picture.bytes.length);
+    return { digest: this.#cache ? await sha256(picture.bytes) : "", picture };
+  }
+
+  /** Prepares pixels, which are known by what becomes of them: their owner may change them meanwhile. */
+  async #prepare(pixels: PixelImage, signal: AbortSignal | undefined): Promise<ReadImage> {
+    const values = await this.#decode(pixels, signal);
+    // Of 384 x 384 pixels, 1.8 MB: a millisecond.
+    return { digest: this.#cache ? createHash("sha256").update(values).digest("hex") : "", picture: values };
+  }
+
+  /** Prepares what a call has as pixels. @throws NeuronBlipError `ABORTED`. */
+  async #prepareAll(
+    outcomes: readonly PromiseSettledResult<ReadImage | PixelImage>[],
+    signal: AbortSignal | undefined,
+  ): Promise<PromiseSettledResult<ReadImage>[]> {
+    const count = outcomes.filter((outcome) => outcome.status === "fulfilled" && "data" in outcome.value).length;
+    // Permits are taken all at once, when all has come: who holds some and waits for more may wait for ever.
+    const giveBack = await this.#inHand.acquire(count, signal);
+    const prepared = await Promise.allSettled(
+      outcomes.map(async (outcome) => {
+        const read = fulfilled(outcome);
+        return "data" in read ? this.#prepare(read, signal) : read;
+      }),
+    );
+    giveBack();
+    return prepared;
   }
 
   /** Returns a picture's features: from the cache, if it was encoded before or is being encoded; else decodes and encodes it. */
-  async #encodeOpened({ digest, picture, giveBack }: OpenedImage, options: EncodeOptions): Promise<ImageFeatures> {
+  async #encodeRead({ digest, picture, giveBack }: ReadImage, options: EncodeOptions): Promise<ImageFeatures> {
     let hasBegun = false;
     const encode = async (signal: AbortSignal | undefined) => {
       hasBegun = true;
       if (options.ticket) options.ticket.isComing = false;
-      const leave = giveBack ?? (await this.#inHand.acquire(1, signal));
+      // What is prepared waits for no permit: those who wait for it may hold them all.
+      const leave = giveBack ?? ("bytes" in picture ? await this.#inHand.acquire(1, signal) : () => {});
       try {
         const values = "bytes" in picture ? await this.#decode(picture, signal) : picture;
         const [imageEmbeds] = await this.#queue.run([values], this.#vision, { ...options, signal });

@@ -216,11 +216,18 @@ function load(): Native {
  * listener cannot be: one that was put first in line later may itself exit or throw, and none is called after it.
  */
 function beforeExit(stop: (exitCode: number) => void): void {
+  let areStopped = false;
+  const stopOnce = (exitCode: number) => {
+    if (!areStopped) stop(exitCode);
+    areStopped = true;
+  };
   const { emit } = process;
   Reflect.set(process, "emit", function (this: NodeJS.Process, ...event: unknown[]) {
-    if (event[0] === "exit") stop(Number(event[1]));
+    if (event[0] === "exit") stopOnce(Number(event[1]));
     return Reflect.apply(emit, this, event);
   });
+  // Who changed `emit` before, as signal-exit does, and then puts back what he found, takes ours away.
+  process.prependListener("exit", stopOnce);
 }
 
 /** Loads libtorch by its full path, for an addon that does not say where it is: it finds it in the process by its name. */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { readFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
+import workers from "node:worker_threads";
 import { DecoderPool } from "../../dist/images/decoder-pool.js";
 import { fails, fixture } from "../helpers.ts";
 
@@ -67,6 +69,29 @@ describe("DecoderPool", () => {
     await assert.rejects(decoding, fails("ABORTED"));
     assert.equal((await pool.decode(tiff(), options)).width, 45);
     await assert.rejects(pool.decode(tiff(), { ...options, signal }), fails("ABORTED"));
+  });
+
+  it("decodes on where the system has no thread left to keep in reserve", async () => {
+    const pool = oneThread();
+    const first = pool.decode(tiff(), options);
+    await new Promise((resolve) => setImmediate(resolve)); // it has its thread
+    const { Worker } = workers;
+    let refused = 0;
+    class NoWorker {
+      constructor() {
+        refused++;
+        throw new Error("Worker initialization failure: EAGAIN");
+      }
+    }
+    Object.assign(workers, { Worker: NoWorker });
+    syncBuiltinESMExports();
+    try {
+      assert.equal((await first).width, 45);
+      while (refused === 0) assert.equal((await pool.decode(tiff(), options)).width, 45);
+    } finally {
+      Object.assign(workers, { Worker });
+      syncBuiltinESMExports();
+    }
   });
 
   it("takes the file for itself", async () => {

@@ -190,6 +190,62 @@ describe("a picture that is asked about again", () => {
     }
   });
 
+  it("comes in lists of pixels, some of them late, that hold up no other list", async () => {
+    const { encodeImages } = NeuronBlipPreTrainedModel.prototype;
+    NeuronBlipPreTrainedModel.prototype.encodeImages = () =>
+      Promise.reject(new NeuronBlipError("EXECUTION_FAILED", "all were decoded"));
+    let shade = 0;
+    const pixels = () => ({ data: new Uint8Array(12).fill(shade++), width: 2, height: 2, channels: 3 as const });
+    const late = () => {
+      const { data, ...info } = pixels();
+      const pipeline = {
+        clone: () => pipeline,
+        raw: () => pipeline,
+        metadata: async () => info,
+        toBuffer: async () => ({ data, info: { ...info, format: "raw" } }),
+      };
+      return pipeline;
+    };
+    try {
+      const lists = Array.from({ length: 3 }, () => [...Array.from({ length: 31 }, pixels), late()]);
+      const calls = lists.map((list) => assert.rejects(blip.answer(list, "what is it?"), fails("EXECUTION_FAILED")));
+      await Promise.all(calls);
+    } finally {
+      NeuronBlipPreTrainedModel.prototype.encodeImages = encodeImages;
+    }
+  });
+
+  it("is looked at by a list that has its pixels twice, where that fails once while many others wait for it", async () => {
+    const { encodeImages } = NeuronBlipPreTrainedModel.prototype;
+    let failures = 3; // the batch, and each of its pictures alone
+    NeuronBlipPreTrainedModel.prototype.encodeImages = async function (...args) {
+      while (waiting < 62) await nextTurn();
+      if (failures-- > 0) throw new NeuronBlipError("EXECUTION_FAILED", "once");
+      return encodeImages.apply(this, args);
+    };
+    const pixels = (shade = 7) => ({ data: new Uint8Array(12).fill(shade), width: 2, height: 2, channels: 3 as const });
+    let waiting = 0;
+    const { get } = FeatureCache.prototype;
+    FeatureCache.prototype.get = function (...args) {
+      waiting++;
+      return get.apply(this, args);
+    };
+    try {
+      const list = blip.answer([pixels(), pixels(), pixels(9)], "what is it?", { ...short, settled: true });
+      while (waiting < 3) await nextTurn();
+      waiting = 0;
+      const others = Array.from({ length: 70 }, () => blip.encodeImage(pixels()));
+      assert.deepEqual(
+        (await list).map(({ status }) => status),
+        ["rejected", "fulfilled", "rejected"],
+      );
+      for (const other of await Promise.all(others)) other.dispose();
+    } finally {
+      Object.assign(NeuronBlipPreTrainedModel.prototype, { encodeImages });
+      Object.assign(FeatureCache.prototype, { get });
+    }
+  });
+
   it("goes on being looked at for the others when one that asks is aborted", async () => {
     const stop = new AbortController();
     const count = await looks(async () => {
