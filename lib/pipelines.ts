@@ -137,11 +137,11 @@ export async function pipeline(
 
 function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipeline {
   const ask = async (first: unknown, second?: unknown, third?: unknown) => {
-    const wereQuestionsGiven = typeof second === "string" || Array.isArray(second);
+    const wereQuestionsGiven = areQuestions(second);
     const pairs = wereQuestionsGiven ? [] : checkPairs(listOf(first));
     const options = toAnswerOptions(inCamelCase(wereQuestionsGiven ? third : second));
     const answers = wereQuestionsGiven
-      ? await answerEvery(model, listOf(first as Picture | Picture[]), listOf(second as string | string[]), options)
+      ? await answerEvery(model, listOf(first as Picture | Picture[]), listOf(second), options)
       : await model.answer(
           pairs.map(({ image }) => image),
           pairs.map(({ question }) => question),
@@ -155,7 +155,7 @@ function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipe
 
 function imageToText(model: NeuronBlip): ImageToTextPipeline {
   const describe = async (images: Picture | readonly Picture[], options?: unknown) => {
-    const captions = await model.caption(listOf(images), inCamelCase(options) as CaptionOptions);
+    const captions = await model.caption(listOf(images), inCamelCase(options));
     const toTexts = (best: Caption) => everyOne(best).map(({ caption }) => ({ generated_text: caption }));
     const results = await inTurns(mapSteps(captions, toTexts));
     return Array.isArray(images) ? results : results[0];
@@ -170,6 +170,11 @@ function asPipeline<Task extends PipelineTask, Call extends object>(
 ): Call & Pipeline<Task> {
   const dispose = () => model.dispose();
   return Object.assign(call, { task, model, dispose, [Symbol.asyncDispose]: dispose });
+}
+
+/** Whether these are questions, and no options; what else is in a list of them, answering refuses. */
+function areQuestions(value: unknown): value is string | readonly string[] {
+  return typeof value === "string" || Array.isArray(value);
 }
 
 function checkPairs(asked: readonly unknown[]): readonly ImageAndQuestion[] {
