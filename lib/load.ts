@@ -16,6 +16,7 @@ import { type NeuronBlipOptions, readLoadingOptions } from "./options.js";
 import { BlipProcessor, type PictureOptions } from "./processing/blip-processor.js";
 import type { Recovery } from "./serving/replicas.js";
 import { TorchModule } from "./torch/torch-module.js";
+import { itemAt } from "./util/item-at.js";
 import type { ModelDirectory } from "./util/model-path.js";
 
 /** What fromPretrained has made. */
@@ -72,7 +73,7 @@ export async function load(given: ModelDirectory, loading: NeuronBlipOptions): P
     options.verify !== false,
     signal,
   );
-  const reload = async (replica: number) => (await loadReplicas([replica], false))[0] as NeuronBlipPreTrainedModel;
+  const reload = async (replica: number) => itemAt(await loadReplicas([replica], false), 0);
   const recovery = { reload, delayMs: reloadDelayMs, maxAttempts: maxReloadAttempts };
   return { processor, architecture, models, recovery, onNeuron, samples, options };
 }

@@ -11,8 +11,10 @@ import { type NeuronBlipOptions, readLoadingOptions } from "./options.js";
 import type { AnswerOptions } from "./tasks/answer.js";
 import type { CaptionOptions } from "./tasks/caption.js";
 import type { Answer, Caption } from "./tasks/results.js";
+import { itemAt } from "./util/item-at.js";
 import type { ModelDirectory } from "./util/model-path.js";
 import { inTurns, mapSteps } from "./util/turns.js";
+import { isList, isWhole } from "./util/values.js";
 
 export type PipelineTask = "visual-question-answering" | "image-to-text";
 
@@ -135,11 +137,11 @@ export async function pipeline(
 
 function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipeline {
   const ask = async (first: unknown, second?: unknown, third?: unknown) => {
-    const wereQuestionsGiven = typeof second === "string" || Array.isArray(second);
+    const wereQuestionsGiven = areQuestions(second);
     const pairs = wereQuestionsGiven ? [] : checkPairs(listOf(first));
     const options = toAnswerOptions(inCamelCase(wereQuestionsGiven ? third : second));
     const answers = wereQuestionsGiven
-      ? await answerEvery(model, listOf(first as Picture | Picture[]), listOf(second as string | string[]), options)
+      ? await answerEvery(model, listOf(first as Picture | Picture[]), listOf(second), options)
       : await model.answer(
           pairs.map(({ image }) => image),
           pairs.map(({ question }) => question),
@@ -153,7 +155,7 @@ function visualQuestionAnswering(model: NeuronBlip): VisualQuestionAnsweringPipe
 
 function imageToText(model: NeuronBlip): ImageToTextPipeline {
   const describe = async (images: Picture | readonly Picture[], options?: unknown) => {
-    const captions = await model.caption(listOf(images), inCamelCase(options) as CaptionOptions);
+    const captions = await model.caption(listOf(images), inCamelCase(options));
     const toTexts = (best: Caption) => everyOne(best).map(({ caption }) => ({ generated_text: caption }));
     const results = await inTurns(mapSteps(captions, toTexts));
     return Array.isArray(images) ? results : results[0];
@@ -168,6 +170,11 @@ function asPipeline<Task extends PipelineTask, Call extends object>(
 ): Call & Pipeline<Task> {
   const dispose = () => model.dispose();
   return Object.assign(call, { task, model, dispose, [Symbol.asyncDispose]: dispose });
+}
+
+/** Whether these are questions, and no options; what else is in a list of them, answering refuses. */
+function areQuestions(value: unknown): value is string | readonly string[] {
+  return typeof value === "string" || Array.isArray(value);
 }
 
 function checkPairs(asked: readonly unknown[]): readonly ImageAndQuestion[] {
@@ -193,7 +200,7 @@ async function answerEvery(
   return inTurns(
     mapSteps(pairs, (_, at) => {
       const [q, i] = [Math.floor(at / images.length), at % images.length];
-      return answers[i * questions.length + q] as Answer;
+      return itemAt(answers, i * questions.length + q);
     }),
   );
 }
@@ -214,22 +221,23 @@ function* pairSteps(
 }
 
 function listOf<T>(value: T | readonly T[]): readonly T[] {
-  return Array.isArray(value) ? value : [value as T];
+  return isList(value) ? value : [value];
 }
 
 function toAnswerOptions({ topK = 1, ...options }: Record<string, unknown>): AnswerOptions {
-  if (!Number.isSafeInteger(topK) || (topK as number) < 1) {
+  if (!isWhole(topK, 1)) {
     throw invalid(`topK, the number of answers, must be a whole number >= 1, not ${inspect(topK)}.`);
   }
   if (options.numReturnSequences !== undefined) {
     throw invalid("In this pipeline topK is the number of answers: give it instead of numReturnSequences.");
   }
-  const numReturnSequences = topK as number;
+  const numReturnSequences = topK;
   if (numReturnSequences === 1 || options.doSample === true) return { ...options, numReturnSequences };
   const { numBeams = 1 } = options;
   // What is not a number of beams, generation will refuse.
-  const enough = Number.isSafeInteger(numBeams) ? Math.max(numBeams as number, numReturnSequences) : numBeams;
-  return { ...options, doSample: false, numBeams: enough as number, numReturnSequences };
+  const beams = { ...options, doSample: false, numReturnSequences };
+  if (typeof numBeams !== "number" || !Number.isSafeInteger(numBeams)) return beams;
+  return { ...beams, numBeams: Math.max(numBeams, numReturnSequences) };
 }
 
 /** Beams come ranked; drawn answers come as they were drawn. */
@@ -238,8 +246,8 @@ function toVisualAnswers(best: Answer, wereDrawn: boolean): VisualAnswer[] {
   return wereDrawn ? answers.sort((one, other) => other.score - one.score) : answers;
 }
 
-function everyOne<T extends Answer | Caption>(best: T): T[] {
-  return [best, ...((best.alternatives ?? []) as T[])];
+function everyOne<T extends { readonly alternatives?: readonly T[] }>(best: T): T[] {
+  return [best, ...(best.alternatives ?? [])];
 }
 
 function inCamelCase(options: unknown = {}): Record<string, unknown> {
@@ -260,7 +268,7 @@ function inCamelCase(options: unknown = {}): Record<string, unknown> {
 
 function checkArchitecture(task: PipelineTask, directory: string, architecture: Architecture): void {
   if (ARCHITECTURES[task] === architecture) return;
-  const other = (Object.keys(ARCHITECTURES) as PipelineTask[]).find((name) => ARCHITECTURES[name] === architecture);
+  const [other] = Object.entries(ARCHITECTURES).find(([, one]) => one === architecture) ?? [];
   throw new NeuronBlipError(
     "ARTIFACT_MISMATCH",
     `"${directory}" holds a ${architecture}, and ${task} needs a ${ARCHITECTURES[task]}. For this model use ` +

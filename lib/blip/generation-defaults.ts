@@ -1,4 +1,4 @@
-import { NeuronBlipError } from "../errors.js";
+import { messageOf, NeuronBlipError } from "../errors.js";
 import { checkGenerationConfig, type GenerationConfig } from "../generation/generation-config.js";
 import { readJsonIfThere } from "../util/json-file.js";
 import { shown } from "../util/values.js";
@@ -76,7 +76,7 @@ export async function readGenerationDefaults(path: string, vocabSize: number): P
   try {
     checkGenerationConfig(defaults, vocabSize);
   } catch (error) {
-    throw mismatch(path, `cannot be used: ${(error as Error).message}`);
+    throw mismatch(path, `cannot be used: ${messageOf(error)}`);
   }
   if (defaults.doSample && (defaults.numBeams ?? 1) > 1) {
     throw mismatch(path, "sets do_sample together with num_beams, which this version does not support");

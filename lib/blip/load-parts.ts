@@ -6,6 +6,7 @@ import { checkCount, Executor } from "../torch/executor.js";
 import type { NeuronRuntimeOptions } from "../torch/neuron/neuron-runtime.js";
 import { SharedFile } from "../torch/shared-file.js";
 import { TorchModule } from "../torch/torch-module.js";
+import { itemAt } from "../util/item-at.js";
 import type { BlipConfig } from "./blip-config.js";
 import { tellOfEarlierCpuParts } from "./earlier-cpu-parts.js";
 import { HEADS, inputCountOf, type PartName } from "./heads.js";
@@ -67,18 +68,9 @@ export async function loadParts(
   const executors = replicas.map(() => new Executor(threads === undefined ? {} : { threads }));
   let loaded: LoadedParts[] = [];
   try {
-    const maps = executors.map(() => new Map<PartName, CompiledPart>());
-    loaded = executors.map((executor, i) => {
-      return {
-        kind: "compiled",
-        directory,
-        config,
-        manifest,
-        executor,
-        parts: maps[i] as Map<PartName, CompiledPart>,
-      };
-    });
-    const coreOf = new Map(executors.map((executor, i) => [executor, replicas[i] as number]));
+    const loading = executors.map((executor) => ({ executor, parts: new Map<PartName, CompiledPart>() }));
+    loaded = loading.map((each) => ({ kind: "compiled", directory, config, manifest, ...each }));
+    const coreOf = (executor: Executor) => itemAt(replicas, executors.indexOf(executor));
     // The tutorial's order: every replica's first part, then every second. Most runtimes put each load on the core that
     // holds least, so that a replica's parts come together even where they cannot be placed.
     for (const name of names) {
@@ -86,7 +78,7 @@ export async function loadParts(
       const files = batchSizesOf(manifest).map((batchSize) => {
         const path = join(directory, `${partKey(name, batchSize, manifest)}.pt`);
         const file = new SharedFile(path, async (path, executor) => {
-          const neuronCore = coreOf.get(executor) as number;
+          const neuronCore = coreOf(executor);
           const module = await TorchModule.load(path, { ...options, executor, neuronCore });
           try {
             checkInputCount(name, module, names);
@@ -98,13 +90,13 @@ export async function loadParts(
         });
         return [batchSize, file] as const;
       });
-      for (const [i, executor] of executors.entries()) {
+      for (const { executor, parts } of loading) {
         const modules = new Map<number, TorchModule>();
-        maps[i]?.set(name, new CompiledPart(modules));
+        parts.set(name, new CompiledPart(modules));
         for (const [batchSize, file] of files) {
           modules.set(batchSize, await file.on(executor));
         }
-        maps[i]?.set(name, new CompiledPart(modules));
+        parts.set(name, new CompiledPart(modules));
       }
     }
     for (const { executor, parts } of loaded) {
@@ -113,7 +105,7 @@ export async function loadParts(
       executor.grow(callsInFlight);
       // A load that returned before it was done may have met another's core.
       const { lazy_load: lazy = false, async_load: async = false } = manifest?.neuron_options ?? {};
-      if (lazy || async) for (const module of onNeuron) await module.setNeuronCores(coreOf.get(executor) as number);
+      if (lazy || async) for (const module of onNeuron) await module.setNeuronCores(coreOf(executor));
     }
     if (manifest && options.warmUp !== false)
       await Promise.all(loaded.map((replica) => warmUpOnNeuron(replica, manifest)));
@@ -138,7 +130,9 @@ export async function releaseParts({ executor, parts }: LoadedParts): Promise<vo
 
 /** A part that is known to be loaded. */
 export function partOf({ parts }: Pick<LoadedParts, "parts">, name: PartName): CompiledPart {
-  return parts.get(name) as CompiledPart;
+  const part = parts.get(name);
+  if (part === undefined) throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `The part ${name} is not loaded.`);
+  return part;
 }
 
 /** @throws NeuronBlipError `INVALID_INPUT` for options that say how a checkpoint runs: what was compiled has that in it. */

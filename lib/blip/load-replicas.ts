@@ -1,5 +1,6 @@
 import { NeuronBlipError } from "../errors.js";
 import { splitHubOptions } from "../hub/hub-options.js";
+import { itemAt } from "../util/item-at.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { type BlipConfig, readBlipConfig } from "./blip-config.js";
 import type { Architecture } from "./heads.js";
@@ -40,8 +41,7 @@ export async function loadReplica(
   architecture: Architecture,
   options: ReplicaOptions,
 ): Promise<LoadedReplica> {
-  const [loaded] = await loadReplicas(directory, architecture, [0], options);
-  return loaded as LoadedReplica;
+  return itemAt(await loadReplicas(directory, architecture, [0], options), 0);
 }
 
 /** Frees what a replica runs and ends its thread. */

@@ -6,7 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { NeuronBlipError } from "../errors.js";
 import type { Dtype } from "../torch/tensor.js";
 import { isObject, readJsonIfThere } from "../util/json-file.js";
-import { shown } from "../util/values.js";
+import { isWhole, shown } from "../util/values.js";
 import { type Architecture, HEADS, isArchitecture, type PartName } from "./heads.js";
 
 /** The version of `neuron_blip.json` that this package reads. */
@@ -139,8 +139,8 @@ function isIncreasing(sizes: unknown): boolean {
   return sizes.every((size, i) => isCount(size) && (i === 0 || size > sizes[i - 1])) && sizes.at(-1) <= LARGEST_BATCH;
 }
 
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) > 0;
+function isCount(value: unknown): value is number {
+  return isWhole(value, 1);
 }
 
 /** Whether what it says of its making is what compiling writes; each of it may be missing. */
@@ -168,7 +168,7 @@ function isPart(value: unknown, name: string): value is PartSpec {
   if (!isObject(value) || !isFile(value, `${name}.pt`)) return false;
   const { inputs, outputs = [] } = value;
   const areTensors = [inputs, outputs].every((tensors) => Array.isArray(tensors) && tensors.every(isTensorSpec));
-  return areTensors && (inputs as unknown[]).length > 0;
+  return areTensors && Array.isArray(inputs) && inputs.length > 0;
 }
 
 function isTensorSpec(value: unknown): boolean {

@@ -1,7 +1,8 @@
 import { NeuronBlipError } from "../errors.js";
 import { rowsOf, type Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
-import { shown } from "../util/values.js";
+import { itemAt } from "../util/item-at.js";
+import { isList, shown } from "../util/values.js";
 import type { TokenIds } from "./token-ids.js";
 
 /** Texts as tensors, as Hugging Face names them. */
@@ -73,18 +74,17 @@ export async function imageRows(
   if ((pixelValues === undefined) === (imageEmbeds === undefined)) {
     throw new NeuronBlipError("INVALID_INPUT", "Give either pixelValues or imageEmbeds.");
   }
-  const given = pixelValues === undefined ? [imageEmbeds as Tensor | readonly Tensor[]].flat() : [pixelValues];
-  for (const tensor of given) {
+  const embeds = imageEmbeds === undefined ? [] : isList(imageEmbeds) ? imageEmbeds : [imageEmbeds];
+  const given = (pixelValues === undefined ? embeds : [pixelValues]).map((tensor) => {
     checkInput(pixelValues ? "pixelValues" : "imageEmbeds", tensor, "float32", pixelValues ? 4 : 3);
-  }
+    return tensor;
+  });
   const pictures = given.reduce((sum, { shape: [count = 0] }) => sum + count, 0);
   if (pictures !== count && pictures !== 1) {
     throw new NeuronBlipError("INVALID_INPUT", `${pictures} pictures were given for ${count} texts.`);
   }
-  const images = pixelValues
-    ? await encode(pixelValues)
-    : (given as Tensor<"float32">[]).flatMap((tensor) => rowsOf(tensor));
-  return Array.from({ length: count }, (_, i) => (images.length === 1 ? images[0] : images[i]) as Tensor<"float32">);
+  const images = pixelValues ? await encode(pixelValues) : given.flatMap((tensor) => rowsOf(tensor));
+  return Array.from({ length: count }, (_, i) => itemAt(images, images.length === 1 ? 0 : i));
 }
 
 /**

@@ -10,6 +10,7 @@ import { generate } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import { traceStage } from "../util/diagnostics.js";
 import type { ModelDirectory } from "../util/model-path.js";
+import { isList } from "../util/values.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes } from "./compiled-shapes.js";
 import type { Decoder } from "./decoder.js";
 import { DecoderPaddedGenerator } from "./decoder-padded-generator.js";
@@ -181,6 +182,7 @@ function compiledShapes({ config, manifest, directory }: LoadedParts, options: R
 
 /** How many pictures were given. What else is wrong with them, imageRows says. */
 function countOf({ pixelValues, imageEmbeds }: CaptionInputs): number {
-  const tensors: (Tensor | undefined)[] = [pixelValues ?? imageEmbeds].flat() as (Tensor | undefined)[];
+  const given: Tensor | readonly Tensor[] | undefined = pixelValues ?? imageEmbeds;
+  const tensors = isList(given) ? given : [given];
   return tensors.reduce((sum, tensor) => sum + (tensor?.shape?.[0] ?? 1), 0);
 }

@@ -7,6 +7,7 @@ import { generate, type NextTokenLogits } from "../generation/search.js";
 import type { Tensor } from "../torch/tensor.js";
 import { checkInput } from "../torch/torch-values.js";
 import { traceStage } from "../util/diagnostics.js";
+import { itemAt } from "../util/item-at.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { inTurns } from "../util/turns.js";
 import { shown } from "../util/values.js";
@@ -236,9 +237,9 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
         throwIfAborted(signal);
         return nextTokenLogits(sequences);
       };
-      const [first] = await step([{ row: 0, tokenIds: [this.config.bosTokenId] }]);
+      const first = itemAt(await step([{ row: 0, tokenIds: [this.config.bosTokenId] }]), 0);
       const logitsOf = this.#decoder.logitsOf?.(question, signal) ?? stepwise(step, BEGINNINGS_AT_ONCE);
-      return rankSequences(candidates, first as Float32Array, logitsOf, ranking, toResult);
+      return rankSequences(candidates, first, logitsOf, ranking, toResult);
     };
     return traceStage("decoder", () => this.#decoder.decode([question], rankBy, { revisits: true }));
   }
@@ -248,7 +249,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     const texts = tokenIdsOf(inputs, this.config.padTokenId);
     const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
     const keyValues = keyValuesOf(inputs, texts.length);
-    return texts.map((text, i) => ({ ...text, image: images[i] as Tensor<"float32">, keyValues: keyValues[i] }));
+    return texts.map((text, i) => ({ ...text, image: itemAt(images, i), keyValues: keyValues[i] }));
   }
 
   /** Returns what the decoder attends to, for each question. */

@@ -75,10 +75,11 @@ function exampleOf(path: string, { name, dtype, shape }: TensorSpec): Tensor {
       `neuron_blip.json says that ${name} of "${path}" has the shape [${shape.slice(0, 8).join(", ")}], which no part has. Compile the model again.`,
     );
   }
-  const tensor = Tensor.zeros(dtype, shape);
   // Tokens, and masks that ignore nothing.
-  if (dtype === "int64" && name !== "current_position") (tensor as Tensor<"int64">).data.fill(1n);
-  return tensor;
+  if (dtype === "int64" && name !== "current_position") {
+    return Tensor.from(new BigInt64Array(elements).fill(1n), shape);
+  }
+  return Tensor.zeros(dtype, shape);
 }
 
 function disposeAll(output: TorchOutput): void {

@@ -1,5 +1,6 @@
 import type { Answer, AnswerOptions, NeuronBlipOptions, Picture } from "../index.js";
 import { NeuronBlip } from "../neuron-blip.js";
+import { itemAt } from "../util/item-at.js";
 import { HUB_ARGUMENTS, hubHelp, loadingOptions, orHubName } from "./hub-arguments.js";
 import { print } from "./output.js";
 import { pictureOf } from "./picture-argument.js";
@@ -82,7 +83,7 @@ export const run = command(HELP, OPTIONS, async ({ values, positionals, given })
 
   const picture = await pictureOf(image);
   await using blip = await NeuronBlip.fromPretrained(model, options);
-  if (values.stream) await stream(blip, picture, questions[0] as string, answerOptions);
+  if (values.stream) await stream(blip, picture, itemAt(questions, 0), answerOptions);
   else if (candidates) {
     for (const question of questions) {
       const ranked = await blip.rank(picture, question, candidates, defined({ truncation }));

@@ -35,7 +35,7 @@ export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   if (path === undefined || others.length > 0) {
     throw new UsageError("bench takes one TorchScript file. `neuron-blip bench --help` tells more.");
   }
-  const batchSizes = [...new Set((values.batch ?? "1,2,4,8").split(",").map((text) => count("batch", text) as number))];
+  const batchSizes = [...new Set((values.batch ?? "1,2,4,8").split(",").map((text) => count("batch", text)))];
   const inputs = values.input?.map(parseInput);
   const threads = count("threads", values.threads);
   const calls = count("calls", values.calls);

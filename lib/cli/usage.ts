@@ -40,7 +40,7 @@ export function isUsage(error: unknown): boolean {
 function inOptions({ message }: NeuronBlipError): string {
   return message
     .replace(/^The picture in the buffer\b/, "The picture on the standard input")
-    .replace(NAMED, (_, one, other) => OPTION_NAMES[one ?? other] as string)
+    .replace(NAMED, (named, one, other) => OPTION_NAMES[one ?? other] ?? named)
     .replace(/\s+/g, " ");
 }
 
@@ -141,6 +141,8 @@ export function wholeNumber(name: string, text: string | undefined): number | un
 }
 
 /** An option that is a whole number of 1 or more. */
+export function count(name: string, text: string): number;
+export function count(name: string, text: string | undefined): number | undefined;
 export function count(name: string, text: string | undefined): number | undefined {
   const value = wholeNumber(name, text);
   if (value === 0) throw new UsageError(`--${name} takes a whole number of 1 or more, not 0.`);

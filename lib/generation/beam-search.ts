@@ -1,3 +1,4 @@
+import { itemAt } from "../util/item-at.js";
 import { logSoftmax, noTokenLeft } from "./distribution.js";
 import type { GeneratedSequence, Search } from "./generated-sequence.js";
 import { hasEnded, type LogitsProcessor, type ResolvedGenerationConfig } from "./generation-config.js";
@@ -16,9 +17,15 @@ interface Beam {
 
 /** A token that a beam could go on with, and the sum with it. */
 interface Candidate {
-  beam: number;
-  token: number;
-  score: number;
+  readonly beam: ScoredBeam;
+  readonly token: number;
+  readonly logProbability: number;
+  readonly score: number;
+}
+
+/** A beam with the log-probabilities of its next token. */
+interface ScoredBeam extends Beam {
+  readonly nextScores: Float32Array;
 }
 
 /**
@@ -53,19 +60,21 @@ export class BeamSearch implements Search {
 
   advance(logits: readonly Float32Array[]): void {
     const { numBeams, lengthPenalty, promptLength, earlyStopping, maxLength } = this.#config;
-    for (const [i, tokenIds] of this.live.entries()) {
-      const scores = logits[i] as Float32Array;
+    const { live } = this;
+    for (const [i, tokenIds] of live.entries()) {
+      const scores = itemAt(logits, i);
       logSoftmax(scores);
       for (const process of this.#processors) process(tokenIds, scores);
     }
-    const places = new Map(this.live.map((tokenIds, i) => [tokenIds, logits[i] as Float32Array]));
-    const scoresOf = this.#running.map(({ tokenIds }) => places.get(tokenIds) as Float32Array);
-    const candidates = bestCandidates(this.#running, scoresOf, 2 * numBeams);
+    const beams = this.#running.map((beam) => {
+      return { ...beam, nextScores: itemAt(logits, live.indexOf(beam.tokenIds)) };
+    });
+    const candidates = bestCandidates(beams, 2 * numBeams);
     if (candidates.length === 0 && this.#finished.length === 0) throw noTokenLeft();
-    const continued = candidates.map((candidate) => this.#continue(candidate, scoresOf));
+    const continued = candidates.map((candidate) => this.#continue(candidate));
     const ends = continued.map(({ tokenIds }) => hasEnded(tokenIds, this.#config));
 
-    const generated = (this.#running[0] as Beam).tokenIds.length + 1 - promptLength;
+    const generated = itemAt(beams, 0).tokenIds.length + 1 - promptLength;
     const penalised = (score: number, length: number) => Math.fround(score / Math.fround(length ** lengthPenalty));
     const newlyFinished = continued
       .filter((_, i) => ends[i] && i < numBeams)
@@ -76,7 +85,7 @@ export class BeamSearch implements Search {
     const best = this.#running[0]?.score ?? Number.NEGATIVE_INFINITY;
     const hopedLength = earlyStopping === "never" && lengthPenalty > 0 ? maxLength - promptLength : generated;
     const full = this.#finished.length === numBeams;
-    const worst = full ? (this.#finished.at(-1) as Beam).score : OUT_OF_REACH;
+    const worst = full ? itemAt(this.#finished, numBeams - 1).score : OUT_OF_REACH;
     const canImprove = penalised(best, hopedLength) > worst;
     this.#ended = this.#running.length === 0 || !canImprove || (full && earlyStopping === true);
   }
@@ -96,32 +105,31 @@ export class BeamSearch implements Search {
     });
   }
 
-  #continue({ beam, token, score }: Candidate, scoresOf: readonly Float32Array[]): Beam {
-    const { tokenIds, logProbabilities, scores } = this.#running[beam] as Beam;
-    const chosenBy = scoresOf[beam] as Float32Array;
+  #continue({ beam, token, logProbability, score }: Candidate): Beam {
+    const { tokenIds, logProbabilities, scores, nextScores } = beam;
     return {
       tokenIds: [...tokenIds, token],
-      logProbabilities: [...logProbabilities, chosenBy[token] as number],
-      scores: this.#config.outputScores ? [...scores, chosenBy] : scores,
+      logProbabilities: [...logProbabilities, logProbability],
+      scores: this.#config.outputScores ? [...scores, nextScores] : scores,
       score,
     };
   }
 }
 
 /** The best continuations of all beams, the best first. Those that a processor forbids are none. */
-function bestCandidates(beams: readonly Beam[], scoresOf: readonly Float32Array[], count: number): Candidate[] {
+function bestCandidates(beams: readonly ScoredBeam[], count: number): Candidate[] {
   const best: Candidate[] = [];
   let least = Number.NEGATIVE_INFINITY;
-  for (const [beam, { score: sum }] of beams.entries()) {
-    const scores = scoresOf[beam] as Float32Array;
-    for (let token = 0; token < scores.length; token++) {
-      const score = Math.fround((scores[token] as number) + sum);
+  for (const beam of beams) {
+    const { nextScores, score: sum } = beam;
+    for (let token = 0; token < nextScores.length; token++) {
+      const logProbability = nextScores[token] ?? 0;
+      const score = Math.fround(logProbability + sum);
       if (!(score > least)) continue;
-      let place = best.length;
-      while (place > 0 && (best[place - 1] as Candidate).score < score) place--;
-      best.splice(place, 0, { beam, token, score });
+      const worse = best.findIndex((other) => other.score < score);
+      best.splice(worse < 0 ? best.length : worse, 0, { beam, token, logProbability, score });
       if (best.length > count) best.pop();
-      if (best.length === count) least = (best.at(-1) as Candidate).score;
+      if (best.length === count) least = best.at(-1)?.score ?? least;
     }
   }
   return best;

@@ -11,14 +11,17 @@ const EXPONENTIALS = Float64Array.from({ length: -LEAST_EXPONENT * 64 + 1 }, (_,
  */
 export function logSumExp(scores: Float32Array): number {
   let highest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < scores.length; i++) if ((scores[i] as number) > highest) highest = scores[i] as number;
+  for (let i = 0; i < scores.length; i++) {
+    const score = scores[i] ?? highest;
+    if (score > highest) highest = score;
+  }
   let sum = 0;
   for (let i = 0; i < scores.length; i++) {
-    const x = (scores[i] as number) - highest;
+    const x = (scores[i] ?? 0) - highest;
     if (x < LEAST_EXPONENT) continue;
     const index = (-64 * x) | 0; // 0 of what is no number, which then makes the sum none
     const rest = x + index / 64;
-    sum += (EXPONENTIALS[index] as number) * (1 + rest * (1 + rest * (1 / 2 + rest * (1 / 6 + rest * (1 / 24)))));
+    sum += (EXPONENTIALS[index] ?? 0) * (1 + rest * (1 + rest * (1 / 2 + rest * (1 / 6 + rest * (1 / 24)))));
   }
   if (highest === Number.NEGATIVE_INFINITY && scores.every((score) => score === highest)) throw noTokenLeft();
   if (!Number.isFinite(sum)) throw notNumbers();
@@ -46,7 +49,7 @@ export function noTokenLeft(): NeuronBlipError {
  */
 export function logSoftmax(scores: Float32Array): void {
   const sum = logSumExp(scores);
-  for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] as number) - sum;
+  for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] ?? 0) - sum;
 }
 
 /** Probabilities, as float32. @throws NeuronBlipError as `logSoftmax`. */
@@ -58,7 +61,7 @@ export function softmax(scores: Float32Array): Float32Array {
 /** The token of the highest score, the lowest id among equals. */
 export function mostLikely(scores: Float32Array): number {
   let token = 0;
-  for (let i = 1; i < scores.length; i++) if ((scores[i] as number) > (scores[token] as number)) token = i;
+  for (let i = 1; i < scores.length; i++) if ((scores[i] ?? 0) > (scores[token] ?? 0)) token = i;
   return token;
 }
 
@@ -70,7 +73,7 @@ export function draw(scores: Float32Array, sum: number, uniform: number): number
   let left = uniform;
   let last = 0;
   for (let i = 0; i < scores.length; i++) {
-    const probability = Math.exp((scores[i] as number) - sum);
+    const probability = Math.exp((scores[i] ?? 0) - sum);
     if (probability === 0) continue;
     last = i;
     left -= probability;

@@ -135,8 +135,10 @@ const MOST_BEAMS = 256;
 /** The most samples of one row: as many as a batch has rows at most. */
 const MOST_SEQUENCES = 1024;
 
-/** Every option's check: what it must be, in words, and whether a value is. */
-const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is: (value: unknown) => boolean]>> = {
+/** What an option must be, in words, and whether a value is. */
+type Check = readonly [must: string, is: (value: unknown) => boolean];
+
+const CHECKS_BY_NAME: Readonly<Record<keyof GenerationConfig, Check>> = {
   maxLength: wholeNumber(2),
   maxNewTokens: wholeNumber(1),
   minLength: wholeNumber(0),
@@ -165,6 +167,7 @@ const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is
   outputScores: ["true or false", isBoolean],
   streamer: ["an object with put and end", isStreamer],
 };
+const CHECKS: ReadonlyMap<string, Check> = new Map(Object.entries(CHECKS_BY_NAME));
 
 /**
  * Checks options by themselves.
@@ -175,9 +178,9 @@ const CHECKS: Readonly<Record<keyof GenerationConfig, readonly [must: string, is
  */
 export function checkGenerationConfig(options: GenerationConfig, vocabSize: number): GenerationConfig {
   const given = Object.entries(options).filter(([name, value]) => {
-    const check = Object.hasOwn(CHECKS, name) ? CHECKS[name as keyof GenerationConfig] : undefined;
+    const check = CHECKS.get(name);
     if (check === undefined) {
-      throw invalid(`There is no generation option ${shown(name)}. The options are ${Object.keys(CHECKS).join(", ")}.`);
+      throw invalid(`There is no generation option ${shown(name)}. The options are ${[...CHECKS.keys()].join(", ")}.`);
     }
     const [must, is] = check;
     if (value !== undefined && !is(value)) throw invalid(`${name} must be ${must}, not ${shown(value)}.`);

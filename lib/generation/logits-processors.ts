@@ -32,19 +32,20 @@ export function logitsProcessors(config: ResolvedGenerationConfig): LogitsProces
 /** Adds a bias to the last token of each sequence whose other tokens have just been generated. */
 function sequenceBias(biases: ResolvedGenerationConfig["sequenceBias"]): LogitsProcessor {
   // As in a dictionary, the last bias of a sequence counts.
-  const unique = [...new Map(biases.map(([tokenIds, bias]) => [tokenIds.join(), { tokenIds, bias }])).values()];
+  const unique = [...new Map(biases.map((bias) => [bias[0].join(), bias])).values()].flatMap(([tokenIds, bias]) => {
+    const token = tokenIds.at(-1);
+    return token === undefined ? [] : { prefix: tokenIds.slice(0, -1), token, bias };
+  });
   return (sequence, scores) => {
     // Summed before it is added: a token can end several sequences.
     const sums = new Map<number, number>();
-    for (const { tokenIds, bias } of unique) {
-      const prefix = tokenIds.slice(0, -1);
+    for (const { prefix, token, bias } of unique) {
       if (prefix.length > sequence.length) continue;
       const start = sequence.length - prefix.length;
       if (!prefix.every((token, i) => sequence[start + i] === token)) continue;
-      const token = tokenIds.at(-1) as number;
       sums.set(token, Math.fround((sums.get(token) ?? 0) + Math.fround(bias)));
     }
-    for (const [token, sum] of sums) scores[token] = (scores[token] as number) + sum;
+    for (const [token, sum] of sums) scores[token] = (scores[token] ?? 0) + sum;
   };
 }
 
@@ -52,7 +53,7 @@ function repetitionPenalty(penalty: number): LogitsProcessor {
   const factor = Math.fround(penalty);
   return (sequence, scores) => {
     for (const token of new Set(sequence)) {
-      const score = scores[token] as number;
+      const score = scores[token] ?? 0;
       scores[token] = score < 0 ? score * factor : score / factor;
     }
   };
@@ -65,7 +66,8 @@ function noRepeatNgram(size: number): LogitsProcessor {
     for (let i = 0; i + size <= sequence.length; i++) {
       let same = 0;
       while (same < size - 1 && sequence[i + same] === sequence[start + same]) same++;
-      if (same === size - 1) scores[sequence[i + same] as number] = FORBIDDEN;
+      const next = sequence[i + same];
+      if (same === size - 1 && next !== undefined) scores[next] = FORBIDDEN;
     }
   };
 }

@@ -1,5 +1,6 @@
 /** Ranking given answers by likelihood: `rank_answer` of salesforce/BLIP (`models/blip_vqa.py`), on token sequences. */
 
+import { itemAt } from "../util/item-at.js";
 import { inTurns, isTurnOver, mapSteps, nextTurn, sortSteps } from "../util/turns.js";
 import { logSumExp } from "./distribution.js";
 import type { NextTokenLogits } from "./search.js";
@@ -51,36 +52,36 @@ export async function rankSequences<T>(
   const firstTokenProbabilities = new Float64Array(candidates.length);
   const unsorted = await inTurns(
     mapSteps(candidates, (tokenIds, index) => {
-      firstTokenProbabilities[index] = Math.exp((firstLogits[tokenIds[1] as number] as number) - sum);
+      firstTokenProbabilities[index] = Math.exp(itemAt(firstLogits, itemAt(tokenIds, 1)) - sum);
       return index;
     }),
   );
-  const firstTokenProbability = (index: number) => firstTokenProbabilities[index] as number;
+  const firstTokenProbability = (index: number) => firstTokenProbabilities[index] ?? 0;
   const byFirstToken = await inTurns(
     sortSteps(unsorted, (one, other) => firstTokenProbability(other) - firstTokenProbability(one) || one - other),
   );
 
   const scored = byFirstToken.slice(0, k);
-  const sequences = scored.map((index) => candidates[index] as readonly number[]);
+  const sequences = scored.map((index) => itemAt(candidates, index));
   const likelihoods = new Float64Array(scored.length);
+  const likelihood = (sequence: number) => likelihoods[sequence] ?? 0;
   await logitsOf(sequences, async (sequence, position, logits) => {
     if (isTurnOver()) await nextTurn(undefined);
-    const target = sequences[sequence]?.[position + 1] as number;
-    likelihoods[sequence] = (likelihoods[sequence] as number) - crossEntropy(logits, target, labelSmoothing);
+    const target = itemAt(itemAt(sequences, sequence), position + 1);
+    likelihoods[sequence] = likelihood(sequence) - crossEntropy(logits, target, labelSmoothing);
   });
-  const likelihood = (sequence: number) => likelihoods[sequence] as number;
   const best = likelihoods.reduce((most, each) => Math.max(most, each), Number.NEGATIVE_INFINITY);
   const total = likelihoods.reduce((sum, each) => sum + Math.exp(each - best), 0);
   const byLikelihood = await inTurns(
     sortSteps(
       scored.map((_, sequence) => sequence),
-      (one, other) => likelihood(other) - likelihood(one) || (scored[one] as number) - (scored[other] as number),
+      (one, other) => likelihood(other) - likelihood(one) || (scored[one] ?? 0) - (scored[other] ?? 0),
     ),
   );
   return inTurns(
     mapSteps(byFirstToken, (other, rank) => {
       const sequence = byLikelihood[rank];
-      const index = sequence === undefined ? other : (scored[sequence] as number);
+      const index = sequence === undefined ? other : itemAt(scored, sequence);
       return toResult({
         index,
         firstTokenProbability: firstTokenProbability(index),
@@ -101,7 +102,7 @@ export function stepwise(nextTokenLogits: NextTokenLogits, atOnce: number): Logi
       const portion = wanted.slice(at, at + atOnce);
       const logits = await nextTokenLogits(portion.map(({ tokenIds }) => ({ row: 0, tokenIds })));
       for (const [i, { tokenIds, sequences: users }] of portion.entries()) {
-        for (const sequence of users) await use(sequence, tokenIds.length - 1, logits[i] as Float32Array);
+        for (const sequence of users) await use(sequence, tokenIds.length - 1, itemAt(logits, i));
       }
     }
   };
@@ -134,8 +135,8 @@ function crossEntropy(logits: Float32Array, target: number, labelSmoothing: numb
   const sum = logSumExp(logits);
   let mean = 0;
   if (labelSmoothing > 0) {
-    for (let i = 0; i < logits.length; i++) mean += logits[i] as number;
+    for (let i = 0; i < logits.length; i++) mean += logits[i] ?? 0;
     mean /= logits.length;
   }
-  return (1 - labelSmoothing) * (sum - (logits[target] as number)) + labelSmoothing * (sum - mean);
+  return (1 - labelSmoothing) * (sum - itemAt(logits, target)) + labelSmoothing * (sum - mean);
 }

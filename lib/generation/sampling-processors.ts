@@ -18,7 +18,7 @@ export function samplingProcessors(config: ResolvedGenerationConfig): LogitsProc
 function temperature(value: number): LogitsProcessor {
   const divisor = Math.fround(value);
   return (_, scores) => {
-    for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] as number) / divisor;
+    for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] ?? 0) / divisor;
   };
 }
 
@@ -26,8 +26,8 @@ function temperature(value: number): LogitsProcessor {
 function topK(k: number): LogitsProcessor {
   return (_, scores) => {
     if (k >= scores.length) return;
-    const least = sorted(scores)[scores.length - k] as number;
-    for (let i = 0; i < scores.length; i++) if ((scores[i] as number) < least) scores[i] = FORBIDDEN;
+    const least = sorted(scores)[scores.length - k] ?? FORBIDDEN;
+    for (let i = 0; i < scores.length; i++) if ((scores[i] ?? 0) < least) scores[i] = FORBIDDEN;
   };
 }
 
@@ -39,14 +39,14 @@ function topP(p: number): LogitsProcessor {
     let cumulated = 0;
     let cut = 0;
     for (; cut < order.length - 1; cut++) {
-      cumulated += probabilities[cut] as number;
+      cumulated += probabilities[cut] ?? 0;
       if (Math.fround(cumulated) > rest) break;
     }
     // Those before the cut, of equal ones the first.
-    const least = order[cut] as number;
+    const least = order[cut] ?? FORBIDDEN;
     let equalsLeft = cut - order.indexOf(least);
     for (let i = 0; i < scores.length; i++) {
-      const score = scores[i] as number;
+      const score = scores[i] ?? 0;
       if (score < least || (score === least && equalsLeft-- > 0)) scores[i] = FORBIDDEN;
     }
   };
@@ -57,7 +57,7 @@ function minP(p: number): LogitsProcessor {
   return (_, scores) => {
     const probabilities = softmax(scores);
     const least = Math.fround(share * probabilities.reduce((most, probability) => Math.max(most, probability)));
-    for (let i = 0; i < scores.length; i++) if ((probabilities[i] as number) < least) scores[i] = FORBIDDEN;
+    for (let i = 0; i < scores.length; i++) if ((probabilities[i] ?? 0) < least) scores[i] = FORBIDDEN;
   };
 }
 
@@ -69,18 +69,18 @@ function typicalP(mass: number): LogitsProcessor {
     const surprises = probabilities.map((probability) => -Math.log(probability));
     let entropy = 0;
     for (let i = 0; i < probabilities.length; i++) {
-      const probability = probabilities[i] as number;
-      if (probability > 0) entropy += probability * (surprises[i] as number);
+      const probability = probabilities[i] ?? 0;
+      if (probability > 0) entropy += probability * (surprises[i] ?? 0);
     }
     const distances = surprises.map((surprise) => Math.abs(surprise - entropy));
     let cumulated = 0;
     let farthest = 0;
     for (const token of orderOf(distances)) {
-      farthest = distances[token] as number;
-      cumulated += probabilities[token] as number;
+      farthest = distances[token] ?? 0;
+      cumulated += probabilities[token] ?? 0;
       if (!(Math.fround(cumulated) < threshold)) break;
     }
-    for (let i = 0; i < scores.length; i++) if ((distances[i] as number) > farthest) scores[i] = FORBIDDEN;
+    for (let i = 0; i < scores.length; i++) if ((distances[i] ?? 0) > farthest) scores[i] = FORBIDDEN;
   };
 }
 
@@ -93,9 +93,8 @@ function sorted(values: Float32Array): Float32Array {
 function orderOf(values: Float32Array): number[] {
   const finite: number[] = [];
   const infinite: number[] = [];
-  for (let i = 0; i < values.length; i++)
-    ((values[i] as number) < Number.POSITIVE_INFINITY ? finite : infinite).push(i);
+  for (let i = 0; i < values.length; i++) ((values[i] ?? 0) < Number.POSITIVE_INFINITY ? finite : infinite).push(i);
   // After topK few are finite: the others need not be compared.
-  finite.sort((a, b) => (values[a] as number) - (values[b] as number) || a - b);
+  finite.sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0) || a - b);
   return finite.concat(infinite);
 }

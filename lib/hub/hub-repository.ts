@@ -32,7 +32,7 @@ const SHA256 = /^[0-9a-f]{64}$/;
 export async function lookUpCommit(hub: HubClient, asked: Asked, patient: boolean): Promise<HubCommit> {
   const path = `api/models/${asked.model}/revision/${encodeURIComponent(asked.revision)}`;
   const answer = await hub.json(path, { asked }, { patient });
-  const { sha, siblings } = isObject(answer) ? answer : ({} as JsonObject);
+  const { sha, siblings }: JsonObject = isObject(answer) ? answer : {};
   if (typeof sha !== "string" || !COMMIT.test(sha)) throw unlikeTheHub(hub, "names no commit of the model");
   const files = Array.isArray(siblings) ? siblings : [];
   return {
@@ -63,10 +63,16 @@ function fileOf(hub: HubClient, { path, size, oid, lfs }: JsonObject): HubFile {
   const large = isObject(lfs) ? lfs : undefined;
   const etag = large?.oid ?? oid;
   const bytes = large?.size ?? size;
-  if (typeof path !== "string" || typeof etag !== "string" || !ETAG.test(etag) || !Number.isSafeInteger(bytes)) {
+  if (
+    typeof path !== "string" ||
+    typeof etag !== "string" ||
+    !ETAG.test(etag) ||
+    typeof bytes !== "number" ||
+    !Number.isSafeInteger(bytes)
+  ) {
     throw unlikeTheHub(hub, "gives a list of files without their names and sizes");
   }
-  return { path, size: bytes as number, etag, sha256: large && SHA256.test(etag) ? etag : undefined };
+  return { path, size: bytes, etag, sha256: large && SHA256.test(etag) ? etag : undefined };
 }
 
 function unlikeTheHub(hub: HubClient, what: string): Error {

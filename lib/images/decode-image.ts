@@ -73,7 +73,7 @@ export async function decodeImage(
       });
     }
     // Decoders throw strings, too.
-    const text = messageOf(error).split("\n")[0] as string;
+    const [text = ""] = messageOf(error).split("\n");
     throw new Error(/^(?:it|its|the) /.test(text) ? text : `the ${FORMAT_NAMES[format]} data is damaged (${text})`, {
       cause: error,
     });

@@ -12,6 +12,7 @@ import {
   type StoredImage,
 } from "../processing/raw-image.js";
 import { native } from "../torch/native.js";
+import { itemAt } from "../util/item-at.js";
 import type { OwnFloat32Array, OwnUint8Array } from "../util/values.js";
 import { decodeImage, takesLong } from "./decode-image.js";
 import type { DecoderName } from "./decoder-table.js";
@@ -152,7 +153,12 @@ function replyWithValues({ data, width, height, channels, orientation }: StoredI
   const { tables } = target;
   const { preparePixels } = native();
   const resized = preparePixels(data, width, height, channels, orientation, size.width, size.height, tables);
-  const values = cropAndPad(resized, size, target, [tables[0], tables[256], tables[512]] as number[]);
+  const values = cropAndPad(
+    resized,
+    size,
+    target,
+    [0, 256, 512].map((black) => itemAt(tables, black)),
+  );
   reply({ kind: "done", made: values }, [values.buffer]);
 }
 

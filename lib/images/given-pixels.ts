@@ -50,10 +50,8 @@ export function checkPixels({ data, width, height, channels }: UncheckedPixels, 
  */
 export function readSharpOutput({ data, info }: { data?: unknown; info?: unknown }): PixelImage | PictureFile {
   const name = "The picture in { data, info }";
-  const { format, depth, ...size } = (typeof info === "object" && info !== null ? info : {}) as UncheckedPixels & {
-    format?: unknown;
-    depth?: unknown;
-  };
+  const { format, depth, ...size }: UncheckedPixels & { format?: unknown; depth?: unknown } =
+    typeof info === "object" && info !== null ? info : {};
   if (typeof format !== "string")
     throw invalid(`${name} is sharp's where info.format is a string, not ${kindOf(format)}.`);
   if (format !== "raw") {

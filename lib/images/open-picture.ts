@@ -124,8 +124,9 @@ async function readPath(path: string, { files }: SourceSettings): Promise<Pictur
     if (!(await statOf(path)).isFile()) throw new Error("it is not a file");
     const file = await readFile(path);
     // Only memory of its own can change threads: a small Buffer may share Node's pool.
-    const whole = file.byteLength === file.buffer.byteLength && types.isArrayBuffer(file.buffer);
-    const bytes = whole ? new Uint8Array(file.buffer as ArrayBuffer) : new Uint8Array(file);
+    const { buffer } = file;
+    const isWhole = types.isArrayBuffer(buffer) && buffer.byteLength === file.byteLength;
+    const bytes = isWhole ? new Uint8Array(buffer) : new Uint8Array(file);
     return { bytes, name };
   } catch (error) {
     throw unreadable(name, error);
@@ -236,10 +237,7 @@ async function readBlob(blob: BlobLike, { signal }: SourceSettings): Promise<Pic
 }
 
 function isFileHandle(value: object): value is FileHandleLike {
-  return (
-    "fd" in value &&
-    ["stat", "read"].every((method) => typeof (value as Record<string, unknown>)[method] === "function")
-  );
+  return "fd" in value && ["stat", "read"].every((method) => typeof Reflect.get(value, method) === "function");
 }
 
 function noPicture(source: unknown): NeuronBlipError {

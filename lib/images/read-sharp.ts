@@ -14,9 +14,7 @@ import { sharpPlaces } from "./sharp-places.js";
 const NAME = "The sharp instance's picture";
 
 export function isSharp(value: object): value is SharpLike {
-  return ["toBuffer", "metadata", "clone", "raw"].every(
-    (method) => typeof (value as Record<string, unknown>)[method] === "function",
-  );
+  return ["toBuffer", "metadata", "clone", "raw"].every((method) => typeof Reflect.get(value, method) === "function");
 }
 
 /**

@@ -131,8 +131,12 @@ interface NodeStreamState {
   readonly destroy?: (error?: unknown) => void;
 }
 
-function readNodeStream(given: NodeStreamLike, name: string, maxBytes: number, signal: AbortSignal): Promise<Bytes> {
-  const stream = given as NodeStreamLike & NodeStreamState;
+function readNodeStream(
+  stream: NodeStreamLike & NodeStreamState,
+  name: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Bytes> {
   if (stream.errored) throw brokenOff(name, stream.errored);
   if (stream.readableEnded || stream.destroyed || stream.readable === false) {
     throw usedStream(name, "has ended or was destroyed before");

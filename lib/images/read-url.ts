@@ -23,7 +23,7 @@ const SLICE = 2 ** 20;
  */
 export async function fetchFile(url: string, options: UrlSettings): Promise<PictureFile> {
   const name = `The picture at "${oneLine(url)}"`;
-  const { fetch = globalThis.fetch as FetchPicture | undefined, maxBytes } = options;
+  const { fetch = globalThis.fetch, maxBytes } = options;
   if (fetch === false) {
     throw invalid(`${name} is not fetched: the option fetch: false says so. Pass its bytes, or a data: URL.`);
   }
@@ -101,7 +101,7 @@ function percentDecoded(text: string): Buffer {
   const bytes = Buffer.from(text, "utf8");
   let to = 0;
   for (let from = 0; from < bytes.length; from++) {
-    const byte = bytes[from] as number;
+    const byte = bytes[from] ?? 0;
     const hex = byte === 0x25 ? bytes.toString("latin1", from + 1, from + 3) : "";
     if (/^[0-9a-f]{2}$/i.test(hex)) {
       bytes[to++] = Number.parseInt(hex, 16);

@@ -1,7 +1,8 @@
-import { NeuronBlipError, readOptions } from "../errors.js";
+import { messageOf, NeuronBlipError, readOptions } from "../errors.js";
 import { HUB_OPTIONS, type HubOptions } from "../hub/hub-options.js";
 import { directoryOf } from "../hub/model-directory.js";
 import { Tensor } from "../torch/tensor.js";
+import { itemAt } from "../util/item-at.js";
 import { isObject } from "../util/json-file.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { isList, isWhole, shown } from "../util/values.js";
@@ -75,7 +76,7 @@ export class BlipImageProcessor {
     try {
       return new BlipImageProcessor(config);
     } catch (error) {
-      const message = `"${path}" cannot be followed: ${(error as Error).message}`;
+      const message = `"${path}" cannot be followed: ${messageOf(error)}`;
       throw new NeuronBlipError("ARTIFACT_MISMATCH", message, { cause: error });
     }
   }
@@ -98,13 +99,13 @@ export class BlipImageProcessor {
     const size = 3 * height * width;
     const pixelValues = Tensor.zeros("float32", [list.length, 3, height, width]);
     const failures = new Map<number, unknown>();
-    let next = 0;
+    // Shared: each lane takes the next one.
+    const waiting = sources.entries();
     const { decoderThreads, loadPixelValues } = imageLoader();
     // One more than are decoded at a time is read meanwhile.
     const lanes = Array.from({ length: Math.min(sources.length, decoderThreads() + 1) }, async () => {
-      while (next < sources.length && failures.size === 0) {
-        const i = next++;
-        const source = sources[i] as ImageSource;
+      for (const [i, source] of waiting) {
+        if (failures.size > 0) break;
         try {
           const values = await loadPixelValues(source, this.target, options);
           for (let at = list.indexOf(source); at >= 0; at = list.indexOf(source, at + 1)) {
@@ -127,7 +128,8 @@ export class BlipImageProcessor {
  * single; mean and standard deviation are rounded to single, and each operation with them is, too.
  */
 function makeTable(config: Config, channel: number): Float32Array {
-  const ofChannel = (values: number | readonly number[]) => Math.fround([values].flat()[channel] ?? (values as number));
+  const ofChannel = (values: number | readonly number[]) =>
+    Math.fround(typeof values === "number" ? values : itemAt(values, channel));
   const mean = ofChannel(config.imageMean);
   const std = ofChannel(config.imageStd);
   return Float32Array.from({ length: 256 }, (_, byte) => {

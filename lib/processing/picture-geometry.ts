@@ -108,9 +108,9 @@ function place(
   const placed = new Float32Array(3 * to.width * to.height);
   const begin = Math.max(0, left);
   const end = Math.min(from.width, left + to.width);
-  for (let channel = 0; channel < 3; channel++) {
+  for (const [channel, value] of outside.entries()) {
     const plane = channel * to.width * to.height;
-    placed.fill(outside[channel] as number, plane, plane + to.width * to.height);
+    placed.fill(value, plane, plane + to.width * to.height);
     for (let y = Math.max(0, top); y < Math.min(from.height, top + to.height); y++) {
       const row = (channel * from.height + y) * from.width;
       placed.set(values.subarray(row + begin, row + end), plane + (y - top) * to.width + begin - left);

@@ -57,7 +57,7 @@ export async function readPreprocessor(directory: string): Promise<PreprocessorF
 
 function configOf(json: JsonObject, path: string): BlipImageProcessorConfig {
   const type = json.image_processor_type ?? json.feature_extractor_type ?? PROCESSORS[0];
-  if (!PROCESSORS.includes(type as string)) throw refused(path, "image_processor_type", type);
+  if (typeof type !== "string" || !PROCESSORS.includes(type)) throw refused(path, "image_processor_type", type);
   for (const [name, value] of Object.entries(json)) {
     if (value === null) continue;
     const isKnown = Object.hasOwn(NAMES, name);

@@ -26,7 +26,7 @@ export function expandGrey({ data, width, height, channels }: PixelImage): RawIm
   if (channels === 3 || channels === 4) return { data, width, height, channels };
   const rgb = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; to < rgb.length; from += channels, to += 3) {
-    const grey = data[from] as number;
+    const grey = data[from] ?? 0;
     rgb[to] = grey;
     rgb[to + 1] = grey;
     rgb[to + 2] = grey;

@@ -135,7 +135,7 @@ export class AddedTokens {
     if (this.#tokens.size === 0) return undefined;
     let start = from;
     while (start < to) {
-      const token = this.#tokens.get(text[start] as string)?.find(({ content }) => text.startsWith(content, start));
+      const token = this.#tokens.get(text.charAt(start))?.find(({ content }) => text.startsWith(content, start));
       if (token === undefined) {
         start++;
         continue;

@@ -87,7 +87,7 @@ function partOf(json: JsonObject, name: string, expected: string): JsonObject | 
   if (part === undefined) return undefined;
   const type = isObject(part) ? (part.type ?? undefined) : null;
   // The oldest files do not say the model's type.
-  if (type === expected || (name === "model" && type === undefined)) return part as JsonObject;
+  if (isObject(part) && (type === expected || (name === "model" && type === undefined))) return part;
   throw notBert(name, type ?? null, expected);
 }
 
@@ -127,8 +127,11 @@ function checkAddedTokens(tokens: unknown): AddedToken[] {
 /** BERT's own special tokens are that whether the file says so or not. */
 function withSpecialTokens(tokens: readonly AddedToken[], vocab: Readonly<Record<string, number>>): AddedToken[] {
   const contents = new Set(tokens.map(({ content }) => content));
-  const missing = SPECIAL_TOKENS.filter((token) => Object.hasOwn(vocab, token) && !contents.has(token));
-  return [...missing.map((content) => ({ id: vocab[content] as number, content, ...SPECIAL })), ...tokens];
+  const missing = SPECIAL_TOKENS.flatMap((content) => {
+    const id = Object.hasOwn(vocab, content) && !contents.has(content) ? vocab[content] : undefined;
+    return id === undefined ? [] : { id, content, ...SPECIAL };
+  });
+  return [...missing, ...tokens];
 }
 
 function checkNormalizer(normalizer: JsonObject): TokenizerJson["normalizer"] {

@@ -2,6 +2,7 @@ import { clearInterval, setInterval } from "node:timers";
 import { setTimeout as delay } from "node:timers/promises";
 import { asError, messageOf, NeuronBlipError, throwIfAborted } from "../errors.js";
 import { onAbort } from "../util/concurrency.js";
+import { itemAt } from "../util/item-at.js";
 
 /** What happens to replicas; the arguments of each event's listeners. */
 export interface ReplicaEvents {
@@ -107,7 +108,7 @@ export class Replicas<Model extends AsyncDisposable> {
 
   /** Any replica, to ask what they have in common. */
   get one(): Model {
-    return (this.#slots[0] as Slot<Model>).model;
+    return itemAt(this.#slots, 0).model;
   }
 
   /**

@@ -194,7 +194,7 @@ function pairUp({ images, texts }: PairLists): Pairs {
 }
 
 /** An item by its place in a list, or the one that stands for all. */
-function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
+export function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
   if (!isList(given)) return () => given;
   const items = given.slice();
   return (place) => items[place] as T; // what a caller left out, too

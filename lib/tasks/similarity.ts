@@ -10,7 +10,7 @@ import { inTurns } from "../util/turns.js";
 import { cosineSteps, packed } from "./cosines.js";
 import type { LoadedModel, PairJob } from "./loaded-model.js";
 import type { MatchOptions } from "./match.js";
-import { encodeSteps, PAIRS_AT_ONCE, type PairLists, PICTURES_AT_ONCE, runPairs } from "./run-pairs.js";
+import { encodeSteps, itemsOf, PAIRS_AT_ONCE, type PairLists, PICTURES_AT_ONCE, runPairs } from "./run-pairs.js";
 import { checkModel, holdPicture } from "./task.js";
 
 export type SimilarityOptions = Omit<MatchOptions, "settled">;
@@ -47,10 +47,9 @@ export async function similarity(
   return queue.admit({ task: "similarity", callId }, async (ticket) => {
     throwIfAborted(signal);
     if (texts.length === 0) return images.map(() => []);
-    const given = texts.slice();
     // Now, before the call returns to its caller, who may change them.
     const pictures = images.map((image, i) => (i < PICTURES_AT_ONCE ? snapshotBytes(image) : image));
-    const list = { count: given.length, text: (place: number) => given[place] as string };
+    const list = { count: texts.length, text: itemsOf<string>(texts) };
     const encoded = await inTurns(
       encodeSteps(list, encode, (_, error) => {
         throw error;
@@ -62,8 +61,8 @@ export async function similarity(
     const imageFeatures = await runPairs(model, pairs, { ...run, encode: undefined }, imageJob);
     // Each portion's in one array: so many would take long to collect, and the tensors that they are views of, too.
     const textFeatures: Float32Array[] = [];
-    for (let at = 0; at < given.length; at += PAIRS_AT_ONCE) {
-      const count = Math.min(PAIRS_AT_ONCE, given.length - at);
+    for (let at = 0; at < list.count; at += PAIRS_AT_ONCE) {
+      const count = Math.min(PAIRS_AT_ONCE, list.count - at);
       const portion = Array.from({ length: count }, (_, i) => encoded(at + i));
       textFeatures.push(packed(await queue.run(portion, textJob, run)));
     }

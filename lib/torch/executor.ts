@@ -1,4 +1,5 @@
 import { NeuronBlipError, readOptions } from "../errors.js";
+import { itemAt } from "../util/item-at.js";
 import { shown } from "../util/values.js";
 import { type ExecutorHandle, fromNative, native } from "./native.js";
 
@@ -51,7 +52,7 @@ export class Executor implements AsyncDisposable {
 
   /** The thread that modules are loaded and freed on. */
   get handle(): ExecutorHandle {
-    return (this.#lanes[0] as Lane).handle;
+    return itemAt(this.#lanes, 0).handle;
   }
 
   /** Whether `close` was called. */

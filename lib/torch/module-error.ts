@@ -1,4 +1,5 @@
 import { messageOf, NeuronBlipError, type NeuronBlipErrorCode } from "../errors.js";
+import { itemAt } from "../util/item-at.js";
 import { oneLine, shorten } from "../util/values.js";
 import { foreignKindInWords, isDamaged } from "./module-advice.js";
 import { foreignKindOf } from "./module-file.js";
@@ -144,7 +145,8 @@ function lackingIn(message: string): string | undefined {
 
 /** A load's message without the lines of the module's code that it points to. */
 function withoutSource(message: string): string {
-  return message.split(/\n?:?\n {2}File "/, 1)[0] as string;
+  const [reason = message] = message.split(/\n?:?\n {2}File "/, 1);
+  return reason;
 }
 
 /** Where in a source text libtorch found a mistake: the first line that it points to, with the line itself. */
@@ -154,8 +156,8 @@ function placeIn(message: string): string {
   const lines = text.split("\n");
   const marker = lines.findIndex((shownLine) => /^\s*~+ <--- HERE$/.test(shownLine));
   if (marker < 1) return `, line ${line},`;
-  const column = (lines[marker] as string).indexOf("~") + 1;
-  return `, line ${line}, column ${column} (${oneLine((lines[marker - 1] as string).trim(), LONGEST_LINE)}),`;
+  const column = itemAt(lines, marker).indexOf("~") + 1;
+  return `, line ${line}, column ${column} (${oneLine(itemAt(lines, marker - 1).trim(), LONGEST_LINE)}),`;
 }
 
 /** A call's message without the trace through the module's code, which comes first. */

@@ -205,13 +205,13 @@ export type ShapePattern = readonly (number | "any")[];
  * @param shape that was compiled for; or a number of dimensions, of which the first is then not 0.
  * @throws NeuronBlipError `INVALID_INPUT`.
  */
-export function checkInput(
+export function checkInput<D extends Dtype>(
   name: string,
   tensor: Tensor,
-  dtype: Dtype | readonly Dtype[],
+  dtype: D | readonly D[],
   shape: ShapePattern | number,
-): void {
-  const dtypes = [dtype].flat();
+): asserts tensor is Tensor<D> {
+  const dtypes: readonly Dtype[] = [dtype].flat();
   const isTensor = tensor instanceof Tensor;
   if (typeof shape === "number") {
     if (isTensor && dtypes.includes(tensor.dtype) && tensor.shape.length === shape && tensor.shape[0] !== 0) return;

@@ -115,7 +115,8 @@ function readLocations(iloc: Buffer, file: Buffer, idat: Buffer | undefined): Ma
       const source = inside ? (idat ?? Buffer.alloc(0)) : file;
       extents.push(source.subarray(start, length === 0 ? source.length : start + length));
     }
-    locations.set(id, extents.length === 1 ? (extents[0] as Buffer) : Buffer.concat(extents));
+    const [only, second] = extents;
+    locations.set(id, only !== undefined && second === undefined ? only : Buffer.concat(extents));
   }
   return locations;
 }

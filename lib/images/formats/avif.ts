@@ -102,5 +102,5 @@ function toFullRange(pixels: Uint8Array, isGray: boolean): void {
   const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) =>
     isGray ? ((level - 16) * 255) / (235 - 16) : (level * 255) / 256,
   );
-  for (let i = 0; i < pixels.length; i++) pixels[i] = levels[pixels[i] as number] as number;
+  for (let i = 0; i < pixels.length; i++) pixels[i] = levels[pixels[i] ?? 0] ?? 0;
 }

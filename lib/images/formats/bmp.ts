@@ -42,9 +42,9 @@ function rowReader(pixels: BmpPixels, { width }: BmpFile): RowReader {
     const bytes = pixels.bits / 8;
     return (data, from, rgb, to) => {
       for (let x = 0; x < width; x++, from += bytes, to += 3) {
-        rgb[to] = data[from + red] as number;
-        rgb[to + 1] = data[from + green] as number;
-        rgb[to + 2] = data[from + blue] as number;
+        rgb[to] = data[from + red] ?? 0;
+        rgb[to + 1] = data[from + green] ?? 0;
+        rgb[to + 2] = data[from + blue] ?? 0;
       }
     };
   }
@@ -52,7 +52,7 @@ function rowReader(pixels: BmpPixels, { width }: BmpFile): RowReader {
     const mostGreen = 2 ** pixels.green - 1;
     return (data, from, rgb, to) => {
       for (let x = 0; x < width; x++, from += 2, to += 3) {
-        const value = (data[from] as number) | ((data[from + 1] as number) << 8);
+        const value = (data[from] ?? 0) | ((data[from + 1] ?? 0) << 8);
         rgb[to] = (((value >> (5 + pixels.green)) & 31) * 255) / 31;
         rgb[to + 1] = (((value >> 5) & mostGreen) * 255) / mostGreen;
         rgb[to + 2] = ((value & 31) * 255) / 31;
@@ -64,10 +64,10 @@ function rowReader(pixels: BmpPixels, { width }: BmpFile): RowReader {
   const mask = 2 ** bits - 1;
   return (data, from, rgb, to) => {
     for (let x = 0, bit = 0; x < width; x++, bit += bits, to += 3) {
-      const index = 3 * (((data[from + (bit >> 3)] as number) >> (8 - bits - (bit & 7))) & mask);
-      rgb[to] = colors[index] as number;
-      rgb[to + 1] = colors[index + 1] as number;
-      rgb[to + 2] = colors[index + 2] as number;
+      const index = 3 * (((data[from + (bit >> 3)] ?? 0) >> (8 - bits - (bit & 7))) & mask);
+      rgb[to] = colors[index] ?? 0;
+      rgb[to + 1] = colors[index + 1] ?? 0;
+      rgb[to + 2] = colors[index + 2] ?? 0;
     }
   };
 }

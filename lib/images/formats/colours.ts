@@ -12,9 +12,9 @@ function multiply(a: number, b: number): number {
 export function cmykToRgb(cmyk: Uint8Array): Uint8Array {
   const rgb = new Uint8Array((cmyk.length / 4) * 3);
   for (let from = 0, to = 0; from < cmyk.length; from += 4, to += 3) {
-    const light = 255 - (cmyk[from + 3] as number);
+    const light = 255 - (cmyk[from + 3] ?? 0);
     for (let c = 0; c < 3; c++) {
-      rgb[to + c] = light - multiply(cmyk[from + c] as number, light);
+      rgb[to + c] = light - multiply(cmyk[from + c] ?? 0, light);
     }
   }
   return rgb;
@@ -29,7 +29,7 @@ export function clipToRgb(values: ArrayLike<number>, warn?: DecodeContext["warn"
   const rgb = new Uint8Array(values.length * 3);
   let cut = false;
   for (let i = 0, to = 0; i < values.length; i++, to += 3) {
-    const value = values[i] as number;
+    const value = values[i] ?? 0;
     const byte = value >= 255 ? 255 : value > 0 ? Math.trunc(value) : 0;
     if (value > 255) cut = true;
     rgb[to] = byte;
@@ -59,14 +59,10 @@ export function libtiffYCbCr(
   reference: readonly number[],
 ): (ycc: Uint8Array) => Uint8Array {
   const float = Math.fround;
-  const [red, green, blue] = (coefficients.length >= 3 ? coefficients : [0.299, 0.587, 0.114]).map(float) as [
-    number,
-    number,
-    number,
-  ];
-  const [black, white, cbBlack, cbWhite, crBlack, crWhite] = (
-    reference.length >= 6 ? reference : [0, 255, 128, 255, 128, 255]
-  ).map(float) as [number, number, number, number, number, number];
+  const [red = float(0.299), green = float(0.587), blue = float(0.114)] =
+    coefficients.length >= 3 ? coefficients.map(float) : [];
+  const [black = 0, white = 255, cbBlack = 128, cbWhite = 255, crBlack = 128, crWhite = 255] =
+    reference.length >= 6 ? reference.map(float) : [];
   const fixed = (value: number) => Math.trunc(Math.min(Math.max(value, 0), 2) * 65536 + 0.5);
   const redFactor = float(2 - 2 * red);
   const blueFactor = float(2 - 2 * blue);
@@ -78,23 +74,25 @@ export function libtiffYCbCr(
     const value = float(float((code - Math.trunc(low)) * range) / float(high - low !== 0 ? high - low : 1));
     return Math.trunc(Math.min(Math.max(value, -4096), 4096));
   };
-  const tables = Array.from({ length: 256 }, (_, i) => {
-    const cr = scale(i - 128, crBlack - 128, crWhite - 128, 127);
-    const cb = scale(i - 128, cbBlack - 128, cbWhite - 128, 127);
+  const sharesOf = (code: number) => {
+    const cr = scale(code - 128, crBlack - 128, crWhite - 128, 127);
+    const cb = scale(code - 128, cbBlack - 128, cbWhite - 128, 127);
     return {
-      y: scale(i, black, white, 255),
+      y: scale(code, black, white, 255),
       red: (crToRed * cr + 32768) >> 16,
       blue: (cbToBlue * cb + 32768) >> 16,
       greenOfCr: crToGreen * cr,
       greenOfCb: cbToGreen * cb + 32768,
     };
-  });
+  };
+  const first = sharesOf(0);
+  const tables = Array.from({ length: 256 }, (_, code) => sharesOf(code));
   return (ycc) => {
     const rgb = new Uint8ClampedArray(ycc.length);
     for (let i = 0; i < ycc.length; i += 3) {
-      const y = (tables[ycc[i] as number] as (typeof tables)[number]).y;
-      const cb = tables[ycc[i + 1] as number] as (typeof tables)[number];
-      const cr = tables[ycc[i + 2] as number] as (typeof tables)[number];
+      const { y } = tables[ycc[i] ?? 0] ?? first;
+      const cb = tables[ycc[i + 1] ?? 0] ?? first;
+      const cr = tables[ycc[i + 2] ?? 0] ?? first;
       rgb[i] = y + cr.red;
       rgb[i + 1] = y + ((cb.greenOfCb + cr.greenOfCr) >> 16);
       rgb[i + 2] = y + cb.blue;

@@ -35,19 +35,19 @@ export function expandCodes(file: Buffer, { codeBits, start, width, height }: Gi
     const isNext = previous >= 0 && code === next;
     let link = isNext ? previous : code;
     if (link >= TABLE_SIZE) throw damaged();
-    const length = lengths[link] as number;
+    const length = lengths[link] ?? 0;
     let to = at + length;
     while (link >= clear) {
       // What is beyond the last pixel is not kept.
-      pixels[--to] = indices[link] as number;
-      link = prefixes[link] as number;
+      pixels[--to] = indices[link] ?? 0;
+      link = prefixes[link] ?? 0;
     }
     pixels[at] = link;
     if (isNext) pixels[at + length] = link;
     at += isNext ? length + 1 : length;
     if (previous >= 0 && next < TABLE_SIZE) {
       indices[next] = link;
-      lengths[next] = (lengths[previous] as number) + 1;
+      lengths[next] = (lengths[previous] ?? 0) + 1;
       prefixes[next] = previous;
       if (next === (1 << size) - 1 && size < MOST_CODE_BITS) size++;
       next++;
@@ -81,7 +81,7 @@ class CodeReader {
         if (this.#at + this.#left > this.#file.length) throw new RangeError("the GIF ends in a block");
         continue;
       }
-      this.#bits |= (this.#file[this.#at++] as number) << this.#count;
+      this.#bits |= (this.#file[this.#at++] ?? 0) << this.#count;
       this.#count += 8;
       this.#left--;
     }

@@ -38,10 +38,10 @@ async function decode(file: Buffer, header: ImageHeader): Promise<DecodedPixels>
   for (const y of rowOrder(frame.height, frame.interlaced)) {
     let to = ((frame.y + y) * header.width + frame.x) * 3;
     for (let x = 0; x < frame.width; x++, to += 3) {
-      const index = 3 * (indices[at++] as number);
-      pixels[to] = colors[index] as number;
-      pixels[to + 1] = colors[index + 1] as number;
-      pixels[to + 2] = colors[index + 2] as number;
+      const index = 3 * (indices[at++] ?? 0);
+      pixels[to] = colors[index] ?? 0;
+      pixels[to + 1] = colors[index + 1] ?? 0;
+      pixels[to + 2] = colors[index + 2] ?? 0;
     }
   }
   return { data: pixels, channels: 3 };

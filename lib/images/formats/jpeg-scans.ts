@@ -33,7 +33,7 @@ export function* readScans(file: Buffer, start: number, frame: JpegFrame, interv
   let severalScans = PROGRESSIVE.has(frame.marker);
   let scan: (JpegScan & { restarts: number }) | undefined;
   for (let at = start; at >= 0 && at + 1 < file.length; ) {
-    const marker = file[at + 1] as number;
+    const marker = file[at + 1] ?? 0;
     if (marker === 0xff) {
       at++;
       continue;
@@ -105,7 +105,8 @@ export class ScanLedger {
   }
 
   #addTo(component: JpegComponent, { first, last, bitsBefore, bitsLeft }: JpegScan): void {
-    const lacking = this.#lacking.get(component) as Uint8Array;
+    const lacking = this.#lacking.get(component);
+    if (lacking === undefined) throw damaged("a scan names a component that there is not");
     // A sequential scan tells all, whatever its header says.
     if (!PROGRESSIVE.has(this.#frame.marker)) {
       lacking.fill(0);
@@ -113,7 +114,7 @@ export class ScanLedger {
     }
     for (let i = first; i <= Math.min(last, 63); i++) {
       // What is told again leaves nothing out.
-      const before = lacking[i] as number;
+      const before = lacking[i] ?? ALL_BITS;
       if (before === ALL_BITS ? bitsBefore > 0 : bitsBefore < before) this.#hasGaps = true;
       lacking[i] = bitsLeft;
     }

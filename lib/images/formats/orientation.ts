@@ -82,11 +82,11 @@ export function applyOrientation({ data: pixels, width, height, channels, orient
     7: [last, -width, -1],
     8: [width - 1, width, -1],
   };
-  const [start, right, down] = walks[orientation] as [number, number, number];
+  const [start, right, down] = walks[orientation] ?? [0, 1, width];
   const data = new Uint8Array(pixels.length);
   for (let y = 0, to = 0; y < outHeight; y++) {
     for (let x = 0, from = (start + y * down) * channels; x < outWidth; x++, from += right * channels) {
-      for (let c = 0; c < channels; c++) data[to++] = pixels[from + c] as number;
+      for (let c = 0; c < channels; c++) data[to++] = pixels[from + c] ?? 0;
     }
   }
   return { data, width: outWidth, height: outHeight, channels };

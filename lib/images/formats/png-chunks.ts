@@ -140,7 +140,7 @@ class PngReader {
   }
 
   #takeHeader(data: Buffer): void {
-    const [depth, color, , filterMethod, interlace] = data.subarray(8) as Iterable<number> as number[];
+    const [depth, color, , filterMethod, interlace] = [...data.subarray(8, 13)];
     if (depth === undefined || color === undefined || filterMethod !== 0) {
       throw new Error("its PNG header names an unknown way to filter");
     }

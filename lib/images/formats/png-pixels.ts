@@ -106,7 +106,7 @@ function unfilter(line: Uint8Array, above: Uint8Array, bpp: number): void {
 
 /** A byte that is known to be there. */
 function at(bytes: Uint8Array, index: number): number {
-  return bytes[index] as number;
+  return bytes[index] ?? 0;
 }
 
 /** Of left, above and above left the one next to left + above - above left. */

@@ -18,6 +18,8 @@ const TYPE_SIZES: Readonly<Record<number, number>> = {
 
 export interface TiffEntry {
   readonly type: number;
+  /** Of one value, in bytes. */
+  readonly valueSize: number;
   /** Its values' bytes. */
   readonly data: Buffer;
 }
@@ -49,13 +51,14 @@ export class TiffDirectory {
     for (let i = 0; i < count && at + entrySize <= data.length; i++, at += entrySize) {
       const type = this.uint16(data, at + 2);
       const values = this.big ? this.uint64(data, at + 4) : this.uint32(data, at + 4);
-      const size = (TYPE_SIZES[type] ?? 0) * values;
+      const valueSize = TYPE_SIZES[type] ?? 0;
+      const size = valueSize * values;
       if (size === 0) continue;
       const room = this.big ? 8 : 4;
       const inline = at + entrySize - room;
       const position = size <= room ? inline : this.big ? this.uint64(data, inline) : this.uint32(data, inline);
       if (position + size > data.length) break;
-      this.#entries.set(this.uint16(data, at), { type, data: data.subarray(position, position + size) });
+      this.#entries.set(this.uint16(data, at), { type, valueSize, data: data.subarray(position, position + size) });
     }
   }
 
@@ -80,9 +83,8 @@ export class TiffDirectory {
   values(tag: number): number[] {
     const entry = this.#entries.get(tag);
     if (entry === undefined) return [];
-    const { type, data } = entry;
-    const size = TYPE_SIZES[type] as number;
-    return Array.from({ length: data.length / size }, (_, i) => this.#value(data, type, i * size));
+    const { type, valueSize, data } = entry;
+    return Array.from({ length: data.length / valueSize }, (_, i) => this.#value(data, type, i * valueSize));
   }
 
   /** The first value of a tag. */

@@ -46,10 +46,10 @@ export function lzwLength(data: Buffer, enough: number): number {
     if (code >= next + (previous < 0 ? 0 : 1) || (previous < 0 && code > 255)) {
       throw new Error("its LZW data is damaged");
     }
-    const known = code < next ? (lengths[code] as number) : (lengths[previous] as number) + 1;
+    const known = code < next ? (lengths[code] ?? 0) : (lengths[previous] ?? 0) + 1;
     total += known;
     if (previous >= 0 && next < 4096) {
-      lengths[next++] = (lengths[previous] as number) + 1;
+      lengths[next++] = (lengths[previous] ?? 0) + 1;
       // One code early, as TIFF has it.
       if (next + 1 >= 2 ** width && width < 12) width++;
     }

@@ -47,7 +47,7 @@ function highBytes({ data, bytes, littleEndian }: TiffSamples, bits: number, cou
   const high = littleEndian ? size - 1 : 0;
   const result = new Uint8Array((data.length / bytes) * count);
   for (let from = 0, to = 0; from < data.length; from += bytes) {
-    for (let c = 0; c < count; c++) result[to++] = data[from + c * size + high] as number;
+    for (let c = 0; c < count; c++) result[to++] = data[from + c * size + high] ?? 0;
   }
   return result;
 }
@@ -55,7 +55,7 @@ function highBytes({ data, bytes, littleEndian }: TiffSamples, bits: number, cou
 function grayToRgb(data: Uint8Array, bytes: number, flip: number): Uint8Array {
   const rgb = new Uint8Array((data.length / bytes) * 3);
   for (let from = 0, to = 0; from < data.length; from += bytes, to += 3) {
-    const value = (data[from] as number) ^ flip;
+    const value = (data[from] ?? 0) ^ flip;
     rgb[to] = value;
     rgb[to + 1] = value;
     rgb[to + 2] = value;
@@ -70,9 +70,9 @@ function paletteToRgb(data: Uint8Array, bytes: number, page: TiffPage): Uint8Arr
   const step = page.bits < 8 ? 255 / (2 ** page.bits - 1) : 1;
   const rgb = new Uint8Array((data.length / bytes) * 3);
   for (let from = 0, to = 0; from < data.length; from += bytes, to += 3) {
-    const index = (data[from] as number) / step;
+    const index = (data[from] ?? 0) / step;
     if (index >= size) continue;
-    for (let c = 0; c < 3; c++) rgb[to + c] = (map[index + c * size] as number) >> 8;
+    for (let c = 0; c < 3; c++) rgb[to + c] = (map[index + c * size] ?? 0) >> 8;
   }
   return rgb;
 }
@@ -81,9 +81,9 @@ function paletteToRgb(data: Uint8Array, bytes: number, page: TiffPage): Uint8Arr
 function divideByAlpha(rgba: Uint8Array): Uint8Array {
   const rgb = new Uint8Array((rgba.length / 4) * 3);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
-    const alpha = rgba[from + 3] as number;
+    const alpha = rgba[from + 3] ?? 0;
     if (alpha === 0) continue;
-    for (let c = 0; c < 3; c++) rgb[to + c] = Math.min(Math.floor(((rgba[from + c] as number) * 255) / alpha), 255);
+    for (let c = 0; c < 3; c++) rgb[to + c] = Math.min(Math.floor(((rgba[from + c] ?? 0) * 255) / alpha), 255);
   }
   return rgb;
 }

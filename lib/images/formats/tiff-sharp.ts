@@ -1,3 +1,4 @@
+import { itemAt } from "../../util/item-at.js";
 import { openWithSharp, rawFromSharp, rgbFromSharp } from "../sharp.js";
 import type { Sharp, SharpPicture } from "../sharp-types.js";
 import type { DecodeContext, DecodedPixels, ImageHeader } from "./codec.js";
@@ -35,7 +36,7 @@ export async function decodeTiffWithSharp(
   if (mode === undefined) throw new Error("its TIFF samples are of an unknown kind");
   const { width, height } = page;
   const stacks = stacksOf(page);
-  checkMemory(file, page, stacks[0] as BlockStack);
+  checkMemory(file, page, itemAt(stacks, 0));
   const result = new Uint8Array(width * height * 3);
   for (const stack of stacks) {
     const reader = new StackReader(sharp, file, page, stack, context);
@@ -137,7 +138,7 @@ class StackReader {
       const read = await this.#read(inPlane(this.#stack, plane, this.#page));
       littleEndian = read.littleEndian;
       for (let i = 0, from = 0; from < read.data.length; i++) {
-        for (let k = 0; k < size; k++) data[(i * planes + plane) * size + k] = read.data[from++] as number;
+        for (let k = 0; k < size; k++) data[(i * planes + plane) * size + k] = read.data[from++] ?? 0;
       }
     }
     return { data, bytes: planes * size, littleEndian };

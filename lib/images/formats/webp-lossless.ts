@@ -3,8 +3,10 @@
  * bits there make libwebp build thousands of tables.
  */
 
-/** Alphabets of green (with lengths), red, blue, alpha and distances. */
-const ALPHABETS = [256 + 24, 256, 256, 256, 40] as const;
+/** How many symbols there are: of green (with lengths), of red, blue and alpha, of distances. */
+const GREENS = 256 + 24;
+const LEVELS = 256;
+const DISTANCES = 40;
 const LENGTH_ORDER = [17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] as const;
 const REPEATS = [
   { bits: 2, least: 3 },
@@ -44,9 +46,11 @@ export function huffmanGroups(data: Buffer, width: number, height: number): numb
 /** Reads an image inside the stream. @returns the largest number that red and green make, of all pixels */
 function readImage(reader: BitReader, width: number, height: number): number {
   const cached = reader.bits(1) ? 2 ** reader.bits(4) : 0;
-  const [green, red, blue, alpha, distance] = ALPHABETS.map((size, i) =>
-    readCode(reader, i === 0 ? size + cached : size),
-  ) as [HuffmanCode, HuffmanCode, HuffmanCode, HuffmanCode, HuffmanCode];
+  const green = readCode(reader, GREENS + cached);
+  const red = readCode(reader, LEVELS);
+  const blue = readCode(reader, LEVELS);
+  const alpha = readCode(reader, LEVELS);
+  const distance = readCode(reader, DISTANCES);
   // Pixels that take no bits are all the same.
   const isPlain = [green, red, blue, alpha].every(({ takesNoBits }) => takesNoBits);
   if (isPlain && green.read(reader) < 256) return red.read(reader) * 256 + green.read(reader);
@@ -95,8 +99,9 @@ function readCode(reader: BitReader, alphabet: number): HuffmanCode {
       if (length > 0) previous = length;
       continue;
     }
-    const { bits, least } = REPEATS[length - 16] as (typeof REPEATS)[number];
-    const end = symbol + reader.bits(bits) + least;
+    const repeat = REPEATS[length - 16];
+    if (repeat === undefined) throw new RangeError("a length of a code that there is not");
+    const end = symbol + reader.bits(repeat.bits) + repeat.least;
     lengths.fill(length === 16 ? previous : 0, symbol, end);
     symbol = end;
   }
@@ -110,16 +115,16 @@ class HuffmanCode {
   readonly #symbols: Uint16Array;
 
   constructor(lengths: Uint8Array) {
-    for (const length of lengths) this.#counts[length] = (this.#counts[length] as number) + 1;
+    for (const length of lengths) this.#counts[length] = (this.#counts[length] ?? 0) + 1;
     this.#counts[0] = 0;
     const ends = new Uint16Array(LONGEST_CODE + 2);
     for (let length = 1; length <= LONGEST_CODE; length++) {
-      ends[length + 1] = (ends[length] as number) + (this.#counts[length] as number);
+      ends[length + 1] = (ends[length] ?? 0) + (this.#counts[length] ?? 0);
     }
-    this.#symbols = new Uint16Array(ends[LONGEST_CODE + 1] as number);
+    this.#symbols = new Uint16Array(ends[LONGEST_CODE + 1] ?? 0);
     for (const [symbol, length] of lengths.entries()) {
       if (length === 0) continue;
-      const place = ends[length] as number;
+      const place = ends[length] ?? 0;
       this.#symbols[place] = symbol;
       ends[length] = place + 1;
     }
@@ -130,14 +135,14 @@ class HuffmanCode {
   }
 
   read(reader: BitReader): number {
-    if (this.takesNoBits) return this.#symbols[0] as number;
+    if (this.takesNoBits) return this.#symbols[0] ?? 0;
     let code = 0;
     let first = 0;
     let index = 0;
     for (let length = 1; length <= LONGEST_CODE; length++) {
       code += reader.bits(1);
-      const count = this.#counts[length] as number;
-      if (code - first < count) return this.#symbols[index + code - first] as number;
+      const count = this.#counts[length] ?? 0;
+      if (code - first < count) return this.#symbols[index + code - first] ?? 0;
       index += count;
       first = (first + count) * 2;
       code *= 2;

@@ -5,6 +5,7 @@
 import { realpathSync } from "node:fs";
 import { messageOf, NeuronBlipError } from "../../errors.js";
 import { native } from "../../torch/native.js";
+import { itemAt } from "../../util/item-at.js";
 import { ANSWER_MARK } from "./native-answer.js";
 
 /** What the other tasks ask the addon for. */
@@ -22,7 +23,7 @@ const TASKS: Readonly<Record<string, (paths: string[]) => unknown>> = {
     }
     return { libtorchVersion, cxx11Abi, libraries: loadedLibraries() };
   },
-  runtime: ([path]) => native().describeNrt(path as string),
+  runtime: (paths) => native().describeNrt(itemAt(paths, 0)),
   library: (paths) => {
     for (const path of paths) native().loadLibrary(path);
     return null;

@@ -79,7 +79,7 @@ export class Host {
 
   /** The names in a directory, sorted; none where there is no such directory. @throws what reading throws otherwise. */
   async list(path: string): Promise<string[]> {
-    return (await readdir(path).catch((error) => unlessAbsent(error, [] as string[]))).sort();
+    return (await readdir(path).catch((error) => unlessAbsent<string[]>(error, []))).sort();
   }
 
   async exists(path: string): Promise<boolean> {

@@ -37,10 +37,10 @@ export function summarize(values: readonly number[]): Summary {
  * @param share from 0 to 1.
  */
 export function quantile(sorted: ArrayLike<number>, share: number): number | null {
-  if (sorted.length === 0) return null;
   const at = (sorted.length - 1) * share;
-  const below = sorted[Math.floor(at)] as number;
-  const above = sorted[Math.ceil(at)] as number;
+  const below = sorted[Math.floor(at)];
+  const above = sorted[Math.ceil(at)];
+  if (below === undefined || above === undefined) return null;
   return below + (above - below) * (at - Math.floor(at));
 }
 
@@ -59,7 +59,7 @@ export function histogramOf(values: readonly number[], bins = 40): Histogram {
     if (value > to) beyond++;
     else {
       const bin = to > from ? Math.min(bins - 1, Math.floor(((value - from) / (to - from)) * bins)) : 0;
-      counts[bin] = (counts[bin] as number) + 1;
+      counts[bin] = (counts[bin] ?? 0) + 1;
     }
   }
   return { from, to, counts, beyond };
@@ -72,5 +72,7 @@ export function histogramOf(values: readonly number[], bins = 40): Histogram {
 export function growthOf(rss: readonly number[]): number | null {
   if (rss.length < 10) return null;
   const fifth = Math.floor(rss.length / 5);
-  return (median(rss.slice(-fifth)) as number) - (median(rss.slice(fifth, 2 * fifth)) as number);
+  const early = median(rss.slice(fifth, 2 * fifth));
+  const late = median(rss.slice(-fifth));
+  return early === null || late === null ? null : late - early;
 }

@@ -1,5 +1,6 @@
 import { NeuronBlip } from "../../neuron-blip.js";
 import type { PixelSource } from "../../processing/image-source.js";
+import { itemAt } from "../../util/item-at.js";
 
 /** What is asked of a model, over and over: a few items, each with an outcome that must always be the same. */
 export interface Workload {
@@ -27,8 +28,8 @@ export function workloadOf(blip: NeuronBlip): Workload {
   return {
     items: pictures.length * questions.length,
     async ask(item) {
-      const picture = pictures[item % pictures.length] as PixelSource;
-      const question = questions[Math.floor(item / pictures.length) % questions.length] as string;
+      const picture = itemAt(pictures, item % pictures.length);
+      const question = itemAt(questions, Math.floor(item / pictures.length) % questions.length);
       if (blip.architecture === "BlipForConditionalGeneration") return tokensOf(await blip.caption(picture));
       if (blip.architecture === "BlipForQuestionAnswering") {
         return tokensOf(await blip.answer(picture, question, { truncation: true }));

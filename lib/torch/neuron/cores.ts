@@ -8,9 +8,8 @@ import { shown } from "../../util/values.js";
  */
 export function parseCores(cores: string | readonly number[]): number[] {
   const list = typeof cores === "string" ? cores.split(",").flatMap(range) : Array.isArray(cores) ? cores.slice() : [];
-  const follow = list.every(
-    (core, i) => Number.isSafeInteger(core) && core >= 0 && (i === 0 || core === (list[i - 1] as number) + 1),
-  );
+  const [first = 0] = list;
+  const follow = list.every((core, i) => Number.isSafeInteger(core) && core >= 0 && core === first + i);
   if (list.length === 0 || !follow) {
     throw new NeuronBlipError(
       "INVALID_INPUT",

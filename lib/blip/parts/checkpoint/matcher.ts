@@ -1,6 +1,7 @@
 import { throwIfAborted } from "../../../errors.js";
 import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
+import { itemAt } from "../../../util/item-at.js";
 import type { Matcher } from "../../matcher.js";
 import type { TokenIds } from "../../token-ids.js";
 import type { LoadedCheckpoint } from "./checkpoint.js";
@@ -25,7 +26,7 @@ export class CheckpointMatcher implements Matcher {
     signal?: AbortSignal,
   ): Promise<Tensor<"float32">[]> {
     const questions = texts.map((text, i) => {
-      return { ...text, attended: text.length, image: images[i] as Tensor<"float32">, keyValues: undefined };
+      return { ...text, attended: text.length, image: itemAt(images, i), keyValues: undefined };
     });
     // Of each text the head takes the first token alone.
     const firsts = (await this.#encoder.encode(questions, signal)).map(({ hiddenStates }) => {

@@ -1,5 +1,6 @@
 import type { NextTokenLogits, RowSequence } from "../../../generation/search.js";
 import { attentionMaskOf, batchesOf, rowsOf, stackRows, type Tensor } from "../../../torch/tensor.js";
+import { itemAt } from "../../../util/item-at.js";
 import type { DecoderInputs, DecoderPaddedGenerator } from "../../decoder-padded-generator.js";
 import type { EncoderRow } from "../../encoder-row.js";
 
@@ -9,17 +10,18 @@ export function nextTokenLogitsOf(decoder: DecoderPaddedGenerator, rows: readonl
   let inputs: DecoderInputs | undefined;
   return async (sequences) => {
     const results: Float32Array[] = [];
-    for (const slice of slicesOfOneLength(sequences, decoder.batchSizes.at(-1) as number)) {
+    for (const slice of slicesOfOneLength(sequences, Math.max(...decoder.batchSizes))) {
       inputs = decoder.prepareInputsForGeneration(
         slice.map(({ tokenIds }) => tokenIds),
         inputs,
       );
+      const [batchSize = 0] = inputs.inputIds.shape;
       const { hiddenStates, attentionMask } = stacked.of(
         slice.map(({ row }) => row),
-        inputs.inputIds.shape[0] as number,
+        batchSize,
       );
       const logits = rowsOf(await decoder.forward(inputs, hiddenStates, attentionMask));
-      for (const [i, { index }] of slice.entries()) results[index] = (logits[i] as Tensor<"float32">).data;
+      for (const [i, { index }] of slice.entries()) results[index] = itemAt(logits, i).data;
     }
     return results;
   };
@@ -48,9 +50,8 @@ export class StackedRows {
     const key = `${batchSize}:${indices.join()}`;
     if (this.#last === undefined || this.#key !== key) {
       const last = indices.length - 1;
-      const chosen = Array.from(
-        { length: batchSize },
-        (_, i) => this.#rows[indices[Math.min(i, last)] as number] as EncoderRow,
+      const chosen = Array.from({ length: batchSize }, (_, i) =>
+        itemAt(this.#rows, itemAt(indices, Math.min(i, last))),
       );
       const hiddenStates = stackRows(
         chosen.map(({ hiddenStates }) => hiddenStates),

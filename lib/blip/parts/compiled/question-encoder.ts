@@ -1,5 +1,14 @@
 import { throwIfAborted } from "../../../errors.js";
-import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, type Tensor } from "../../../torch/tensor.js";
+import {
+  attentionMaskOf,
+  batchesOf,
+  type Dtype,
+  paddedRows,
+  rowsOf,
+  stackRows,
+  type Tensor,
+} from "../../../torch/tensor.js";
+import { itemAt } from "../../../util/item-at.js";
 import type { CompiledShapes } from "../../compiled-shapes.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { Question, QuestionEncoder } from "../../question-encoder.js";
@@ -32,15 +41,16 @@ export class CompiledQuestionEncoder implements QuestionEncoder {
     const encoded: EncoderRow[] = [];
     for (const { rows: slice, size } of batchesOf(rows, batchSizes)) {
       throwIfAborted(signal);
-      const stack = <K extends keyof (typeof slice)[number]>(key: K) =>
-        stackRows(
-          slice.map((row) => row[key] as Tensor),
-          size,
-        );
-      const embeds = await this.#textEncoder.forward(stack("inputIds"), stack("attentionMask"), stack("image"));
+      const stack = <D extends Dtype>(input: (row: (typeof slice)[number]) => Tensor<D>) =>
+        stackRows(slice.map(input), size);
+      const embeds = await this.#textEncoder.forward(
+        stack((row) => row.inputIds),
+        stack((row) => row.attentionMask),
+        stack((row) => row.image),
+      );
       const rowsOfBatch = rowsOf(embeds);
       for (const [i, { attended }] of slice.entries()) {
-        encoded.push({ hiddenStates: rowsOfBatch[i] as Tensor<"float32">, attended });
+        encoded.push({ hiddenStates: itemAt(rowsOfBatch, i), attended });
       }
     }
     return encoded;
