@@ -4,7 +4,6 @@ import type { NextTokenLogits, RowSequence } from "../../../generation/search.js
 import type { Functions } from "../../../torch/part.js";
 import { attentionMaskOf, batchesOf, paddedRows, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
-import { itemAt } from "../../../util/item-at.js";
 import type { Decoder, DecodingOptions, RankingPart } from "../../decoder.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { KeysValuesDtype } from "./checkpoint-config.js";
@@ -193,7 +192,8 @@ export class CachedDecoder implements Decoder {
       for (const [index, { row, tokenIds }] of sequences.entries()) {
         if (tokenIds.length !== length) continue;
         const found = read.get(`${row}:${tokenIds.slice(0, -1)}`);
-        const past = found?.past ?? itemAt(beginnings, Math.floor(row / rowsAtOnce));
+        const past = found?.past ?? beginnings[Math.floor(row / rowsAtOnce)];
+        if (past === undefined) throw new RangeError(`There is no row ${row} to read.`);
         const group = byPast.get(past) ?? [];
         byPast.set(past, group);
         group.push({ index, row, tokenIds, parent: found?.parent ?? 0 });
