@@ -1,7 +1,8 @@
 /** Headless Chromium, driven by its DevTools protocol over a pipe. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { accessSync, constants, mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -53,7 +54,8 @@ export class Chromium implements AsyncDisposable {
         ...["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
         ...[`--user-data-dir=${this.#profile}`, "about:blank"],
       ],
-      { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] },
+      // In a group of its own, whose every process ends with it; where this process is ended, the closed pipe ends them.
+      { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
     );
     this.#commands = this.#process.stdio[3] as Writable;
     (this.#process.stdio[4] as Readable).setEncoding("utf8").on("data", (text: string) => this.#read(text));
@@ -88,12 +90,14 @@ export class Chromium implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process.exitCode === null) {
+    const { pid, exitCode, signalCode } = this.#process;
+    if (pid !== undefined && exitCode === null && signalCode === null) {
       const ended = once(this.#process, "exit");
-      this.#process.kill("SIGKILL");
+      process.kill(-pid, "SIGKILL");
       await ended;
     }
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
+    // Its other processes may write until they have ended, too.
+    await rm(this.#profile, { recursive: true, force: true, maxRetries: 10 });
   }
 
   #read(text: string): void {
