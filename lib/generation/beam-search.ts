@@ -116,7 +116,7 @@ export class BeamSearch implements Search {
   }
 }
 
-/** The best continuations of all beams, the best first. Those that a processor forbids are none. */
+/** Returns the best continuations of all beams, the best first, without those that a processor forbids. */
 function bestCandidates(beams: readonly ScoredBeam[], count: number): Candidate[] {
   const best: Candidate[] = [];
   let least = Number.NEGATIVE_INFINITY;

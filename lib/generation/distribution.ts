@@ -6,7 +6,7 @@ const LEAST_EXPONENT = -48;
 const EXPONENTIALS = Float64Array.from({ length: -LEAST_EXPONENT * 64 + 1 }, (_, i) => Math.exp(-i / 64));
 
 /**
- * The logarithm of the sum of exponentials, in double precision, to 1e-11: e^x from a table and its series to the fourth
+ * Computes the logarithm of the sum of exponentials, in double precision, to 1e-11: e^x from a table and its series to the fourth
  * power, in a third of the time of Math.exp, since it is taken of every token of the vocabulary on the event loop.
  */
 export function logSumExp(scores: Float32Array): number {
@@ -44,7 +44,7 @@ export function noTokenLeft(): NeuronBlipError {
 }
 
 /**
- * Logarithms of probabilities in place of scores, rounded to float32.
+ * Puts logarithms of probabilities in place of scores, rounded to float32.
  * @throws NeuronBlipError `EXECUTION_FAILED` where the scores are no numbers, or forbid every token.
  */
 export function logSoftmax(scores: Float32Array): void {
@@ -52,13 +52,13 @@ export function logSoftmax(scores: Float32Array): void {
   for (let i = 0; i < scores.length; i++) scores[i] = (scores[i] ?? 0) - sum;
 }
 
-/** Probabilities, as float32. @throws NeuronBlipError as `logSoftmax`. */
+/** Returns probabilities, as float32. @throws NeuronBlipError as `logSoftmax`. */
 export function softmax(scores: Float32Array): Float32Array {
   const sum = logSumExp(scores);
   return scores.map((score) => Math.exp(score - sum));
 }
 
-/** The token of the highest score, the lowest id among equals. */
+/** Returns the token of the highest score, the lowest id among equals. */
 export function mostLikely(scores: Float32Array): number {
   let token = 0;
   for (let i = 1; i < scores.length; i++) if ((scores[i] ?? 0) > (scores[token] ?? 0)) token = i;

@@ -93,7 +93,7 @@ export interface TokenSettings {
   vocabSize: number;
 }
 
-/** A configuration with every question settled, for one row. */
+/** A configuration with every option set, for one row. */
 export interface ResolvedGenerationConfig
   extends Required<
       Omit<GenerationConfig, "maxNewTokens" | "minNewTokens" | "forcedBosTokenId" | "forcedEosTokenId" | "streamer">
@@ -246,7 +246,7 @@ export function resolveGenerationConfig(
   return { ...settled, ...tokens, seed, maxLength, minLength, promptLength, forcedBosTokenId, forcedEosTokenIds };
 }
 
-/** Whether a sequence ends: by the end-of-sequence token, by its length, or by a criterion of the user's. */
+/** Says whether a sequence ends: by the end-of-sequence token, by its length, or by a criterion of the user's. */
 export function hasEnded(
   sequence: readonly number[],
   config: Pick<ResolvedGenerationConfig, "eosTokenId" | "maxLength" | "stoppingCriteria">,
@@ -258,7 +258,10 @@ export function hasEnded(
   );
 }
 
-/** How long sequences may and must get, prompt included: of the two ways to say it, that of new tokens wins, as in transformers. */
+/**
+ * Settles how long sequences may and must get, prompt included: of the two ways to say it, that of new tokens wins, as in
+ * transformers.
+ */
 function settleLengths(
   options: GenerationConfig,
   defaults: GenerationConfig,
@@ -324,7 +327,7 @@ function isBias(value: unknown): boolean {
   return Array.isArray(value) && value.length === 2 && isTokenSequence(value[0]) && isBiasValue(value[1]);
 }
 
-/** Minus infinity forbids a token. */
+/** Says whether a value is a bias. Minus infinity forbids a token. */
 function isBiasValue(value: unknown): boolean {
   return typeof value === "number" && value < Number.POSITIVE_INFINITY;
 }

@@ -6,7 +6,7 @@ import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-con
 
 const FORBIDDEN = Number.NEGATIVE_INFINITY;
 
-/** The processors that a configuration asks for; those that only sampling uses come from `samplingProcessors`. */
+/** Returns the processors that a configuration asks for; those that only sampling uses come from `samplingProcessors`. */
 export function logitsProcessors(config: ResolvedGenerationConfig): LogitsProcessor[] {
   const { eosTokenId, promptLength, forcedBosTokenId } = config;
   const processors: LogitsProcessor[] = [];
@@ -72,7 +72,7 @@ function noRepeatNgram(size: number): LogitsProcessor {
   };
 }
 
-/** The end-of-sequence token alone cannot be a bad word. */
+/** Forbids bad words. The end-of-sequence token alone cannot be one. */
 function noBadWords(badWordsIds: readonly (readonly number[])[], eosTokenId: number): LogitsProcessor {
   const words = badWordsIds.filter((word) => word.length > 1 || word[0] !== eosTokenId);
   return sequenceBias(words.map((word) => [word, FORBIDDEN]));
@@ -84,7 +84,7 @@ function minLength(length: number, eosTokenId: number): LogitsProcessor {
   };
 }
 
-/** At a given length, only these tokens may come next. */
+/** Forbids, at a given length, all but these tokens. */
 function forcedAt(length: number, tokens: readonly number[]): LogitsProcessor {
   return (sequence, scores) => {
     if (sequence.length !== length) return;

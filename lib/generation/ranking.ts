@@ -27,7 +27,7 @@ export interface RankingConfig {
   labelSmoothing?: number;
 }
 
-/** The logits after each token of each sequence but the last, one call of `use` for each, awaited before the next. */
+/** Gives the logits after each token of each sequence but the last: one call of `use` for each, awaited before the next. */
 export type LogitsOfSequences = (
   sequences: readonly (readonly number[])[],
   use: (sequence: number, position: number, logits: Float32Array) => Promise<void>,
@@ -92,7 +92,7 @@ export async function rankSequences<T>(
   );
 }
 
-/** The logits of sequences by a decoder that gives one position at a time; a beginning that several share is run once. */
+/** Computes the logits of sequences by a decoder that gives one position at a time; a beginning that several share is run once. */
 export function stepwise(nextTokenLogits: NextTokenLogits, atOnce: number): LogitsOfSequences {
   return async (sequences, use) => {
     // Of one length together: a call of the decoder has one position. In portions, since each result is a vocabulary long.
@@ -115,7 +115,7 @@ interface Beginning {
   readonly sequences: number[];
 }
 
-/** The different beginnings of sequences. */
+/** Finds the different beginnings of sequences. */
 function* beginningSteps(sequences: readonly (readonly number[])[]): Generator<void, Beginning[]> {
   const beginnings = new Map<string, Beginning>();
   for (const [i, tokenIds] of sequences.entries()) {
@@ -130,7 +130,7 @@ function* beginningSteps(sequences: readonly (readonly number[])[]): Generator<v
   return [...beginnings.values()];
 }
 
-/** PyTorch's cross-entropy of one token, with label smoothing. */
+/** Computes PyTorch's cross-entropy of one token, with label smoothing. */
 function crossEntropy(logits: Float32Array, target: number, labelSmoothing: number): number {
   const sum = logSumExp(logits);
   let mean = 0;

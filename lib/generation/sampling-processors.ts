@@ -4,7 +4,10 @@ import type { LogitsProcessor, ResolvedGenerationConfig } from "./generation-con
 
 const FORBIDDEN = Number.NEGATIVE_INFINITY;
 
-/** What narrows and sharpens the distribution that `doSample` draws from. At least the most likely token always stays. */
+/**
+ * Returns the processors that narrow and sharpen the distribution that `doSample` draws from. At least the most likely token always
+ * stays.
+ */
 export function samplingProcessors(config: ResolvedGenerationConfig): LogitsProcessor[] {
   const processors: LogitsProcessor[] = [];
   if (config.temperature !== 1) processors.push(temperature(config.temperature));
@@ -22,7 +25,7 @@ function temperature(value: number): LogitsProcessor {
   };
 }
 
-/** Tokens as likely as the last of the k stay too. */
+/** Keeps the k most likely tokens, and those as likely as the last of them. */
 function topK(k: number): LogitsProcessor {
   return (_, scores) => {
     if (k >= scores.length) return;
@@ -84,12 +87,12 @@ function typicalP(mass: number): LogitsProcessor {
   };
 }
 
-/** From the smallest to the largest. Without a function that compares, which takes ten times as long. */
+/** Sorts from the smallest to the largest. Without a function that compares, which takes ten times as long. */
 function sorted(values: Float32Array): Float32Array {
   return Float32Array.from(values).sort();
 }
 
-/** The indices of values from the smallest to the largest, equal ones in order, infinite ones last. */
+/** Returns the indices of values from the smallest to the largest, equal ones in order, infinite ones last. */
 function orderOf(values: Float32Array): number[] {
   const finite: number[] = [];
   const infinite: number[] = [];

@@ -22,7 +22,7 @@ export interface RowSequence {
   tokenIds: readonly number[];
 }
 
-/** The logits of the next token after each sequence, in order, in memory that the caller may overwrite. */
+/** Gives the logits of the next token after each sequence, in order, in memory that the caller may overwrite. */
 export type NextTokenLogits = (sequences: readonly RowSequence[]) => Promise<Float32Array[]>;
 
 /** What to generate for one row. */
@@ -113,7 +113,7 @@ function tokenSearch(prompt: readonly number[], config: ResolvedGenerationConfig
 /** The beginning of the stream that was asked for last: a list's rows ask in order, and each is one jump further. */
 let last: { seed: number; stream: number; random: JumpableRandomGenerator } | undefined;
 
-/** Streams of one seed are 2^64 draws apart. The first is skipped: it shows the seed's bits. */
+/** Makes a stream of random numbers. Streams of one seed are 2^64 draws apart. The first is skipped: it shows the seed's bits. */
 function randomStream(seed: number, stream: number): RandomGenerator {
   if (last === undefined || last.seed !== seed || last.stream > stream) {
     last = { seed, stream: -1, random: xoroshiro128plus(seed) };

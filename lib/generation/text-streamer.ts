@@ -5,7 +5,7 @@ import { shown } from "../util/values.js";
 export interface Streamer {
   /** Takes the prompt's tokens first, then each generated token. */
   put(tokenIds: readonly number[]): void;
-  /** The sequence has ended. Not called where generation fails or is aborted. */
+  /** Ends the sequence. Not called where generation fails or is aborted. */
   end(): void;
 }
 
@@ -30,6 +30,7 @@ export class TextStreamer implements Streamer {
   #isPrompt = true;
 
   /**
+   * Makes a streamer.
    * @param tokenizer a BertTokenizer or BlipProcessor; its `decode` leaves special tokens out.
    * @throws NeuronBlipError `INVALID_INPUT`
    */
@@ -71,7 +72,7 @@ export class TextStreamer implements Streamer {
   }
 }
 
-/** Where the last word begins. An apostrophe is part of the word before: with the letter after, the three become one. */
+/** Finds where the last word begins. An apostrophe is part of the word before: with the letter after, the three become one. */
 function lastWordStart(text: string): number {
   const start = text.lastIndexOf(" ") + 1;
   return text.slice(start) === "'" ? text.lastIndexOf(" ", start - 2) + 1 : start;

@@ -17,7 +17,7 @@ export interface ArrivalLimits {
 
 /**
  * Waits for a picture to come, until it takes too long or its call is aborted.
- * @param work gets a signal that is aborted then, and when it has ended: it lets go of what it reads from.
+ * @param work gets a signal that is aborted then, and when it has ended: it releases what it reads from.
  * @throws NeuronBlipError `INVALID_IMAGE` where it is late, `ABORTED`; what `work` throws.
  */
 export async function withinTime<T>(
@@ -52,13 +52,13 @@ export class ArrivingBytes {
   readonly #pieces: Uint8Array[] = [];
   #length = 0;
 
-  /** @param name what errors call the picture */
+  /** Begins without pieces. @param name what errors call the picture */
   constructor(name: string, maxBytes: number) {
     this.#name = name;
     this.#maxBytes = maxBytes;
   }
 
-  /** @throws NeuronBlipError `IMAGE_TOO_LARGE`; `INVALID_INPUT` for a piece that is no bytes. */
+  /** Adds a piece. @throws NeuronBlipError `IMAGE_TOO_LARGE`; `INVALID_INPUT` for a piece that is no bytes. */
   add(piece: unknown): void {
     let bytes: Uint8Array;
     if (types.isUint8Array(piece)) bytes = piece;
@@ -73,7 +73,7 @@ export class ArrivingBytes {
     this.#pieces.push(bytes);
   }
 
-  /** All of them, in memory of their own. */
+  /** Joins all pieces, in memory of their own. */
   join(): Uint8Array<ArrayBuffer> {
     const whole = new Uint8Array(this.#length);
     let at = 0;

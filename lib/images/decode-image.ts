@@ -27,7 +27,7 @@ const LONG_WORK = 2 ** 25;
 /** Without sharp: jimp takes up to 40 bytes a pixel. */
 const MOST_PIXELS_WITHOUT_SHARP = 25e6;
 
-/** Whether a picture that is not refused takes long. */
+/** Says whether a picture that is not refused takes long. */
 export function takesLong({ width, height, cost, slowness = 1 }: ImageHeader): boolean {
   return cost <= MOST_COST && width * height * cost * slowness > LONG_WORK;
 }

@@ -19,10 +19,10 @@ const START_MS = 60_000;
 /** What an aborted picture's decoder may still take to come to its end: most do, and starting a thread costs more. */
 const GRACE_MS = 50;
 
-/** Who waits for a picture, and what its end gives back. */
+/** Who waits for a picture, and what its end releases. */
 export interface RunOptions {
   readonly signal: AbortSignal | undefined;
-  /** Called, more than once maybe, when sharp has no part in it any more. */
+  /** Called, maybe more than once, when sharp does not work on it any more. */
   readonly onSharpDone: (() => void) | undefined;
   /** Called once when the thread has done with it, or has ended, be it long after the call. */
   readonly onFree: () => void;
@@ -40,10 +40,11 @@ export class DecodeThread {
   /** Whether it has not ended, and is not about to. */
   isUsable = true;
   #isReady = false;
-  /** Hears what the thread replies to the request under way. */
+  /** Takes what the thread replies to the request under way. */
   #onReply: ((reply: WorkReply) => void) | undefined;
 
   /**
+   * Starts the thread.
    * @param timeLimit milliseconds that a picture of so many pixels may take, once the thread is ready; 0 for reading a header
    * @param decoder what it loads ahead of its first picture
    */
@@ -90,7 +91,7 @@ export class DecodeThread {
       let deadline: NodeJS.Timeout | undefined;
       let ending: NodeJS.Timeout | undefined;
       let stop = () => {};
-      /** The call ends; the thread may go on. */
+      /** Ends the call; the thread may go on. */
       const settle = (outcome: WorkResult | Error) => {
         isWaitedFor = false;
         clearTimeout(deadline);
@@ -105,7 +106,7 @@ export class DecodeThread {
         settle(reason);
         if (!isInSharp) ending = setTimeout(() => this.end(), graceMs).unref();
       };
-      /** From now on it has so many milliseconds. */
+      /** Gives it so many milliseconds from now on. */
       const limit = (ms: number) => {
         clearTimeout(deadline);
         if (!isWaitedFor) return;
@@ -148,7 +149,7 @@ function errorOf({ code, reason, cause }: WorkReply & { kind: "error" }): Error 
 
 const warned = new Set<string>();
 
-/** Every thread finds the same. */
+/** Warns once in a process: every thread finds the same. */
 function warnOnce(message: string, code: string): void {
   if (!warned.has(code)) process.emitWarning(message, { type: "NeuronBlipWarning", code });
   warned.add(code);

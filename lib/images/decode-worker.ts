@@ -25,9 +25,9 @@ import { ThreadState } from "./thread-state.js";
 /** An encoded picture. */
 export interface DecodeRequest {
   readonly file: OwnUint8Array;
-  /** A picture that declares more is given back. */
+  /** A picture that declares more is returned undecoded. */
   readonly maxPixels: number;
-  /** Whether it may take long; one that does and may not is given back. */
+  /** Whether it may take long; one that does and may not is returned undecoded. */
   readonly mayBeSlow: boolean;
   readonly decoder: ImageDecoder;
 }
@@ -36,7 +36,7 @@ export interface DecodeRequest {
 export interface WorkRequest {
   readonly source: DecodeRequest | PixelImage;
   readonly target: PixelTarget | undefined;
-  /** Whether it has a place in sharp; a picture that needs one is given back. */
+  /** Whether it has a place in sharp; a picture that needs one is returned undecoded. */
   readonly mayUseSharp: boolean;
 }
 
@@ -54,7 +54,7 @@ export type WorkReply =
   | { readonly kind: "ready" }
   /** The picture's declared size. Another reply follows. */
   | { readonly kind: "header"; readonly width: number; readonly height: number }
-  /** Sharp has no part in it, or has done its own. Another reply follows. */
+  /** Sharp does not work on it, or not any more. Another reply follows. */
   | { readonly kind: "sharp done" }
   /** Of the thread's installation, for the user. Another reply follows. */
   | { readonly kind: "warning"; readonly message: string; readonly code: string }
@@ -95,7 +95,7 @@ parentPort?.on("message", async ({ source, target, mayUseSharp }: WorkRequest) =
   }
 });
 
-/** Undefined where the picture was given back. */
+/** Decodes a picture; undefined where it was returned undecoded. */
 async function decode(
   { file, maxPixels, mayBeSlow, decoder }: DecodeRequest,
   mayUseSharp: boolean,
@@ -139,7 +139,7 @@ function enterSharp(): void {
   if (was !== interruptible) throw new Error("nobody waits for it any more");
 }
 
-/** @throws Error where nobody waits for the picture any more: what is left of the work is not done. */
+/** Marks that sharp has ended. @throws Error where nobody waits for the picture any more: what is left of the work is not done. */
 function leaveSharp(): void {
   const { interruptible, inSharp, abandoned } = ThreadState;
   const was = Atomics.compareExchange(state, 0, inSharp, interruptible);

@@ -14,10 +14,10 @@ import type { OpenedPicture } from "./open-picture.js";
 import { shownName } from "./picture-file.js";
 import { type Leave, sharpPlaces } from "./sharp-places.js";
 
-/** How long a picture may take before its decoder is taken to be lost in damaged data: many times what any picture needs. */
+/** Returns how long a picture may take before its decoder counts as stuck in damaged data: many times what any picture needs. */
 const defaultTimeLimit = (pixels: number) => 8000 + pixels / 1000;
 
-/** At least two, so that a picture whose decoder does not come to an end does not hold up all others. */
+/** Returns at least two, so that a picture whose decoder does not end does not delay all others. */
 const defaultSize = () => Math.max(2, Math.min(availableParallelism(), 4));
 
 /** A thread is in reserve from the first picture's end on, or where that takes longer: it may be the only picture. */
@@ -34,7 +34,7 @@ export interface DecodeOptions {
 /**
  * Decodes and prepares pictures on worker threads, in the order of the calls, so that the event loop does not wait for them.
  *
- * A picture that is late or aborted holds up no other: its place is free at once, and a thread in reserve, already started, takes the
+ * A picture that is late or aborted delays no other: its place is free at once, and a thread in reserve, already started, takes the
  * next picture, while its own is ended or, inside sharp, left to return.
  */
 export class DecoderPool {
@@ -44,8 +44,8 @@ export class DecoderPool {
   #idle: DecodeThread[] = [];
   readonly #lane: Semaphore;
   /**
-   * Pictures that take long are decoded one at a time, beside the others, so that several of them do not take all the memory, nor all
-   * places in sharp, which nothing gives back before it returns: quicker ones do not wait for them.
+   * Pictures that take long are decoded one at a time, beside the others, so that several of them do not take all the memory, nor
+   * all places in sharp, which nothing releases before it returns: quicker ones do not wait for them.
    */
   readonly #slowLane = new Semaphore(1);
   #hasDecoded = false;
@@ -53,6 +53,7 @@ export class DecoderPool {
   #decoder: ImageDecoder = "sharp";
 
   /**
+   * Makes a pool without threads.
    * @param size pictures at a time; their threads start when they are first needed. Default: one for each core, but 2 to 4.
    * @param timeLimit milliseconds that a picture of so many pixels may take
    */
@@ -155,7 +156,7 @@ export class DecoderPool {
     }
   }
 
-  /** Gives a thread without work, and sees to it that soon another is in reserve. */
+  /** Returns an idle thread or a new one. Soon starts another where none is left in reserve. */
   #takeThread(): DecodeThread {
     this.#idle = this.#idle.filter((thread) => thread.isUsable);
     const thread = this.#idle.pop() ?? new DecodeThread(this.#timeLimit, this.#decoder);

@@ -35,7 +35,7 @@ const needSharp = (
 ): DecoderRow[] =>
   kinds.map(([kind, what, why]) => ({ format, kind, withSharp: "sharp", withoutSharp: needsSharp(what), why }));
 
-/** Kinds that no decoder reads here, whatever is installed. */
+/** Refuses kinds that no decoder reads here, whatever is installed. */
 const refusedByAll = (format: ImageFormat, kinds: readonly (readonly [kind: string, what: string])[]): DecoderRow[] =>
   kinds.map(([kind, what]) => {
     const refused = { refused: `${what}, which is not decoded here: convert it to an 8-bit RGB PNG` };
@@ -177,6 +177,7 @@ export const decoderTable: readonly DecoderRow[] = [
 ];
 
 /**
+ * Chooses the decoder of a kind.
  * @throws Error that says why there is none
  */
 export function chooseDecoder(format: ImageFormat, kind: string, sharp: "free" | "busy" | "missing"): DecoderName {

@@ -2,7 +2,7 @@
 import { types } from "node:util";
 import { oneLine } from "../util/values.js";
 
-/** What a value is, by its class or type, without its content. */
+/** Names what a value is, by its class or type, without its content. */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "function") return "a function";

@@ -3,7 +3,7 @@ import type { ImageSource } from "../processing/image-source.js";
 import type { Tensor } from "../torch/tensor.js";
 import type { ImageFeatures } from "./image-features.js";
 
-/** What is inside an encoded image. @throws NeuronBlipError `DISPOSED`. For this package's own use. */
+/** Returns the features of an encoded image. @throws NeuronBlipError `DISPOSED`. For this package's own use. */
 let featuresOf: (image: EncodedImage) => ImageFeatures;
 
 /** A picture that has been encoded: ask about it as often as you like. */
@@ -29,7 +29,7 @@ export class EncodedImage implements Disposable {
   }
 
   /**
-   * Gives the memory back now rather than when it is collected, with what was kept of the picture for the next questions; calls
+   * Frees the memory now rather than when it is collected, with what was kept of the picture for the next questions; calls
    * under way that ask about it end as if it were there. May be called twice.
    */
   dispose(): void {

@@ -22,6 +22,7 @@ interface UncheckedPixels {
 }
 
 /**
+ * Checks pixels.
  * @param name what errors call the picture
  * @returns the same memory, not a copy
  * @throws NeuronBlipError `INVALID_INPUT`
@@ -45,7 +46,7 @@ export function checkPixels({ data, width, height, channels }: UncheckedPixels, 
 }
 
 /**
- * What sharp's `toBuffer({ resolveWithObject: true })` gave: raw pixels of 8 bits, or a file.
+ * Reads what sharp's `toBuffer({ resolveWithObject: true })` gave: raw pixels of 8 bits, or a file.
  * @throws NeuronBlipError `INVALID_INPUT`
  */
 export function readSharpOutput({ data, info }: { data?: unknown; info?: unknown }): PixelImage | PictureFile {
@@ -66,7 +67,7 @@ export function readSharpOutput({ data, info }: { data?: unknown; info?: unknown
   return checkPixels({ ...size, data }, name);
 }
 
-/** The caller's pixels in memory of our own, a slice in each turn of the event loop. */
+/** Copies the caller's pixels to memory of our own, a slice in each turn of the event loop. */
 export async function copyPixels({ data, ...size }: PixelImage): Promise<PixelImage> {
   const copy = new Uint8Array(size.width * size.height * size.channels);
   for (let at = 0; at < copy.length; at += COPIED_AT_ONCE) {

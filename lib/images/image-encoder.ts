@@ -29,7 +29,7 @@ interface ReadImage {
   readonly digest: string;
   /** Its file, or the pixel values that were made of it. */
   readonly picture: PictureFile | OwnFloat32Array;
-  /** Gives back the permit of one that is in hand already. */
+  /** Releases the permit of one that has it already. */
   readonly giveBack?: () => void;
 }
 
@@ -107,7 +107,7 @@ export class ImageEncoder {
 
   /**
    * Encodes pictures. Where the vision model takes several at a time, those of a call are decoded side by side and join the queue
-   * as one run; else each goes its way alone.
+   * as one run; else each runs alone.
    * @returns each picture's features, for the caller to release, or error, in order.
    */
   encodeAll(images: readonly Picture[], options: EncodeOptions = {}): Promise<PromiseSettledResult<ImageFeatures>[]> {
@@ -153,12 +153,12 @@ export class ImageEncoder {
     }
   }
 
-  /** What the cache has done and has; zeros where there is none. */
+  /** Counts what the cache has done and has; zeros where there is none. */
   get cacheStats(): FeatureCache["stats"] {
     return this.#cache?.stats ?? { hits: 0, misses: 0, pictures: 0, bytes: 0 };
   }
 
-  /** Lets go of what is kept. */
+  /** Releases what is kept. */
   dispose(): void {
     this.#cache?.dispose();
   }
@@ -198,7 +198,7 @@ export class ImageEncoder {
     );
   }
 
-  /** Those that have to be decoded: each content once. */
+  /** Returns those that have to be decoded: each content once. */
   #missingOf(images: readonly ReadImage[]): ReadImage[] {
     const cache = this.#cache;
     if (cache === undefined) return [...images];
@@ -277,7 +277,10 @@ export class ImageEncoder {
     return traceStage("decode", () => decoderPool.decode(picture, options));
   }
 
-  /** @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes encoded. */
+  /**
+   * Checks an encoded image.
+   * @throws NeuronBlipError `DISPOSED`; `INVALID_INPUT` for a picture that a model of other shapes encoded.
+   */
   #check(image: EncodedImage): ImageFeatures {
     const features = featuresOf(image);
     const { imageEmbeds } = features;
@@ -291,8 +294,8 @@ export class ImageEncoder {
 const SLICE = 2 ** 20;
 
 /**
- * The SHA-256 in hex, in slices, with turns of the event loop in between: WebCrypto, which has threads of its own, copies its
- * input first, all at once, which holds the event loop for longer than any slice does.
+ * Computes the SHA-256 in hex, in slices, with turns of the event loop in between: WebCrypto, which has threads of its own, copies
+ * its input first, all at once, which holds the event loop for longer than any slice does.
  */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const hash = createHash("sha256");

@@ -11,7 +11,7 @@ import { untilAborted } from "../util/concurrency.js";
 import { RefCounted } from "../util/ref-counted.js";
 
 /**
- * What a model made of a picture, in native memory, which is given back when the last user has let go of it. Whoever makes it is the
+ * What a model made of a picture, in native memory, which is freed when the last user has released it. Whoever makes it is the
  * first user.
  */
 export class ImageFeatures {
@@ -26,7 +26,7 @@ export class ImageFeatures {
   keyValues: RefCounted<Tensor> | undefined;
   #users: number;
 
-  /** @param keyValues is given over. */
+  /** Begins with one user. @param keyValues is given over. */
   constructor(imageEmbeds: Tensor<"float32">, keyValues?: RefCounted<Tensor>) {
     this.imageEmbeds = imageEmbeds;
     this.bytes = imageEmbeds.size * Float32Array.BYTES_PER_ELEMENT;
@@ -40,21 +40,21 @@ export class ImageFeatures {
     return this;
   }
 
-  /** Takes a user away: once for each `retain`, and once for the first. */
+  /** Removes a user: once for each `retain`, and once for the first. */
   release(): void {
     if (--this.#users > 0) return;
     this.imageEmbeds.dispose();
     this.forgetKeyValues();
   }
 
-  /** Lets go of the keys and values: the next questions do without. */
+  /** Releases the keys and values: the next questions do without. */
   forgetKeyValues(): void {
     this.keyValues?.release();
     this.keyValues = undefined;
   }
 }
 
-/** What keys and values take: of float32, or of a half type. */
+/** Counts the bytes of keys and values: of float32, or of a half type. */
 function bytesOf(keyValues: Tensor | undefined): number {
   if (keyValues === undefined) return 0;
   return keyValues.size * (keyValues.dtype === "float32" ? 4 : 2);
@@ -86,7 +86,7 @@ const OF_THE_PICTURE: readonly string[] = ["INVALID_IMAGE", "IMAGE_TOO_LARGE", "
 /**
  * Keeps pictures' features, by the pictures' content. Those that are asked for at the same time are encoded once; those asked for
  * longest ago make room for others. Keys and values, which are much larger and quicker to make, have half of the memory, so that
- * they do not drive pictures out. It keeps no process alive.
+ * they do not evict pictures. It keeps no process alive.
  */
 export class FeatureCache {
   readonly #maxBytes: number;
@@ -106,23 +106,23 @@ export class FeatureCache {
     this.#maxAgeMs = maxAgeMs;
   }
 
-  /** What the pictures in the cache take, in bytes. */
+  /** Returns what the pictures in the cache take, in bytes. */
   get bytes(): number {
     return this.#embedsBytes + this.#keyValuesBytes;
   }
 
-  /** How often a picture was there or was being encoded, how often not, and what is kept now. */
+  /** Counts how often a picture was there or was being encoded, how often not, and what is kept now. */
   get stats(): { hits: number; misses: number; pictures: number; bytes: number } {
     return { hits: this.#hits, misses: this.#misses, pictures: this.#entries.size, bytes: this.bytes };
   }
 
-  /** Whether a picture is there now, or is being encoded. */
+  /** Says whether a picture is there now, or is being encoded. */
   has(content: string): boolean {
     return this.#entries.has(content) || this.#encodings.has(content);
   }
 
   /**
-   * The picture of that content; where it is not there, what `encode` makes of it.
+   * Returns the picture of that content; where it is not there, what `encode` makes of it.
    * @param encode gets a signal that is aborted when nobody asks for the picture any more. A failure is not kept.
    * @returns it, for the caller to release, and whether it was there, or being encoded, already.
    * @throws NeuronBlipError `ABORTED`, as soon as the signal is; what `encode` throws.
@@ -172,9 +172,9 @@ export class FeatureCache {
   }
 
   /**
-   * Whether a picture's keys and values, of so many bytes, are worth keeping: where there is room for them, and where those that
-   * would have to go were asked for longer ago than this picture before its last use. Otherwise pictures that are asked for
-   * in turns would only drive out each other's.
+   * Says whether a picture's keys and values, of so many bytes, are worth keeping: where there is room for them, and where those
+   * that would be evicted were asked for longer ago than this picture before its last use. Otherwise pictures that are asked for in
+   * turns would only evict each other's.
    */
   wants(features: ImageFeatures, bytes: number): boolean {
     const entry = this.#entryOf(features);
@@ -184,7 +184,7 @@ export class FeatureCache {
     return oldest !== undefined && oldest.usedAt < entry.usedBefore;
   }
 
-  /** Makes room for the keys and values that a picture has got, and lets go of others' where they are too many. */
+  /** Makes room for the keys and values that a picture now has, and evicts others' where they are too many. */
   admitKeyValues(features: ImageFeatures): void {
     if (this.#entryOf(features) === undefined) return;
     this.#keyValuesBytes += bytesOf(features.keyValues?.value);
@@ -196,7 +196,7 @@ export class FeatureCache {
     this.#makeRoom();
   }
 
-  /** Lets go of everything. */
+  /** Releases everything. */
   dispose(): void {
     clearTimeout(this.#timer);
     for (const content of [...this.#entries.keys()]) this.#drop(content);
@@ -226,7 +226,7 @@ export class FeatureCache {
     return [...this.#entries.values()].find((entry) => entry.features === features);
   }
 
-  /** The one used longest ago first. */
+  /** Returns those with keys and values, the one used longest ago first. */
   #withKeyValues(): Entry[] {
     return [...this.#entries.values()].filter(({ features }) => features.keyValues);
   }

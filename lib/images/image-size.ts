@@ -55,7 +55,7 @@ function nameUnsupported(start: string): string | undefined {
   return /<svg/i.test(start) ? "SVG" : /<(?:!doctype\s+)?html/i.test(start) ? "HTML" : undefined;
 }
 
-/** Images of several codings share brands: then those that the file is compatible with tell. */
+/** Says whether a file is AVIF. Images of several codings share brands: then those that the file is compatible with tell. */
 function isAvif(start: string): boolean {
   if (/^ftypavi[fs]/.test(start.slice(4))) return true;
   if (!/^ftypm[is]f1/.test(start.slice(4))) return false;
@@ -64,7 +64,7 @@ function isAvif(start: string): boolean {
 }
 
 /**
- * The format that a file's first bytes say it has.
+ * Reads the format from a file's first bytes.
  * @throws Error that names what it found instead.
  */
 function sniffFormat(file: Buffer): ImageFormat {
@@ -95,7 +95,7 @@ export function readImageHeader(file: Buffer): ImageHeader & { readonly format: 
   }
 }
 
-/** A read beyond the end of the file, in words; any other error as it is. */
+/** Puts a read beyond the end of the file in words; returns any other error as it is. */
 export function explainTruncation(error: unknown, format: ImageFormat, file: Buffer): unknown {
   if (!(error instanceof RangeError)) return error;
   const name = FORMAT_NAMES[format];
@@ -103,7 +103,7 @@ export function explainTruncation(error: unknown, format: ImageFormat, file: Buf
 }
 
 /**
- * Holds a declared size to a limit.
+ * Checks a declared size against a limit.
  * @throws NeuronBlipError `IMAGE_TOO_LARGE`
  */
 export function checkPixelLimit(width: number, height: number, maxPixels: number, name: string): void {

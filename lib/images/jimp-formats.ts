@@ -3,8 +3,8 @@ import type { defaultFormats } from "jimp";
 type JimpFormats = { [F in ReturnType<(typeof defaultFormats)[number]> as F["mime"]]: F };
 
 /**
- * A decoder of the `jimp` package's, which is loaded on first use. Only its formats are used: Jimp.read and Jimp.fromBuffer turn
- * pictures by rules of their own, and fetch addresses.
+ * Returns a decoder of the `jimp` package, which is loaded on first use. Only its formats are used: Jimp.read and Jimp.fromBuffer
+ * turn pictures by rules of their own, and fetch addresses.
  */
 export async function jimpFormat<Mime extends keyof JimpFormats>(mime: Mime): Promise<JimpFormats[Mime]> {
   const { defaultFormats } = await import("jimp");

@@ -7,7 +7,7 @@ import { openPicture, type SourceSettings, sourceSettings } from "./open-picture
 
 export type { ImageDecoder, RawImage } from "../processing/raw-image.js";
 
-/** How many pictures are decoded at a time, unless they are very large. */
+/** Returns how many pictures are decoded at a time, unless they are very large. */
 export function decoderThreads(): number {
   return decoderPool.size;
 }
@@ -64,7 +64,7 @@ export async function warmUpDecoding(): Promise<void> {
 
 const OPTIONS: readonly (keyof LoadImageOptions)[] = ["maxPixels", "decoder", "signal", "maxBytes", "fetch", "files"];
 
-/** What is wrong with options is told before anything is read. */
+/** Checks the options, before anything is read. */
 function loadSettings(given: LoadImageOptions): SourceSettings & DecodeOptions {
   const options = readOptions(given, "loading a picture", OPTIONS);
   const decoder = chosenDecoder(options.decoder);

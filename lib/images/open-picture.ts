@@ -48,7 +48,7 @@ export async function openPicture(source: ImageSource, settings: SourceSettings)
   }
 }
 
-/** The settings that options say, with the defaults. @throws NeuronBlipError `INVALID_INPUT` */
+/** Returns the settings that options say, with the defaults. @throws NeuronBlipError `INVALID_INPUT` */
 export function sourceSettings({
   maxBytes = DEFAULT_MAX_BYTES,
   maxPixels = DEFAULT_MAX_PIXELS,
@@ -133,7 +133,7 @@ async function readPath(path: string, { files }: SourceSettings): Promise<Pictur
   }
 }
 
-/** A file that is open. It is read from its beginning, and stays open. */
+/** Reads a file that is open, from its beginning. It stays open. */
 async function readFileHandle(handle: FileHandleLike, { files }: SourceSettings): Promise<PictureFile> {
   const name = "The picture in the FileHandle";
   if (!files) throw filesRefused(name);
@@ -178,7 +178,7 @@ function toPath(url: string): string {
 }
 
 /**
- * A picture that is bytes in memory as it is now, for its owner may change it before its turn comes: a source of our own. Other
+ * Copies a picture that is bytes in memory, for its owner may change it before its turn comes: a source of our own. Returns other
  * pictures as they are.
  */
 export function snapshotBytes<Source>(source: Source): Source | Uint8Array {
@@ -193,7 +193,7 @@ export function snapshotBytes<Source>(source: Source): Source | Uint8Array {
   }
 }
 
-/** A file in memory: a copy of it, unless it is ours. Undefined for what is no bytes. */
+/** Copies a file in memory, unless it is ours. Undefined for what is no bytes. */
 function bytesOf(source: object): PictureFile | undefined {
   const name = "The picture in the buffer";
   if (types.isUint8Array(source)) return ownFile(source) ?? { bytes: copyBytes(source), name };
@@ -206,7 +206,10 @@ async function named(name: string, read: (name: string) => Promise<Uint8Array<Ar
   return { bytes: await read(name), name };
 }
 
-/** A URL object's address, as the URL standard writes it: an object of another kind must not pass for what it is not. */
+/**
+ * Reads what a URL object names, by its address as the URL standard writes it: an object of another kind must not pass for what it
+ * is not.
+ */
 function readUrl(href: string, settings: SourceSettings): Promise<PictureFile> {
   if (!URL.canParse(href)) throw invalid(`The picture's URL "${oneLine(href)}" is not valid.`);
   const url = new URL(href);

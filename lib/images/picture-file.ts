@@ -8,7 +8,7 @@ export interface PictureFile {
   readonly name: string;
 }
 
-/** A picture's name as messages give it, with a path of usual length whole. */
+/** Returns a picture's name as messages give it, with a path of usual length whole. */
 export function shownName(name: string): string {
   return oneLine(name, 180);
 }
@@ -17,20 +17,20 @@ export function shownName(name: string): string {
 const names = new WeakMap<object, string>();
 
 /**
- * A file as the source of one picture to load. Its bytes move to the thread that decodes them: the array is empty then.
+ * Makes a file the source of one picture to load. Its bytes move to the thread that decodes them: the array is empty then.
  */
 export function asSource({ bytes, name }: PictureFile): OwnUint8Array {
   names.set(bytes, name);
   return bytes;
 }
 
-/** The file that `asSource` made a source of. */
+/** Returns the file that `asSource` made a source of. */
 export function ownFile(source: Uint8Array): PictureFile | undefined {
   const name = names.get(source);
   return name === undefined ? undefined : { bytes: source as OwnUint8Array, name };
 }
 
-/** A copy of a caller's bytes, which may be shared with other threads, and may change or go away. */
+/** Copies a caller's bytes, which may be shared with other threads, and may change or go away. */
 export function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): OwnUint8Array {
   return new Uint8Array(new Uint8Array(buffer, byteOffset, byteLength));
 }

@@ -44,7 +44,7 @@ export async function readSharp(
   }
 }
 
-/** The place is held until sharp has returned, whoever still waits. */
+/** Works in sharp. The place is held until sharp has returned, whoever still waits. */
 async function inSharp<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   const leave = await sharpPlaces.take(signal);
   return untilAborted(work().finally(leave), signal);

@@ -68,7 +68,7 @@ function readAny(stream: object, name: string, maxBytes: number, signal: AbortSi
   throw new NeuronBlipError("INVALID_INPUT", `${name} has a body that is no stream, but ${kindOf(stream)}.`);
 }
 
-/** Lets go of a body that is not read, and of its connection. */
+/** Releases a body that is not read, and its connection. */
 function release(body: WebStreamLike | NodeStreamLike): void {
   try {
     if (isWebStream(body))

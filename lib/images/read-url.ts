@@ -45,13 +45,13 @@ export async function fetchFile(url: string, options: UrlSettings): Promise<Pict
   return { bytes, name };
 }
 
-/** undici says "fetch failed", and why in the cause. */
+/** Returns why a fetch failed: undici says "fetch failed", and why in the cause. */
 function reasonOf(error: unknown): string {
   const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : undefined;
   return oneLine(cause === undefined ? messageOf(error) : `${messageOf(error)} (${messageOf(cause)})`, 300);
 }
 
-/** @throws NeuronBlipError `INVALID_IMAGE` for damaged base64, `IMAGE_TOO_LARGE`, `INVALID_INPUT` */
+/** Reads a data: URL. @throws NeuronBlipError `INVALID_IMAGE` for damaged base64, `IMAGE_TOO_LARGE`, `INVALID_INPUT` */
 export async function readDataUrl(url: string, { maxBytes, signal }: UrlSettings): Promise<PictureFile> {
   const comma = url.slice(0, 1000).indexOf(",");
   if (comma < 0) throw invalid(`"${oneLine(url, 60)}" is no data: URL: it has no comma behind its type.`);
@@ -96,7 +96,7 @@ function fromBase64(text: string, isLast: boolean, name: string): Buffer {
   return bytes;
 }
 
-/** The bytes of text in which %41 stands for A. */
+/** Decodes text in which %41 stands for A to bytes. */
 function percentDecoded(text: string): Buffer {
   const bytes = Buffer.from(text, "utf8");
   let to = 0;

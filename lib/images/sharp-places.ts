@@ -5,13 +5,16 @@ import { type Native, native } from "../torch/native.js";
 import { onAbort } from "../util/concurrency.js";
 import { SHARP_AT_A_TIME } from "./sharp-limits.js";
 
-/** How often a thread that waits looks whether another has given a place back. */
+/** How often a thread that waits looks whether another has released a place. */
 const LOOKED_EVERY_MS = 10;
 
-/** Gives a place back; calling it again does nothing. */
+/** Releases a place; calling it again does nothing. */
 export type Leave = () => void;
 
-/** By the addon, for all threads of the process; where it does not load, pictures are decoded all the same, and each thread counts. */
+/**
+ * Counts places by the addon, for all threads of the process. Where it does not load, pictures are decoded all the same, and each
+ * thread counts.
+ */
 function countPlaces(): Pick<Native, "takeProcessPlace" | "leaveProcessPlace"> {
   try {
     return native();
@@ -37,7 +40,7 @@ class SharpPlaces {
   readonly #waiting: ((leave: Leave) => void)[] = [];
   #looking: NodeJS.Timeout | undefined;
 
-  /** @returns undefined where no place is free, or others wait for one. */
+  /** Takes a place. @returns undefined where none is free, or others wait for one. */
   tryTake(): Leave | undefined {
     return this.#waiting.length > 0 ? undefined : this.#take();
   }
@@ -77,7 +80,10 @@ class SharpPlaces {
     };
   }
 
-  /** Lets in those who wait, as far as there are places; looks again while any wait, which also keeps the process alive for them. */
+  /**
+   * Gives places to those who wait, as far as there are any; looks again while any wait, which also keeps the process alive for
+   * them.
+   */
   #look(): void {
     while (this.#waiting.length > 0) {
       const leave = this.#take();

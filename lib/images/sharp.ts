@@ -11,6 +11,7 @@ const SHARP_WARNING = "NEURON_BLIP_SHARP";
 let loading: Promise<Sharp | undefined> | undefined;
 
 /**
+ * Loads sharp.
  * @param warn told once where sharp is installed but cannot be used
  * @returns undefined where it is not installed, or cannot be used
  */
@@ -66,7 +67,7 @@ export async function rgbFromSharp(picture: SharpPicture, size: PictureSize): Pr
   return { data: await rawFromSharp(decoding, size, 3), channels: 3 };
 }
 
-/** The bytes of a picture that was asked for as raw samples. */
+/** Returns the bytes of a picture that was asked for as raw samples. */
 export async function rawFromSharp(
   picture: SharpPicture,
   { width, height }: PictureSize,

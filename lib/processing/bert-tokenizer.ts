@@ -58,7 +58,7 @@ const LONGEST_PADDING = 65_536;
  */
 export class BertTokenizer {
   readonly #tokenizer: LibraryTokenizer;
-  /** undefined where some tokens are looked for in the normalised text: the library reads whole texts then. */
+  /** Undefined where some tokens are looked for in the normalised text: the library reads whole texts then. */
   readonly #reader: TextReader | undefined;
   readonly #cleanUp: boolean;
   readonly clsTokenId: number;
@@ -68,6 +68,7 @@ export class BertTokenizer {
   readonly vocabSize: number;
 
   /**
+   * Makes a tokenizer of the files' content.
    * @param tokenizerJson tokenizer.json, as transformers writes it
    * @param config tokenizer_config.json
    * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a tokenizer that is not BERT's, `ARTIFACT_CORRUPT`
@@ -134,7 +135,7 @@ export class BertTokenizer {
   }
 
   /**
-   * @internal A text's token ids, [CLS] and [SEP] included and without padding, in steps of less than a millisecond.
+   * @internal Yields a text's token ids, [CLS] and [SEP] included and without padding, in steps of less than a millisecond.
    * @param options.allowEmpty gives [CLS] and [SEP] alone for a text without words, instead of throwing `INVALID_INPUT`.
    * @throws NeuronBlipError as `encode`.
    */
@@ -173,7 +174,7 @@ export class BertTokenizer {
   }
 
   /**
-   * The text of token ids. Ids that the vocabulary does not have (such as BLIP's 30522, [DEC]) are left out.
+   * Returns the text of token ids. Ids that the vocabulary does not have (such as BLIP's 30522, [DEC]) are left out.
    * @throws NeuronBlipError `INVALID_INPUT` for ids that are not whole numbers >= 0
    */
   decode(ids: Iterable<number | bigint>, options: DecodeOptions = {}): string {
@@ -201,7 +202,10 @@ export class BertTokenizer {
     });
   }
 
-  /** @param configured the token's name in tokenizer_config.json: a string, an AddedToken's object, or nothing */
+  /**
+   * Returns a special token's id.
+   * @param configured the token's name in tokenizer_config.json: a string, an AddedToken's object, or nothing
+   */
   #specialId(configured: unknown, name: string): number {
     const content = isObject(configured) ? configured.content : configured;
     const token = typeof content === "string" ? content : name;
@@ -213,7 +217,7 @@ export class BertTokenizer {
   }
 }
 
-/** @throws NeuronBlipError `INVALID_INPUT` for a length that no text can be padded to. */
+/** Checks the length to pad to. @throws NeuronBlipError `INVALID_INPUT` for one that no text can be padded to. */
 export function checkPadding(maxLength: number | undefined): void {
   if (maxLength !== undefined && Number.isInteger(maxLength) && maxLength <= LONGEST_PADDING) return;
   throw new NeuronBlipError(
@@ -238,7 +242,7 @@ function vocabSizeOf({ model, added_tokens: addedTokens }: TokenizerJson): numbe
   return largest + 1;
 }
 
-/** tokenizer_config.json's additional special tokens: their texts. */
+/** Returns the texts of tokenizer_config.json's additional special tokens. */
 function specialTokens({ additional_special_tokens: tokens }: JsonObject): string[] {
   const texts = Array.isArray(tokens) ? tokens.map((token) => (isObject(token) ? token.content : token)) : [];
   return texts.filter((text): text is string => typeof text === "string");

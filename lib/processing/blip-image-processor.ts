@@ -46,7 +46,7 @@ export class BlipImageProcessor {
   /** @internal What the model takes of a picture. */
   readonly target: PixelTarget;
 
-  /** @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
+  /** Makes a processor. @throws NeuronBlipError `INVALID_INPUT` for settings that are not supported. */
   constructor(config: BlipImageProcessorConfig = {}) {
     const given = Object.entries(readOptions(config, "BlipImageProcessor")).filter(([, value]) => value !== undefined);
     this.config = { ...DEFAULTS, ...Object.fromEntries(given) };
@@ -124,8 +124,8 @@ export class BlipImageProcessor {
 }
 
 /**
- * transformers' arithmetic, in its order and precision: the rescaled value is computed in double precision and rounded to
- * single; mean and standard deviation are rounded to single, and each operation with them is, too.
+ * Computes the pixel values of each byte by transformers' arithmetic, in its order and precision: the rescaled value is computed in
+ * double precision and rounded to single; mean and standard deviation are rounded to single, and each operation with them is, too.
  */
 function makeTable(config: Config, channel: number): Float32Array {
   const ofChannel = (values: number | readonly number[]) =>
@@ -176,7 +176,7 @@ function isRule(value: unknown): value is ResizeRule {
   );
 }
 
-/** Whether a value has these lengths: the first ones, and no others. */
+/** Says whether a value has these lengths: the first ones, and no others. */
 function hasOnly(value: unknown, names: readonly string[], required: number): boolean {
   if (!isObject(value)) return false;
   const isLength = (length: unknown) => isWhole(length, 1, LONGEST_EDGE);

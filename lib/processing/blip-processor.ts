@@ -45,7 +45,7 @@ export class BlipProcessor {
   readonly tokenizer: BertTokenizer;
   readonly #pictures: PictureOptions;
 
-  /** @param pictures a number stands for its `maxPixels`. */
+  /** Makes a processor of its parts. @param pictures a number stands for its `maxPixels`. */
   constructor(imageProcessor: BlipImageProcessor, tokenizer: BertTokenizer, pictures: PictureOptions | number = {}) {
     this.imageProcessor = imageProcessor;
     this.tokenizer = tokenizer;
@@ -112,7 +112,7 @@ export class BlipProcessor {
     return { inputIds, attentionMask: attentionMaskOf(lengths, width) };
   }
 
-  /** The text of token ids; special tokens are left out unless asked for. See BertTokenizer.decode. */
+  /** Returns the text of token ids; special tokens are left out unless asked for. See BertTokenizer.decode. */
   decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string {
     return this.tokenizer.decode(ids, options);
   }

@@ -23,7 +23,7 @@ export interface PixelTarget extends PictureGeometry {
 
 /** Reads and decodes pictures, so that the processors need not know how. */
 export interface ImageLoader {
-  /** How many pictures it decodes at a time, unless they are very large. */
+  /** Returns how many pictures it decodes at a time, unless they are very large. */
   decoderThreads(): number;
   /**
    * Loads a picture and makes the model's pixel values of it.

@@ -21,7 +21,7 @@ export interface BlipImageProcessorConfig {
   /** Of red, green and blue; or one number for all. */
   readonly imageMean?: number | readonly number[];
   readonly imageStd?: number | readonly number[];
-  /** Whether zeros are put on the right and below, after all else, up to `padSize`; without one nothing is. Default false. */
+  /** Whether zeros are added on the right and below, after all else, up to `padSize`; without one nothing is. Default false. */
   readonly doPad?: boolean;
   readonly padSize?: PictureSize;
 }

@@ -20,7 +20,7 @@ export interface PictureGeometry extends PictureSize {
   readonly resize?: ResizeRule | undefined;
   /** The middle is cut out; what is missing there is black. */
   readonly crop?: PictureSize | undefined;
-  /** Zeros are put on the right and below. */
+  /** Zeros are added on the right and below. */
   readonly pad?: PictureSize | undefined;
 }
 
@@ -28,7 +28,7 @@ export interface PictureGeometry extends PictureSize {
 const MOST_PIXELS = 2 ** 26;
 
 /**
- * The size that a picture is resized to: its own where it is not.
+ * Computes the size that a picture is resized to: its own where it is not.
  * @throws NeuronBlipError `INVALID_INPUT` for a picture that cannot become what is wanted.
  */
 export function resizedSize(shown: PictureSize, geometry: PictureGeometry): PictureSize {
@@ -71,7 +71,7 @@ function sizeBy(rule: ResizeRule, shown: PictureSize): PictureSize {
   return rule;
 }
 
-/** transformers' `get_resize_output_image_size` and, with a longest edge, `get_size_with_aspect_ratio`. */
+/** Computes the size as transformers' `get_resize_output_image_size` and, with a longest edge, `get_size_with_aspect_ratio` do. */
 function byEdges({ width, height }: PictureSize, shortest: number, longest: number | undefined): PictureSize {
   const [short, long] = width <= height ? [width, height] : [height, width];
   let edge = shortest;
@@ -86,7 +86,7 @@ function byEdges({ width, height }: PictureSize, shortest: number, longest: numb
   return width <= height ? { width: edge, height: other } : { width: other, height: edge };
 }
 
-/** Python's `round`. */
+/** Rounds as Python's `round`. */
 function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
@@ -97,7 +97,7 @@ function middle(size: PictureSize, crop: PictureSize): { top: number; left: numb
   return { top: Math.floor((size.height - crop.height) / 2), left: Math.floor((size.width - crop.width) / 2) };
 }
 
-/** The part of a picture that begins at a place of it, which may lie outside. */
+/** Copies the part of a picture that begins at a place of it, which may lie outside. */
 function place(
   values: OwnFloat32Array,
   from: PictureSize,

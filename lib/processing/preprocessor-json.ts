@@ -80,7 +80,10 @@ function configOf(json: JsonObject, path: string): BlipImageProcessorConfig {
   return config as BlipImageProcessorConfig;
 }
 
-/** A size as transformers writes it, with our names: a number, [height, width], or an object. What is none is kept, to be refused. */
+/**
+ * Reads a size as transformers writes it, with our names: a number, [height, width], or an object. What is none is kept, to be
+ * refused.
+ */
 function sizeOf(size: unknown): unknown {
   if (typeof size === "number") return squareOf(size);
   if (Array.isArray(size) && size.length === 2) return { height: size[0], width: size[1] };

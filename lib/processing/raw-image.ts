@@ -21,7 +21,9 @@ export interface StoredImage extends RawImage {
   readonly orientation: number;
 }
 
-/** Grey pixels as RGB, without alpha, as by Pillow's `convert("RGB")`; others as they are. It keeps its thread busy. */
+/**
+ * Turns grey pixels into RGB, without alpha, as Pillow's `convert("RGB")`; returns others as they are. It keeps its thread busy.
+ */
 export function expandGrey({ data, width, height, channels }: PixelImage): RawImage {
   if (channels === 3 || channels === 4) return { data, width, height, channels };
   const rgb = new Uint8Array(width * height * 3);

@@ -22,7 +22,7 @@ export class TextReader {
     this.#model = model;
   }
 
-  /** The text's token ids, those of each step; a step may have none. A short text takes one step. */
+  /** Yields the text's token ids, those of each step; a step may have none. A short text takes one step. */
   *read(text: string): Generator<number[], void> {
     const { maxCharacters } = this.#model;
     // The beginning, normalised, of a word that goes on in the next step.
@@ -45,7 +45,7 @@ export class TextReader {
   }
 }
 
-/** A set of characters, from a list of hexadecimal code points and ranges of them. */
+/** Makes a set of characters, from a list of hexadecimal code points and ranges of them. */
 function characterClass(list: string): string {
   const codePoint = (code: string) => `\\u{${code}}`;
   return list
@@ -79,8 +79,8 @@ export interface BertNormalizerConfig {
 }
 
 /**
- * BERT's normaliser as the Rust library has it. The JavaScript library's own differs: it lowers a final Greek sigma to ς,
- * overlooks Chinese characters beyond 16 bits, and has Node's Unicode tables.
+ * Normalises a text as BERT's normaliser in the Rust library does. The JavaScript library's own differs: it lowers a final Greek
+ * sigma to ς, overlooks Chinese characters beyond 16 bits, and has Node's Unicode tables.
  */
 export function normalizeForBert(text: string, config: BertNormalizerConfig): string {
   let result = text;
@@ -130,7 +130,7 @@ export class AddedTokens {
     for (const others of this.#tokens.values()) others.sort((one, other) => other.content.length - one.content.length);
   }
 
-  /** The first token that begins in [from, to). */
+  /** Finds the first token that begins in [from, to). */
   next(text: string, from: number, to: number): FoundToken | undefined {
     if (this.#tokens.size === 0) return undefined;
     let start = from;
@@ -171,7 +171,7 @@ export class WordPiece {
   /** The length of the longest piece: nothing longer need be looked up. */
   readonly #longest: number;
 
-  /** @param unknownId the token of words that the vocabulary has no pieces for. */
+  /** Makes the model. @param unknownId the token of words that the vocabulary has no pieces for. */
   constructor(config: WordPieceConfig, unknownId: number) {
     this.#ids = new Map(Object.entries(config.vocab));
     this.unknownId = unknownId;
@@ -182,7 +182,7 @@ export class WordPiece {
     this.#longest = longest;
   }
 
-  /** A word's pieces. */
+  /** Returns the ids of a word's pieces. */
   idsOf(word: string): readonly number[] {
     const whole = this.#ids.get(word);
     if (whole !== undefined && word.length <= this.maxCharacters) return [whole];

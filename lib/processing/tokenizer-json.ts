@@ -10,7 +10,7 @@ export interface TokenizerJson {
   readonly added_tokens: readonly AddedToken[];
   readonly normalizer: BertNormalizerConfig & { readonly type: "BertNormalizer" };
   readonly pre_tokenizer: { readonly type: "BertPreTokenizer" };
-  /** [CLS] and [SEP] are put on whatever it says, as transformers' BertTokenizer does. */
+  /** [CLS] and [SEP] are added whatever it says, as transformers' BertTokenizer does. */
   readonly post_processor: null;
   readonly decoder: { readonly type: "WordPiece"; readonly prefix: string; readonly cleanup: boolean };
   readonly model: WordPieceConfig & { readonly type: "WordPiece" };
@@ -30,7 +30,7 @@ const SPECIAL = { single_word: false, lstrip: false, rstrip: false, normalized: 
 const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
 
 /**
- * Checks a tokenizer.json, and puts what transformers' BertTokenizer puts where something is missing.
+ * Checks a tokenizer.json, and adds what transformers' BertTokenizer adds where something is missing.
  * @param config tokenizer_config.json, which says how to normalise where tokenizer.json does not.
  * @throws NeuronBlipError `ARTIFACT_MISMATCH` for a tokenizer that is not BERT's, `ARTIFACT_CORRUPT`
  */
@@ -55,7 +55,7 @@ export function checkTokenizerJson(json: unknown, config: JsonObject): Tokenizer
   };
 }
 
-/** @throws NeuronBlipError `ARTIFACT_CORRUPT` */
+/** Checks a tokenizer_config.json. @throws NeuronBlipError `ARTIFACT_CORRUPT` */
 export function checkTokenizerConfig(config: unknown): JsonObject {
   const file = "tokenizer_config.json";
   if (!isObject(config)) throw corrupt(file, "it", config, "an object");
@@ -72,7 +72,7 @@ export function checkTokenizerConfig(config: unknown): JsonObject {
   return config;
 }
 
-/** A tokenizer.json of a directory's vocab.txt, as transformers makes one; undefined where there is no such file. */
+/** Makes a tokenizer.json of a directory's vocab.txt, as transformers does; undefined where there is no such file. */
 export async function readVocabulary(directory: string): Promise<JsonObject | undefined> {
   const text = await readTextIfThere(join(directory, "vocab.txt"));
   if (text === undefined) return undefined;
@@ -81,7 +81,7 @@ export async function readVocabulary(directory: string): Promise<JsonObject | un
   return { model: { type: "WordPiece", vocab } };
 }
 
-/** @returns undefined where there is none, which is BERT's own. */
+/** Returns a part of tokenizer.json; undefined where there is none, which is BERT's own. */
 function partOf(json: JsonObject, name: string, expected: string): JsonObject | undefined {
   const part = json[name] ?? undefined;
   if (part === undefined) return undefined;
@@ -124,7 +124,7 @@ function checkAddedTokens(tokens: unknown): AddedToken[] {
   });
 }
 
-/** BERT's own special tokens are that whether the file says so or not. */
+/** Adds BERT's own special tokens, which are that whether the file says so or not. */
 function withSpecialTokens(tokens: readonly AddedToken[], vocab: Readonly<Record<string, number>>): AddedToken[] {
   const contents = new Set(tokens.map(({ content }) => content));
   const missing = SPECIAL_TOKENS.flatMap((content) => {
@@ -146,7 +146,7 @@ function checkNormalizer(normalizer: JsonObject): TokenizerJson["normalizer"] {
   };
 }
 
-/** As transformers' BertTokenizer makes it. */
+/** Makes the normaliser as transformers' BertTokenizer does. */
 function normalizerOf(config: JsonObject): JsonObject {
   return {
     clean_text: true,

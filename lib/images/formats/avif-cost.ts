@@ -9,8 +9,8 @@ const FRAME_HEADER = 3;
 const FRAME = 6;
 
 /**
- * What decoding takes, as a multiple of an ordinary picture of its size: a file may hold many frames of which one is shown, or
- * frames larger than the picture that it declares.
+ * Estimates the work of decoding, as a multiple of an ordinary picture of its size: a file may hold many frames of which one is
+ * shown, or frames larger than the picture that it declares.
  * @param pixels declared
  */
 export function avifCost({ primary, all }: AvifItems, pixels: number): number {
@@ -26,7 +26,7 @@ export function avifCost({ primary, all }: AvifItems, pixels: number): number {
   return Math.max(1, work / Math.max(pixels, SMALL_PICTURE));
 }
 
-/** Pixels of all frames, shown or not. */
+/** Counts the pixels of all frames, shown or not. */
 function codedPixels(data: Buffer): number {
   let frameSize = 0;
   let coded = 0;
@@ -70,7 +70,7 @@ class BitReader {
     return value;
   }
 
-  /** A number after as many bits as it has zeros before. */
+  /** Reads a number after as many bits as it has zeros before. */
   variableLength(): number {
     let zeros = 0;
     while (zeros < 32 && this.bits(1) === 0) zeros++;
@@ -78,7 +78,7 @@ class BitReader {
   }
 }
 
-/** The largest frame that a sequence header allows, in pixels: section 5.5 of the AV1 specification. */
+/** Returns the largest frame that a sequence header allows, in pixels: section 5.5 of the AV1 specification. */
 function readFrameSize(data: Buffer): number {
   const reader = new BitReader(data);
   reader.bits(3);

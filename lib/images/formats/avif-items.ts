@@ -121,7 +121,7 @@ function readLocations(iloc: Buffer, file: Buffer, idat: Buffer | undefined): Ma
   return locations;
 }
 
-/** By type, from an item's id to those that it refers to. */
+/** Reads references: by type, from an item's id to those that it refers to. */
 function readReferences(iref: Buffer | undefined): Map<string, Map<number, number[]>> {
   const references = new Map<string, Map<number, number[]>>();
   if (iref === undefined) return references;

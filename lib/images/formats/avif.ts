@@ -50,8 +50,8 @@ function kindOf(items: AvifItems, pixels: number): string {
 }
 
 /**
- * Bytes that decoding takes at most at a time: libaom keeps 12 a pixel for coefficients and the samples, libheif copies those. Of a grid
- * one tile is decoded at a time.
+ * Returns the most bytes that decoding takes at a time: libaom keeps 12 a pixel for coefficients and the samples, libheif copies
+ * those. Of a grid one tile is decoded at a time.
  */
 function memoryOf({ primary }: AvifItems, pixels: number): number {
   const flags = property(primary, "av1C")?.readUInt8(2) ?? 0;
@@ -60,7 +60,10 @@ function memoryOf({ primary }: AvifItems, pixels: number): number {
   return pixels * (12 + 2 * (1 + colours) * (flags & MORE_THAN_8_BITS ? 2 : 1));
 }
 
-/** As Pillow has it: the picture's own properties overrule EXIF's orientation even where they are absent, but not XMP's. */
+/**
+ * Returns the orientation as Pillow has it: the picture's own properties overrule EXIF's orientation even where they are absent,
+ * but not XMP's.
+ */
 function orientationOfMetadata({ primary, all }: AvifItems): number {
   const about = [...all.values()].filter(({ describes }) => describes === primary.id);
   const exif = about.find(({ type }) => type === "Exif")?.data;
@@ -84,7 +87,7 @@ async function decode(sharp: Sharp, file: Buffer, header: ImageHeader, context: 
   return pixels;
 }
 
-/** Whether its samples' black and white are 16 and 235. */
+/** Says whether its samples' black and white are 16 and 235. */
 function isLimited({ primary }: AvifItems): boolean {
   const colours = primary.properties.find(
     ({ type, data }) => type === "colr" && data.toString("latin1", 0, 4) === "nclx",
@@ -97,7 +100,7 @@ function isGray({ primary, all }: AvifItems): boolean {
   return coded !== undefined && ((property(coded, "av1C")?.readUInt8(2) ?? 0) & MONOCHROME) !== 0;
 }
 
-/** Mends, in place, what libheif makes of a limited range: nothing at all of gray, and of colours 256/255 of what they are. */
+/** Corrects, in place, what libheif makes of a limited range: nothing at all of gray, and of colours 256/255 of what they are. */
 function toFullRange(pixels: Uint8Array, isGray: boolean): void {
   const levels = Uint8ClampedArray.from({ length: 256 }, (_, level) =>
     isGray ? ((level - 16) * 255) / (235 - 16) : (level * 255) / 256,

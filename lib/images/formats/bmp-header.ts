@@ -96,7 +96,7 @@ function pixelsOf(file: Buffer, { bits, compression, size, colors, entry, palett
   return { kind: "indices", bits, palette, entry };
 }
 
-/** Whether the colours are the grays 0, 1, 2 and so on, or black and white. */
+/** Says whether the colours are the grays 0, 1, 2 and so on, or black and white. */
 function isGray(palette: Buffer, colors: number, entry: number): boolean {
   for (let i = 0; i < colors; i++) {
     const level = colors === 2 ? 255 * i : i & 255;

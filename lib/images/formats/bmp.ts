@@ -26,7 +26,7 @@ async function decode(file: Buffer): Promise<DecodedPixels> {
   return { data: rgb, channels: 3 };
 }
 
-/** Of runs, each index or level is a byte. */
+/** Returns how expanded pixels are stored: of runs, each index or level is a byte. */
 function expandedPixels(pixels: BmpPixels): BmpPixels {
   if (pixels.kind === "indices") return { ...pixels, bits: 8 };
   if (pixels.kind === "gray" && pixels.bits === 8) return pixels;
@@ -72,7 +72,7 @@ function rowReader(pixels: BmpPixels, { width }: BmpFile): RowReader {
   };
 }
 
-/** The colour of each index: black where the palette is shorter. */
+/** Returns the colour of each index: black where the palette is shorter. */
 function colorsOf(pixels: Extract<BmpPixels, { kind: "indices" | "gray" }>): Uint8Array {
   const colors = new Uint8Array(3 * 256);
   for (let i = 0; i < 256; i++) {

@@ -4,7 +4,7 @@ export interface Box {
   readonly data: Buffer;
 }
 
-/** The boxes in a row. @throws RangeError where one reaches beyond the data */
+/** Yields the boxes in a row. @throws RangeError where one reaches beyond the data */
 export function* boxes(data: Buffer): Generator<Box> {
   for (let at = 0; at + 8 <= data.length; ) {
     const short = data.readUInt32BE(at);
@@ -17,7 +17,7 @@ export function* boxes(data: Buffer): Generator<Box> {
   }
 }
 
-/** The first box of a type. */
+/** Finds the first box of a type. */
 export function findBox(data: Buffer, type: string): Buffer | undefined {
   for (const box of boxes(data)) if (box.type === type) return box.data;
   return undefined;
@@ -33,7 +33,7 @@ export class BoxReader {
     this.at = at;
   }
 
-  /** @param bytes 0 to 8; of no bytes the value is 0 */
+  /** Reads an unsigned number. @param bytes 0 to 8; of no bytes the value is 0 */
   uint(bytes: number): number {
     let value = 0;
     for (let i = 0; i < bytes; i++) value = value * 256 + this.data.readUInt8(this.at++);

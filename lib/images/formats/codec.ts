@@ -75,7 +75,7 @@ export interface ImageCodec {
   readonly sharp?: DecodeWithSharp;
 }
 
-/** @throws Error where a picture has no pixels. */
+/** Checks that a picture has pixels. @throws Error where it has none. */
 export function checkNotEmpty(width: number, height: number): void {
   if (width < 1 || height < 1) throw new Error(`it declares a size of ${width} x ${height}`);
 }

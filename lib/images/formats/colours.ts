@@ -2,13 +2,13 @@ import type { DecodeContext } from "./codec.js";
 
 /** Pillow's conversions to RGB, which those of other libraries differ from by a few levels. */
 
-/** The product of two bytes as fractions of 255, rounded as Pillow rounds it. */
+/** Multiplies two bytes as fractions of 255, rounded as Pillow rounds it. */
 function multiply(a: number, b: number): number {
   const product = a * b + 128;
   return ((product >> 8) + product) >> 8;
 }
 
-/** @param cmyk 255 is full ink */
+/** Converts CMYK to RGB. @param cmyk 255 is full ink */
 export function cmykToRgb(cmyk: Uint8Array): Uint8Array {
   const rgb = new Uint8Array((cmyk.length / 4) * 3);
   for (let from = 0, to = 0; from < cmyk.length; from += 4, to += 3) {
@@ -21,8 +21,8 @@ export function cmykToRgb(cmyk: Uint8Array): Uint8Array {
 }
 
 /**
- * Gray values of more than 8 bits, as Pillow's convert("RGB") has them: cut at 0 and 255, not scaled, so that most of a 16-bit
- * picture turns white.
+ * Converts gray values of more than 8 bits to RGB, as Pillow's convert("RGB") does: cut at 0 and 255, not scaled, so that most of a
+ * 16-bit picture turns white.
  * @param warn told once in a process where values were cut
  */
 export function clipToRgb(values: ArrayLike<number>, warn?: DecodeContext["warn"]): Uint8Array {
@@ -50,7 +50,7 @@ export function warnOfCutGray(warn: DecodeContext["warn"]): void {
 }
 
 /**
- * libtiff's conversion of YCbCr, in its fixed-point arithmetic.
+ * Converts YCbCr as libtiff does, in its fixed-point arithmetic.
  * @param coefficients of red, green and blue in the luminance; none for the usual ones
  * @param reference black and white of each component; none for the whole range
  */

@@ -57,7 +57,7 @@ export function readFirstFrame(file: Buffer): GifFrame {
   };
 }
 
-/** @returns the transparent index, where it is a control block that has one */
+/** Reads an extension. @returns the transparent index, where it is a control block that has one */
 function readExtension(reader: BlockReader): number | undefined {
   const label = reader.byte();
   const block = reader.block();
@@ -91,7 +91,7 @@ class BlockReader {
     return this.#file.readUInt16LE(this.at - 2);
   }
 
-  /** A block behind its length; undefined for the end of blocks. */
+  /** Reads a block behind its length; undefined for the end of blocks. */
   block(): Buffer | undefined {
     const length = this.at < this.#file.length ? this.byte() : 0;
     if (length === 0) return undefined;
@@ -99,7 +99,10 @@ class BlockReader {
     return this.#file.subarray(this.at - length, this.at);
   }
 
-  /** Undefined where the flags name none, false where it says no more than the indices do: 0, 0, 0, 1, 1, 1, and so on. */
+  /**
+   * Reads a palette: undefined where the flags name none, false where it says no more than the indices do: 0, 0, 0, 1, 1, 1, and so
+   * on.
+   */
   palette(flags: number): Buffer | false | undefined {
     if ((flags & 0x80) === 0) return undefined;
     const length = 3 << ((flags & 7) + 1);

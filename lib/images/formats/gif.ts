@@ -47,7 +47,7 @@ async function decode(file: Buffer, header: ImageHeader): Promise<DecodedPixels>
   return { data: pixels, channels: 3 };
 }
 
-/** The colour of each index: black where the palette is shorter, gray where there is none. */
+/** Returns the colour of each index: black where the palette is shorter, gray where there is none. */
 function colorsOf(palette: Buffer | undefined): Uint8Array {
   const colors = new Uint8Array(3 * 256);
   if (palette === undefined) for (let i = 0; i < 256; i++) colors.fill(i, 3 * i, 3 * i + 3);

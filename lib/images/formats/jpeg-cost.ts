@@ -8,8 +8,8 @@ const SCAN = 50_000;
 const SMALL_PICTURE = 1_000_000;
 
 /**
- * What decoding takes, as a multiple of an ordinary JPEG of its size: each scan goes over all blocks of its components again,
- * whether it says anything of them or not, and there may be thousands.
+ * Estimates the work of decoding, as a multiple of an ordinary JPEG of its size: each scan goes over all blocks of its components
+ * again, whether it says anything of them or not, and there may be thousands.
  * @param onScan called for each scan
  */
 export function jpegCost(

@@ -1,4 +1,4 @@
-/** @throws Error for a marker that neither begins a scan nor may stand between scans */
+/** Checks a marker. @throws Error for a marker that neither begins a scan nor may stand between scans */
 export function checkMarker(marker: number): void {
   const known = marker === 0xc4 || marker === 0xcc || (marker >= 0xda && marker <= 0xdd);
   if (known || (marker >= 0xe0 && marker <= 0xef) || marker === 0xfe) return;

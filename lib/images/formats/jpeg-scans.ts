@@ -3,12 +3,12 @@ import type { JpegComponent, JpegFrame } from "./jpeg-segments.js";
 
 export interface JpegScan {
   readonly components: readonly JpegComponent[];
-  /** The coefficients that it tells of: 0 to 63. */
+  /** The coefficients that it stores: 0 to 63. */
   readonly first: number;
   readonly last: number;
   /** How many of their bits were left by the scan before; 0 for the first. */
   readonly bitsBefore: number;
-  /** How many of their bits are told later; 0 where they are complete now. */
+  /** How many of their bits come later; 0 where they are complete now. */
   readonly bitsLeft: number;
   /** Units between restarts; 0 for none. */
   readonly interval: number;
@@ -17,7 +17,7 @@ export interface JpegScan {
 }
 
 export const PROGRESSIVE: ReadonlySet<number> = new Set([0xc2, 0xc6, 0xca, 0xce]);
-/** Of a coefficient that no scan has told of. */
+/** Of a coefficient that no scan has stored. */
 const ALL_BITS = 255;
 /** So many blocks of a scan may belong together. */
 const MOST_BLOCKS = 10;
@@ -120,7 +120,7 @@ export class ScanLedger {
     }
   }
 
-  /** Whether some of the picture is not told of in full. */
+  /** Says whether some of the picture is not stored in full. */
   get isIncomplete(): boolean {
     if (this.#hasGaps) return true;
     return [...this.#lacking.values()].some((bits) => bits.some((lacking) => lacking > 0));
@@ -130,7 +130,7 @@ export class ScanLedger {
     return this.#hasRestarts && this.#count > 1;
   }
 
-  /** Of a picture of one scan. */
+  /** Says whether a picture of one scan lacks restarts. */
   get lacksRestarts(): boolean {
     return this.#lacksRestarts && this.#count === 1;
   }

@@ -48,7 +48,7 @@ function kindOf({ frame, jfif, adobe }: JpegSegments, scans: ScanLedger): string
   return components.length === 1 ? "gray" : "YCbCr";
 }
 
-/** As libjpeg guesses. */
+/** Says whether samples are RGB, as libjpeg guesses. */
 function isRgb({ components }: JpegSegments["frame"], jfif: boolean, adobe: number | undefined): boolean {
   if (jfif) return false;
   if (adobe !== undefined) return adobe === 0;

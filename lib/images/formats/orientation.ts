@@ -15,7 +15,7 @@ export interface OrientationSources {
 }
 
 /**
- * The orientation as Pillow's ImageOps.exif_transpose finds it: EXIF's own tag, or XMP's where EXIF has none. An EXIF block that
+ * Finds the orientation as Pillow's ImageOps.exif_transpose does: EXIF's own tag, or XMP's where EXIF has none. An EXIF block that
  * cannot be read says that the picture is upright: it is worth showing.
  * @returns 1 to 8
  */
@@ -31,13 +31,13 @@ export function orientationOf({ exif, xmp }: OrientationSources): number {
   return match ? validOrientation(Number(match[1])) : 1;
 }
 
-/** The orientation that a TIFF file's first directory states, or else its XMP. */
+/** Returns the orientation that a TIFF file's first directory states, or else its XMP. */
 export function orientationOfTiff(directory: TiffDirectory): number {
   return statedOrientation(directory) ?? orientationOf({ xmp: directory.entry(700)?.data });
 }
 
 /**
- * An EXIF block from the text of PNG's "Raw profile type exif": three lines, then hexadecimal digits.
+ * Reads an EXIF block from the text of PNG's "Raw profile type exif": three lines, then hexadecimal digits.
  * @returns undefined where they are no such digits
  */
 export function exifOfRawProfile(text: string): Buffer | undefined {
@@ -45,7 +45,11 @@ export function exifOfRawProfile(text: string): Buffer | undefined {
   return /^(?:[0-9a-f]{2})*$/i.test(digits) ? Buffer.from(digits, "hex") : undefined;
 }
 
-/** @returns undefined where the block does not state it @throws Error where it cannot be read */
+/**
+ * Reads the orientation of an EXIF block.
+ * @returns undefined where the block does not state it
+ * @throws Error where it cannot be read
+ */
 function exifOrientation(exif: Buffer): number | undefined {
   let block = exif;
   while (block.toString("latin1", 0, EXIF_HEADER.length) === EXIF_HEADER) block = block.subarray(EXIF_HEADER.length);

@@ -100,7 +100,7 @@ class PngReader {
     return { ...header, palette, frame, data, others: this.#others };
   }
 
-  /** The next chunk, whose data may be cut short by the file's end. */
+  /** Reads the next chunk, whose data may be cut short by the file's end. */
   #next(): PngChunk {
     const length = this.#file.readUInt32BE(this.#at);
     const type = this.#file.toString("latin1", this.#at + 4, this.#at + 8);
@@ -110,7 +110,7 @@ class PngReader {
     return { type, data: this.#file.subarray(start, start + length) };
   }
 
-  /** The same, or undefined where the file ends or what follows is no chunk. */
+  /** Reads the next chunk; undefined where the file ends or what follows is no chunk. */
   #tryNext(): PngChunk | undefined {
     const name = this.#file.toString("latin1", this.#at + 4, this.#at + 8);
     return /^\w{4}$/.test(name) ? this.#next() : undefined;
@@ -126,7 +126,7 @@ class PngReader {
     if (data.length < (SHORTEST[type] ?? 0)) throw new Error(`its PNG chunk ${type} is too short`);
   }
 
-  /** A chunk that is not the pixels' own. */
+  /** Takes a chunk that is not the pixels' own. */
   #take(chunk: PngChunk): void {
     this.#checkWhole(chunk);
     const { type, data } = chunk;
@@ -151,7 +151,7 @@ class PngReader {
     this.#header = { width, height, depth, color, interlaced: interlace !== 0 };
   }
 
-  /** Transparency changes no colour, but Pillow reads it. */
+  /** Checks transparency: it changes no colour, but Pillow reads it. */
   #checkTransparency(data: Buffer): void {
     const color = this.#header?.color;
     const least = color === GRAY ? 2 : color === RGB ? 6 : 0;
@@ -182,7 +182,7 @@ class PngReader {
     this.#sequence = sequence;
   }
 
-  /** The pixels' chunks, one behind another: what interrupts them ends them. */
+  /** Reads the pixels' chunks, one behind another: what interrupts them ends them. */
   #readData(first: PngChunk): Buffer[] {
     const pieces: Buffer[] = [];
     let chunk: PngChunk | undefined = first;

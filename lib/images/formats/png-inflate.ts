@@ -82,8 +82,8 @@ function inflate(pieces: readonly Buffer[], length: number): Promise<Inflated> {
 }
 
 /**
- * Bytes that are inflated in one go, which nothing interrupts: a few milliseconds' work. They add up to the length as nearly as can be,
- * since zlib stops where its output is full, and damage behind the last row must not be met.
+ * Returns how many bytes are inflated in one go, which nothing interrupts: a few milliseconds' work. They add up to the length as
+ * nearly as can be, since zlib stops where its output is full, and damage behind the last row must not be met.
  */
 function outputSize(length: number): number {
   return Math.max(64, Math.ceil(length / Math.ceil(length / MOST_AT_ONCE)));

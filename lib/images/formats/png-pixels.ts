@@ -30,7 +30,7 @@ interface PassRows extends Pass {
   readonly stride: number;
 }
 
-/** How a picture's rows are stored, pass by pass. */
+/** Returns how a picture's rows are stored, pass by pass. */
 export function passesOf({ frame, depth, color, interlaced }: PngFile): PassRows[] {
   const bits = depth * (SAMPLES[color] ?? 0);
   return (interlaced ? ADAM7 : WHOLE)
@@ -104,12 +104,12 @@ function unfilter(line: Uint8Array, above: Uint8Array, bpp: number): void {
   }
 }
 
-/** A byte that is known to be there. */
+/** Returns a byte that is known to be there. */
 function at(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? 0;
 }
 
-/** Of left, above and above left the one next to left + above - above left. */
+/** Returns the one of left, above and above left that is nearest to left + above - above left. */
 function paeth(a: number, b: number, c: number): number {
   const pa = Math.abs(b - c);
   const pb = Math.abs(a - c);

@@ -72,7 +72,7 @@ const TEXT_CHUNKS: Readonly<Record<string, (data: Buffer, budget: Budget) => Tex
   },
 };
 
-/** What is before the first zero byte, and behind it if there is one. */
+/** Returns what is before the first zero byte, and behind it if there is one. */
 function split(data: Buffer): [Buffer, Buffer | undefined] {
   const at = data.indexOf(0);
   return at < 0 ? [data, undefined] : [data.subarray(0, at), data.subarray(at + 1)];
@@ -88,7 +88,7 @@ function checkMethod(method: number): void {
   if (method !== 0) throw new Error("its PNG text is compressed in an unknown way");
 }
 
-/** Undefined where it is damaged: as if there were no text. */
+/** Inflates a text. Undefined where it is damaged: as if there were no text. */
 function inflateText(data: Buffer, budget: Budget): Buffer | undefined {
   try {
     const text = inflateSync(data, { maxOutputLength: MOST_OF_ONE, finishFlush: constants.Z_SYNC_FLUSH });

@@ -23,13 +23,13 @@ function readHeader(file: Buffer): ImageHeader {
   return { width, height, orientation: readPngOrientation(png.others), kind: kindOf(png), cost: costOf(png) };
 }
 
-/** Compressed pixels that are longer than the pixels: all of them would be read and kept. */
+/** Estimates the work: compressed pixels may be longer than the pixels, and all of them would be read and kept. */
 function costOf(png: PngFile): number {
   const compressed = png.data.reduce((sum, { length }) => sum + length, 0);
   return Math.max(1, compressed / (lengthOf(png) + SMALL));
 }
 
-/** Bytes of all rows. */
+/** Counts the bytes of all rows. */
 function lengthOf(png: PngFile): number {
   return passesOf(png).reduce((sum, { stride, rows }) => sum + stride * rows, 0);
 }
@@ -57,8 +57,9 @@ async function decode(file: Buffer, _: ImageHeader, { warn }: DecodeContext): Pr
 }
 
 /**
- * sharp is given the header, the palette and the pixels, with checksums that are right: the other chunks do not change the pixels.
- * What it objects to (a wrong checksum or a missing row, say) is left to our own decoder, which knows what Pillow makes of it.
+ * Decodes by sharp the header, the palette and the pixels, with checksums that are right: the other chunks do not change the
+ * pixels. What it objects to (a wrong checksum or a missing row, say) is left to our own decoder, which knows what Pillow makes of
+ * it.
  */
 async function decodeWithSharp(
   sharp: Sharp,

@@ -19,7 +19,7 @@ export interface BlockStack {
 /** Stacks of so many bytes of samples, or of one block. */
 const STACK_BYTES = 2 ** 23;
 
-/** All blocks of a page, of its first plane if it has planes, in stacks that take little memory each. */
+/** Returns all blocks of a page, of its first plane if it has planes, in stacks that take little memory each. */
 export function stacksOf(page: TiffPage): BlockStack[] {
   const { tiled, width, height, blockWidth, blockHeight, blocksPerPlane, bits, samples } = page;
   const blockBytes = Math.ceil((blockWidth * bits * samples) / 8) * blockHeight;
@@ -38,7 +38,7 @@ export function stacksOf(page: TiffPage): BlockStack[] {
   return stacks;
 }
 
-/** The same blocks of another plane. */
+/** Returns the same blocks of another plane. */
 export function inPlane(stack: BlockStack, plane: number, page: TiffPage): BlockStack {
   const start = plane * page.blocksPerPlane + stack.first;
   return { ...stack, blocks: page.blocks.slice(start, start + stack.blocks.length) };
@@ -76,7 +76,7 @@ export interface DirectoryContent {
   readonly tags: readonly (readonly [tag: number, values: TagValues])[];
 }
 
-/** A TIFF file of a stack alone. It has strips always: libvips says nothing of damaged tiles. */
+/** Makes a TIFF file of a stack alone. It has strips always: libvips says nothing of damaged tiles. */
 export function fileOfStack(file: Buffer, page: TiffPage, stack: BlockStack, content: DirectoryContent): Buffer {
   const { littleEndian } = page.directory;
   const { widthFactor = 1, tags } = content;
@@ -135,7 +135,7 @@ export function fileOfStack(file: Buffer, page: TiffPage, stack: BlockStack, con
   return Buffer.concat([header, ...pixels, directory, ...behind]);
 }
 
-/** Libraries expect these as 32 bits. */
+/** Says whether libraries expect a tag as 32 bits. */
 function isLong(tag: number): boolean {
   return tag === Tag.stripOffsets || tag === Tag.stripByteCounts;
 }

@@ -35,7 +35,10 @@ export class TiffDirectory {
   readonly big: boolean;
   readonly #entries = new Map<number, TiffEntry>();
 
-  /** @throws Error where the data does not begin as a TIFF structure does; RangeError where it ends before the directory */
+  /**
+   * Reads the directory.
+   * @throws Error where the data does not begin as a TIFF structure does; RangeError where it ends before the directory
+   */
   constructor(data: Buffer) {
     const start = data.toString("latin1", 0, 4);
     // Two of them are wrong, and written all the same.
@@ -70,7 +73,7 @@ export class TiffDirectory {
     return this.littleEndian ? data.readUInt32LE(at) : data.readUInt32BE(at);
   }
 
-  /** Rounded above 2^53, which lies beyond any file. */
+  /** Reads a number of 64 bits, rounded above 2^53, which lies beyond any file. */
   uint64(data: Buffer, at: number): number {
     return Number(this.littleEndian ? data.readBigUInt64LE(at) : data.readBigUInt64BE(at));
   }
@@ -79,7 +82,7 @@ export class TiffDirectory {
     return this.#entries.get(tag);
   }
 
-  /** All values of a tag, as numbers: rationals as their quotients, text as its bytes. None where the tag is absent. */
+  /** Returns all values of a tag, as numbers: rationals as their quotients, text as its bytes. None where the tag is absent. */
   values(tag: number): number[] {
     const entry = this.#entries.get(tag);
     if (entry === undefined) return [];
@@ -87,7 +90,7 @@ export class TiffDirectory {
     return Array.from({ length: data.length / valueSize }, (_, i) => this.#value(data, type, i * valueSize));
   }
 
-  /** The first value of a tag. */
+  /** Returns the first value of a tag. */
   value(tag: number, absent: number): number {
     return this.values(tag)[0] ?? absent;
   }

@@ -1,4 +1,4 @@
-/** How many bytes run-length encoded data expands to: TIFF's PackBits. */
+/** Counts the bytes that run-length encoded data expands to: TIFF's PackBits. */
 export function packBitsLength(data: Buffer): number {
   let length = 0;
   for (let at = 0; at < data.length; ) {
@@ -18,7 +18,7 @@ const CLEAR = 256;
 const END = 257;
 
 /**
- * How many bytes LZW data of a TIFF expands to, counted up to `enough`.
+ * Counts the bytes that LZW data of a TIFF expands to, up to `enough`.
  * @throws Error for a code that names none before it: decoders follow such a code without end
  */
 export function lzwLength(data: Buffer, enough: number): number {

@@ -38,7 +38,7 @@ const COLOUR_MODES: readonly [photometric: number, bits: number, extra: string, 
   [Photometric.yCbCr, 8, "", "YCbCr", 3],
 ].map((row) => [...row] as [number, number, string, TiffMode, number]);
 
-/** @returns undefined for what Pillow does not read either, or cannot convert to RGB */
+/** Returns a page's mode; undefined for what Pillow does not read either, or cannot convert to RGB */
 export function tiffModeOf(page: TiffPage): TiffMode | undefined {
   const { photometric, bits, samples, sampleFormat, fillOrder, extraSamples } = page;
   if (samples === 1 && extraSamples.length === 0) return singleMode(page);
@@ -104,7 +104,7 @@ const FAX: ReadonlySet<number> = new Set([Compression.ccitt, Compression.group3,
 /** Colour model and bits of the gray that jimp reads rightly. */
 const GRAY_OF_JIMP: ReadonlySet<string> = new Set(["0/1", "1/1", "1/2", "0/4", "0/8", "1/8"]);
 
-/** The kind that decides which decoder reads a page: what is most special about it. One of decoder-table.ts's. */
+/** Returns the kind that decides which decoder reads a page: what is most special about it. One of decoder-table.ts's. */
 export function tiffKindOf(page: TiffPage): string {
   const { compression, photometric, bits, samples, fillOrder, planar, directory, predictor } = page;
   const unreadable = UNREADABLE.get(compression);
@@ -142,7 +142,7 @@ export function tiffKindOf(page: TiffPage): string {
   return bits === 16 && mode === "RGB" ? "16-bit RGB" : mode;
 }
 
-/** Whether Pillow takes separate planes for what they are: of some kinds it mixes them up, or refuses them. */
+/** Says whether Pillow takes separate planes for what they are: of some kinds it mixes them up, or refuses them. */
 function planesAreReadRightly({ compression, bits, samples, extraSamples }: TiffPage, mode: TiffMode): boolean {
   const extra = extraSamples.join(",");
   if (compression !== Compression.none)

@@ -180,7 +180,7 @@ function splitStrips(page: TiffPage): TiffPage {
   return { ...page, blockHeight: rows, blocks: split, blocksPerPlane: Math.ceil(height / rows) };
 }
 
-/** What decoding takes, as a multiple of an ordinary TIFF's of its size: JPEG data may have thousands of scans. */
+/** Estimates the work of decoding, as a multiple of an ordinary TIFF's of its size: JPEG data may have thousands of scans. */
 export function tiffCost(file: Buffer, page: TiffPage): number {
   const { width, height, blockWidth, blockHeight, blocks } = page;
   const pixels = width * height;

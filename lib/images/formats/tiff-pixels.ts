@@ -40,7 +40,7 @@ export function tiffToRgb(page: TiffPage, mode: TiffMode, samples: TiffSamples, 
   }
 }
 
-/** The first `count` samples of each pixel, of 16 bits the higher 8. */
+/** Returns the first `count` samples of each pixel, of 16 bits the higher 8. */
 function highBytes({ data, bytes, littleEndian }: TiffSamples, bits: number, count: number): Uint8Array {
   const size = bits / 8;
   if (size === 1 && bytes === count) return data;
@@ -77,7 +77,7 @@ function paletteToRgb(data: Uint8Array, bytes: number, page: TiffPage): Uint8Arr
   return rgb;
 }
 
-/** @param rgba colours multiplied by their alpha */
+/** Divides colours by their alpha. @param rgba colours multiplied by their alpha */
 function divideByAlpha(rgba: Uint8Array): Uint8Array {
   const rgb = new Uint8Array((rgba.length / 4) * 3);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
@@ -88,7 +88,7 @@ function divideByAlpha(rgba: Uint8Array): Uint8Array {
   return rgb;
 }
 
-/** Samples as numbers of the machine's own. */
+/** Reads samples as numbers in the machine's byte order. */
 function numbers({ data, littleEndian }: TiffSamples, { bits, sampleFormat }: TiffPage): ArrayLike<number> {
   const aligned = data.byteOffset % 4 === 0 ? data : data.slice();
   const own = Buffer.from(aligned.buffer, aligned.byteOffset, aligned.length);

@@ -45,7 +45,7 @@ export async function decodeTiffWithSharp(
   return { data: result, channels: 3 };
 }
 
-/** A block is decoded as a whole, however large it is. */
+/** Checks the memory that decoding takes: a block is decoded as a whole, however large it is. */
 function checkMemory(file: Buffer, { width, height, bits, samples }: TiffPage, largest: BlockStack): void {
   const stored = largest.blocks.reduce((sum, { length }) => sum + length, 0);
   const decoded = largest.width * largest.height * (Math.ceil((bits * samples) / 8) + 3);
@@ -82,7 +82,7 @@ class StackReader {
     );
   }
 
-  /** JPEG data is converted to RGB by the libraries that Pillow uses. */
+  /** Reads JPEG data, which the libraries that Pillow uses convert to RGB. */
   async #readJpeg(mode: TiffMode): Promise<Uint8Array> {
     const { directory, photometric, samples } = this.#page;
     const tables = directory.entry(Tag.jpegTables)?.data;
@@ -98,7 +98,7 @@ class StackReader {
     return cmykToRgb(await rawFromSharp(cmyk, this.#stack, 4));
   }
 
-  /** The samples of pixels whose samples stand side by side, or of one plane. */
+  /** Reads the samples of pixels whose samples stand side by side, or of one plane. */
   async #read(stack = this.#stack): Promise<TiffSamples> {
     const { bits, predictor, planar, directory } = this.#page;
     const samples = planar ? 1 : this.#page.samples;
@@ -126,7 +126,7 @@ class StackReader {
     return this.#gray(stack, { tags }, bits === 8 ? "uchar" : bits === 16 ? "ushort" : float ? "float" : "uint", bytes);
   }
 
-  /** The samples of separate planes, side by side: those that a mode looks at. */
+  /** Reads the samples of separate planes, side by side: those that a mode looks at. */
   async #readPlanes(mode: TiffMode): Promise<TiffSamples> {
     const { samples } = this.#page;
     const needed = mode === "CMYK" || mode === "associated alpha" ? 4 : mode === "RGB" || mode === "YCbCr" ? 3 : 1;
@@ -144,7 +144,7 @@ class StackReader {
     return { data, bytes: planes * size, littleEndian };
   }
 
-  /** @param bytes of each of the page's pixels */
+  /** Reads samples as gray. @param bytes of each of the page's pixels */
   async #gray(
     stack: BlockStack,
     content: DirectoryContent,

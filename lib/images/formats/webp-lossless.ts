@@ -18,7 +18,7 @@ const SUBTRACT_GREEN = 2;
 const LONGEST_CODE = 15;
 
 /**
- * How many groups of Huffman codes libwebp reads for a picture.
+ * Counts the groups of Huffman codes that libwebp reads for a picture.
  * @param data behind the header that states the size
  * @throws RangeError where the data ends too early or is damaged
  */
@@ -71,7 +71,7 @@ function readImage(reader: BitReader, width: number, height: number): number {
   return largest;
 }
 
-/** A length or distance: its first bits in the symbol, the others behind. */
+/** Reads a length or distance: its first bits in the symbol, the others behind. */
 function prefixed(reader: BitReader, symbol: number): number {
   if (symbol < 4) return symbol + 1;
   const extra = (symbol - 2) >> 1;

@@ -24,7 +24,7 @@ const ORDINARY_GROUPS = 1300;
 const ALPHA_IS_LOSSLESS = 1;
 const FRAME_HEADER = 16;
 
-/** Of the picture, or an animation's first frame: its first lossless stream, and its alpha's. */
+/** Estimates the cost of the picture, or of an animation's first frame: of its first lossless stream, and its alpha's. */
 function costOf(data: Iterable<Chunk>, { width, height }: { width: number; height: number }): number {
   let groups = 1;
   const seen = new Set<string>();
@@ -79,7 +79,10 @@ function readSize(file: Buffer): { width: number; height: number } {
   throw new Error("its WebP header is damaged");
 }
 
-/** Its first EXIF and its first XMP chunk, each if the extended header says that there is one, as libwebp has it. */
+/**
+ * Reads the orientation from the first EXIF and the first XMP chunk, each if the extended header says that there is one, as libwebp
+ * has it.
+ */
 function readOrientation(file: Buffer): number {
   if (file.toString("latin1", FIRST_CHUNK, FIRST_CHUNK + 4) !== "VP8X") return 1;
   const flags = file.readUInt8(FIRST_CHUNK + 8);
