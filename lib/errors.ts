@@ -64,7 +64,7 @@ const BRAND = Symbol.for("neuron-blip.NeuronBlipError");
 
 /** The one class of errors that this package throws: a `code` for programs, a message that says what was wrong and what to do. */
 export class NeuronBlipError extends Error {
-  /** An error of another copy of this package is one too, so that test runners, which load it anew, can compare. */
+  /** Takes an error of another copy of this package for one of this, so that test runners, which load it anew, can compare. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     // biome-ignore lint/complexity/noThisInStatic: a subclass has instances of its own
     if (this !== NeuronBlipError) return Function.prototype[Symbol.hasInstance].call(this, value);
@@ -99,25 +99,25 @@ export function withoutFrames(error: unknown): unknown {
   return error;
 }
 
-/** The text of whatever was thrown. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */
+/** Returns the text of a thrown value. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */
 export function messageOf(error: unknown): string {
   const message = typeof error === "object" && error !== null && "message" in error ? error.message : undefined;
   return typeof message === "string" ? message : shown(error);
 }
 
-/** Whatever was thrown, as an error. */
+/** Returns a thrown value as an error. */
 export function asError(thrown: unknown): Error {
   return types.isNativeError(thrown) ? thrown : new Error(messageOf(thrown), { cause: thrown });
 }
 
-/** The `code` of whatever was thrown, such as "ENOENT"; undefined where it has none. */
+/** Returns the `code` of a thrown value, such as "ENOENT"; undefined where it has none. */
 export function codeOf(error: unknown): string | undefined {
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : undefined;
 }
 
 /**
- * A call's options, each read once: a getter of the caller's may throw, or give something else the next time.
+ * Reads a call's options, each once: a getter of the caller's may throw, or give something else the next time.
  * @param of whose options they are, for messages.
  * @param known the options that there are, where the caller of this does not look at their names itself.
  * @returns a copy, with those of `known` that a class's instance inherits.
@@ -150,6 +150,7 @@ export function readOptions<Options extends object>(
 }
 
 /**
+ * Throws where a signal was aborted.
  * @throws NeuronBlipError `ABORTED` where the signal was aborted, with the signal's reason as its cause; `INVALID_INPUT` where
  * it is no AbortSignal.
  */
@@ -167,7 +168,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (aborted) throw abortedError(signal);
 }
 
-/** The error of a call whose signal was aborted, with the signal's reason as its cause. */
+/** Makes the error of a call whose signal was aborted, with the signal's reason as its cause. */
 export function abortedError(signal: AbortSignal): NeuronBlipError {
   return new NeuronBlipError("ABORTED", "The call was aborted by its AbortSignal.", { cause: signal.reason });
 }

@@ -78,7 +78,7 @@ export async function load(given: ModelDirectory, loading: NeuronBlipOptions): P
   return { processor, architecture, models, recovery, onNeuron, samples, options };
 }
 
-/** Those options that say how pictures may come. */
+/** Picks the options that say how pictures may come. */
 export function picturesOf({ maxPixels, maxBytes, fetch, files }: NeuronBlipOptions): PictureOptions {
   return {
     ...(maxPixels !== undefined && { maxPixels }),
@@ -88,7 +88,7 @@ export function picturesOf({ maxPixels, maxBytes, fetch, files }: NeuronBlipOpti
   };
 }
 
-/** @throws NeuronBlipError `ARTIFACT_MISMATCH` for pictures and tokens that the model does not take. */
+/** Checks a processor. @throws NeuronBlipError `ARTIFACT_MISMATCH` for pictures and tokens that the model does not take. */
 function checkProcessor(
   { imageProcessor, tokenizer }: BlipProcessor,
   { imageSize, vocabSize }: BlipConfig,

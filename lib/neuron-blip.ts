@@ -93,12 +93,12 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     return new NeuronBlip(await load(directory, options));
   }
 
-  /** How many replicas there are. */
+  /** Returns the number of replicas. */
   get numModels(): number {
     return this.#replicas.size;
   }
 
-  /** What the model has to do now, and has done since it was loaded. It costs next to nothing: ask as often as you like. */
+  /** Tells what the model has to do now, and has done since it was loaded. It costs next to nothing: ask as often as you like. */
   stats(): NeuronBlipStats {
     const { queue, images, generated } = this.#model;
     return {
@@ -113,13 +113,13 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
     };
   }
 
-  /** The most tokens of an answer or a caption, those of a prompt included; undefined where the model makes none. */
+  /** Returns the most tokens of an answer or a caption, those of a prompt included; undefined where the model makes none. */
   get answerLength(): number | undefined {
     const { shapes } = this.#model.replica;
     return "answerLength" in shapes && typeof shapes.answerLength === "number" ? shapes.answerLength : undefined;
   }
 
-  /** The part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */
+  /** Names the part that scores `rank`'s candidates: with "text_decoder_all_positions" (compile with `--rank`) in fewer calls. */
   get rankingPart(): RankingPart {
     const model: LoadedModel = this.#model;
     checkModel(model, NeuronBlipForQuestionAnswering, "BlipForQuestionAnswering", "rank");
@@ -168,7 +168,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * The text of an answer, or of a caption, piece by piece as it is generated; the pieces together are the whole.
+   * Gives the text of an answer, or of a caption, piece by piece as it is generated; the pieces together are the whole.
    * Leaving the loop stops the generation.
    *
    * ```ts
@@ -197,7 +197,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * Whether a text describes a picture, by the matching head, which reads the text in the light of the picture; for a list of
+   * Says whether a text describes a picture, by the matching head, which reads the text together with the picture; for a list of
    * texts, or of pictures, as `answer`.
    * @throws NeuronBlipError as `answer`; `ARTIFACT_MISMATCH` for a model that does not match.
    */
@@ -221,7 +221,7 @@ export class NeuronBlip extends ReplicaEmitter implements AsyncDisposable {
   }
 
   /**
-   * How alike pictures and texts are, each read without the other: the cosines of their features. For searching among many;
+   * Says how alike pictures and texts are, each read without the other: the cosines of their features. For searching among many;
    * `match` judges a pair better.
    * @returns a list for each picture, with a number from -1 to 1 for each text.
    * @throws NeuronBlipError as `match`.

@@ -104,6 +104,7 @@ const MOST_DECODER_THREADS = 64;
 const A_DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
+ * Reads and checks the options of loading.
  * @returns the options, read once.
  * @throws NeuronBlipError `INVALID_INPUT` for options that do not exist, and for values that are not what they must be.
  */

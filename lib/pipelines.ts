@@ -1,4 +1,4 @@
-/** The face in the shape of Hugging Face's pipelines: `pipeline(task, directory)` gives a function to call. */
+/** The API in the shape of Hugging Face's pipelines: `pipeline(task, directory)` gives a function to call. */
 import { inspect } from "node:util";
 import { readBlipConfig } from "./blip/blip-config.js";
 import type { Architecture } from "./blip/heads.js";
@@ -172,7 +172,7 @@ function asPipeline<Task extends PipelineTask, Call extends object>(
   return Object.assign(call, { task, model, dispose, [Symbol.asyncDispose]: dispose });
 }
 
-/** Whether these are questions, and no options; what else is in a list of them, answering refuses. */
+/** Says whether these are questions, and no options; what else is in a list of them, answering refuses. */
 function areQuestions(value: unknown): value is string | readonly string[] {
   return typeof value === "string" || Array.isArray(value);
 }
@@ -184,7 +184,7 @@ function checkPairs(asked: readonly unknown[]): readonly ImageAndQuestion[] {
   throw invalid("Give a picture and a question, or { image, question }, or a list of those, and then the options.");
 }
 
-/** Every question about every picture. A picture's questions are asked side by side, so that it is encoded once. */
+/** Asks every question about every picture. A picture's questions are asked side by side, so that it is encoded once. */
 async function answerEvery(
   model: NeuronBlip,
   images: readonly Picture[],
@@ -205,7 +205,7 @@ async function answerEvery(
   );
 }
 
-/** Each picture with each question, a picture's questions one after another. */
+/** Pairs each picture with each question, a picture's questions one after another. */
 function* pairSteps(
   images: readonly Picture[],
   questions: readonly string[],
@@ -240,7 +240,7 @@ function toAnswerOptions({ topK = 1, ...options }: Record<string, unknown>): Ans
   return { ...beams, numBeams: Math.max(numBeams, numReturnSequences) };
 }
 
-/** Beams come ranked; drawn answers come as they were drawn. */
+/** Ranks drawn answers, which come as they were drawn. Beams come ranked. */
 function toVisualAnswers(best: Answer, wereDrawn: boolean): VisualAnswer[] {
   const answers = everyOne(best).map(({ answer, score }) => ({ answer, score }));
   return wereDrawn ? answers.sort((one, other) => other.score - one.score) : answers;

@@ -1,4 +1,4 @@
-/** Gives rooms what they use without knowing it. */
+/** Gives modules what they use without importing it. */
 
 import { decoderThreads, loadPixelValues } from "./images/load-image.js";
 import { provideImageLoader } from "./processing/image-loader.js";

@@ -21,12 +21,12 @@ export interface Transfer {
   readonly file: HubFile;
   /** The folder with the contents. */
   readonly blobs: string;
-  /** Told how many bytes are here. */
+  /** Called with the number of bytes that are here. */
   readonly onBytes: (loaded: number) => void;
 }
 
 /**
- * Fetches a content into the cache. What an earlier attempt has left is gone on with; a connection that is cut is made again.
+ * Fetches a content into the cache. Continues what an earlier attempt has left; connects again where a connection is cut.
  * @throws NeuronBlipError `HUB_UNREACHABLE`, `HUB_ACCESS_DENIED`, `ARTIFACT_CORRUPT` where the content is not what the Hub has announced,
  * `ABORTED`; the system's error where it cannot be written; FileChangedError.
  */
@@ -77,7 +77,7 @@ class Receiver {
     }
   }
 
-  /** @returns whether it came over one connection. */
+  /** Receives what is missing. @returns whether it came over one connection. */
   async #receiveRest(): Promise<boolean> {
     const { size } = this.#transfer.file;
     const delays = this.#hub.settings.retryDelaysMs;
@@ -150,7 +150,7 @@ class Receiver {
   }
 }
 
-/** Whether an answer begins where it was asked to. */
+/** Says whether an answer begins at the byte that was asked for. */
 function goesOn({ status, headers }: Response, from: number, size: number): boolean {
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "");
   return status === 206 && Number(range?.[1]) === from && (range?.[2] === "*" || Number(range?.[2]) === size);

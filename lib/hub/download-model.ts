@@ -29,7 +29,7 @@ export interface DownloadOptions extends HubOptions {
 /** Files that are fetched side by side. */
 const AT_ONCE = 4;
 
-/** The directory of a model that the cache has, with all that it needs to run; nobody is asked for it. */
+/** Finds the directory of a model that the cache has, with all that it needs to run; sends no request. */
 export async function findCached(model: string, revision?: string): Promise<string | undefined> {
   const { cache } = await readHubSettings();
   const folder = new ModelFolder(cache, model);
@@ -39,7 +39,7 @@ export async function findCached(model: string, revision?: string): Promise<stri
 }
 
 /**
- * The directory of a model of the Hub, in the cache that Python's huggingface_hub uses; what it lacks is fetched.
+ * Returns the directory of a model of the Hub, in the cache that Python's huggingface_hub uses; fetches what it lacks.
  * @param model "owner/name"
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `HUB_ACCESS_DENIED`, `HUB_UNREACHABLE`, `HUB_OFFLINE`, `DISK_FULL`,
  * `CACHE_NOT_WRITABLE`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`, `INVALID_INPUT`, `ABORTED`
@@ -162,7 +162,7 @@ class ModelDownload {
     }
   }
 
-  /** The files that the index names. @throws NeuronBlipError `ARTIFACT_NOT_FOUND` for one that there is not. */
+  /** Looks up the files that the index names. @throws NeuronBlipError `ARTIFACT_NOT_FOUND` for one that there is not. */
   async #shards(hub: HubClient, commit: string): Promise<HubFile[]> {
     const names = await shardsOf(join(this.#folder.snapshot(commit), INDEX));
     const files = await lookUpFiles(hub, this.#model, commit, names);
@@ -186,7 +186,7 @@ class ModelDownload {
     );
   }
 
-  /** @throws NeuronBlipError `DISK_FULL` before anything is written that would find no room. */
+  /** Checks the free space. @throws NeuronBlipError `DISK_FULL` before anything is written that would find no room. */
   async #checkRoom(files: readonly HubFile[]): Promise<void> {
     const { blobs } = this.#folder;
     const left = await Promise.all(files.map(({ etag, size }) => bytesLeftOf(blobs, etag, size)));
@@ -210,7 +210,7 @@ class ModelDownload {
   }
 }
 
-/** @throws NeuronBlipError `ARTIFACT_CORRUPT` for a text that nobody would read, before it fills the disk. */
+/** Checks a text file's size. @throws NeuronBlipError `ARTIFACT_CORRUPT` for one too large to be read, before it fills the disk. */
 function checkSize(file: HubFile | undefined): void {
   if (!file || !/\.(json|txt)$/.test(file.path) || file.size <= LARGEST_FILE) return;
   throw new NeuronBlipError(
@@ -246,7 +246,7 @@ async function inParallel<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** Whether an error is the Hub's or the network's, and not this host's. */
+/** Says whether an error is the Hub's or the network's, and not this host's. */
 function isOfTheHub(error: unknown): boolean {
   const codes = ["HUB_UNREACHABLE", "HUB_ACCESS_DENIED", "ARTIFACT_NOT_FOUND"];
   return error instanceof NeuronBlipError && codes.includes(error.code);

@@ -40,24 +40,24 @@ export class ModelFolder {
     this.path = join(root, `models--${model.replace("/", "--")}`);
   }
 
-  /** The folder with the contents. */
+  /** Returns the folder with the contents. */
   get blobs(): string {
     return join(this.path, "blobs");
   }
 
-  /** The folder with a commit's files: what a model directory is. */
+  /** Returns the folder with a commit's files: what a model directory is. */
   snapshot(commit: string): string {
     return join(this.path, "snapshots", commit);
   }
 
-  /** The commit that a revision stood for when the Hub was asked last. */
+  /** Reads the commit that a revision stood for when the Hub was asked last. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const text = (await readFile(join(this.path, "refs", revision), "utf8").catch(() => "")).trim();
     return /^[0-9a-f]{7,64}$/.test(text) ? text : undefined;
   }
 
-  /** How much there is of a commit. */
+  /** Says how much of a commit the cache has. */
   async presenceOf(commit: string, purpose: Purpose): Promise<Presence> {
     const snapshot = this.snapshot(commit);
     const [files, missing] = await Promise.all([namesIn(snapshot), namesIn(join(this.path, ".no_exist", commit))]);
@@ -75,18 +75,18 @@ export class ModelFolder {
     return isComplete ? "complete" : "usable";
   }
 
-  /** The files that a commit has, where Python's snapshot_download has kept them. */
+  /** Reads the list of a commit's files, where Python's snapshot_download has kept it. */
   async #listOf(commit: string): Promise<Set<string> | undefined> {
     const { files } = (await readJsonIfThere(join(this.path, "trees", `${commit}.json`)).catch(() => undefined)) ?? {};
     return isObject(files) ? new Set(Object.keys(files)) : undefined;
   }
 
-  /** Whether a file's content is here, as large as it must be. */
+  /** Says whether the cache has a file's content, as large as it must be. */
   async hasContent({ etag, size }: HubFile): Promise<boolean> {
     return (await sizeOf(join(this.blobs, etag))) === size;
   }
 
-  /** Whether a commit's file is here: its content, or on file systems without links the file itself. */
+  /** Says whether the cache has a commit's file: its content, or on file systems without links the file itself. */
   async hasFile(commit: string, { path, size }: HubFile): Promise<boolean> {
     return (await sizeOf(join(this.snapshot(commit), path))) === size;
   }
@@ -162,7 +162,7 @@ async function hasShards(snapshot: string): Promise<boolean> {
   return sizes.every((size) => size !== undefined);
 }
 
-/** @returns false where the file system has no links. */
+/** Makes a link. @returns false where the file system has no links. */
 async function tryLink(target: string, path: string): Promise<boolean> {
   try {
     await symlink(target, path);

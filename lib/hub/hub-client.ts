@@ -39,7 +39,7 @@ const LONGEST_PAUSE_S = 60;
 
 let knownUserAgent: string | undefined;
 
-/** @throws NeuronBlipError `BUNDLED` */
+/** Returns the User-Agent of this package. @throws NeuronBlipError `BUNDLED` */
 function ownUserAgent(): string {
   if (knownUserAgent !== undefined) return knownUserAgent;
   const own: unknown = JSON.parse(readFileSync(packageFile("../package.json"), "utf8"));
@@ -146,7 +146,7 @@ export class HubClient {
     }
   }
 
-  /** @throws NeuronBlipError `ABORTED` */
+  /** Waits so many ms. @throws NeuronBlipError `ABORTED` */
   async pause(ms: number): Promise<void> {
     const { signal, stop } = either(this.#signal, new AbortController());
     try {
@@ -158,7 +158,7 @@ export class HubClient {
     }
   }
 
-  /** What some waiting gives; its failures as errors of this package. */
+  /** Waits for work, no longer than a time; throws its failures as errors of this package. */
   async #within<T>(ms: number, variable: string, controller: AbortController, work: () => Promise<T>): Promise<T> {
     let late = false;
     const timer = setTimeout(() => {
@@ -237,17 +237,17 @@ export class BusyError extends Error {
   }
 }
 
-/** The error for the caller. */
+/** Returns the error for the caller. */
 export function errorOf(error: unknown): unknown {
   return error instanceof BusyError ? error.refusal : error;
 }
 
-/** Whether to ask again may help: the network, the Hub's rest, or a transfer that was cut. */
+/** Says whether to ask again may help: after a failure of the network, a busy Hub, or a transfer that was cut. */
 export function mayPass(error: unknown): boolean {
   return error instanceof BusyError || (error instanceof NeuronBlipError && error.code === "HUB_UNREACHABLE");
 }
 
-/** A header's ETag as Python's huggingface_hub names files by it. */
+/** Returns a header's ETag as Python's huggingface_hub names files by it. */
 function plainEtag(etag: string | null): string | undefined {
   return etag?.replace(/^W\//, "").replaceAll('"', "") || undefined;
 }

@@ -18,7 +18,7 @@ export interface Peer {
   readonly model: string;
 }
 
-/** The error for an answer that is no success. */
+/** Makes the error for an answer that is no success. */
 export function refusal(
   response: Response,
   asked: Asked,
@@ -81,7 +81,7 @@ export function refusal(
   );
 }
 
-/** The error for what was no answer at all, or none of a Hub. @param why what happened, after the Hub's address. */
+/** Makes the error for no answer at all, or one that is not a Hub's. @param why what happened, after the Hub's address. */
 export function unreached(
   { endpoint, model }: Peer,
   why: string,
@@ -111,7 +111,7 @@ const REASONS: readonly (readonly [RegExp, string, string])[] = [
   ],
 ];
 
-/** The error for what fetch has thrown. */
+/** Makes the error for what fetch has thrown. */
 export function connectionError(peer: Peer, error: unknown): NeuronBlipError {
   // undici says "fetch failed", and why in the cause, which may hold one error for each address.
   const cause = typeof error === "object" && error !== null && "cause" in error ? error.cause : error;
@@ -124,7 +124,7 @@ export function connectionError(peer: Peer, error: unknown): NeuronBlipError {
   return unreached(peer, `cannot be reached: ${reason}${code && ` (${code})`}`, `${cure}${aboutProxies()}`, error);
 }
 
-/** Node follows these only where it is told to. */
+/** Tells of a proxy's variable that is set: Node follows these only where it is told to. */
 function aboutProxies({ env } = process): string {
   const name = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].find((name) => env[name]);
   if (name === undefined || env.NODE_USE_ENV_PROXY === "1") return "";
@@ -134,7 +134,7 @@ function aboutProxies({ env } = process): string {
   );
 }
 
-/** The error for a model that may not be asked for and is not here. */
+/** Makes the error for a model that may not be fetched and is not in the cache. */
 export function offlineError({ model, revision }: Asked, { cache, offline }: HubSettings): NeuronBlipError {
   return new NeuronBlipError(
     "HUB_OFFLINE",
@@ -147,7 +147,7 @@ export function offlineError({ model, revision }: Asked, { cache, offline }: Hub
 const DISK_FULL = /ENOSPC|EDQUOT/;
 
 /**
- * The error for what the system refuses in the cache.
+ * Makes the error for what the system refuses in the cache.
  * @returns NeuronBlipError `DISK_FULL` or `CACHE_NOT_WRITABLE`; any error of this package as it is.
  */
 export function cacheError(error: unknown, cache: string): NeuronBlipError {
@@ -161,7 +161,7 @@ export function cacheError(error: unknown, cache: string): NeuronBlipError {
   );
 }
 
-/** The error for a disk that cannot take a model. @param why how that is known. */
+/** Makes the error for a disk without room for a model. @param why how that is known. */
 export function diskFull(cache: string, why: string, cause?: unknown): NeuronBlipError {
   return new NeuronBlipError(
     "DISK_FULL",

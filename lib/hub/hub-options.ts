@@ -8,7 +8,7 @@ export interface HubOptions {
   /** A branch, a tag or a commit. Default "main". */
   revision?: string;
   /**
-   * Told how far the fetching is, with bytes and totals. Default: a bar on the standard error, where that is a terminal and
+   * Called with how far the fetching is, in bytes and totals. Default: a bar on the standard error, where that is a terminal and
    * HF_HUB_DISABLE_PROGRESS_BARS is not set; false for none. It is not called for what the cache has.
    */
   progress?: ProgressCallback | false;
@@ -23,7 +23,7 @@ export interface HubOptions {
 
 export const HUB_OPTIONS: readonly (keyof HubOptions)[] = ["revision", "progress", "update", "signal"];
 
-/** @throws NeuronBlipError `INVALID_INPUT` for values that are not what they must be. */
+/** Checks the options. @throws NeuronBlipError `INVALID_INPUT` for values that are not what they must be. */
 export function checkHubOptions({ revision, progress, update, signal }: HubOptions): void {
   revisionOf(revision);
   throwIfAborted(signal);
@@ -34,7 +34,7 @@ export function checkHubOptions({ revision, progress, update, signal }: HubOptio
   throw new NeuronBlipError("INVALID_INPUT", `update must be true or false, not ${shown(update)}.`);
 }
 
-/** Those options that are of the fetching, and the others. */
+/** Separates the options for fetching from the others. */
 export function splitHubOptions<Options extends HubOptions>(
   options: Options,
 ): [hub: HubOptions, others: Omit<Options, keyof HubOptions>] {
@@ -48,7 +48,7 @@ export function splitHubOptions<Options extends HubOptions>(
   return [hub, others];
 }
 
-/** The options for another model that is fetched besides. */
+/** Returns the options for another model that is fetched besides. */
 export function withoutRevision({ revision: _, ...options }: HubOptions): HubOptions {
   return options;
 }

@@ -38,17 +38,17 @@ export class DownloadMeter {
     this.#callback = callback;
   }
 
-  /** Files that are to be fetched. */
+  /** Adds files that are to be fetched. */
   expect(files: readonly { readonly path: string; readonly size: number }[]): void {
     for (const { path, size } of files) this.#files.set(path, { loaded: 0, told: 0, total: size });
   }
 
-  /** From here on the total is known: calls may be made. */
+  /** Begins to make calls: from here on the total is known. */
   begin(): void {
     this.#silent = false;
   }
 
-  /** @param loaded how many bytes of the file are here now. */
+  /** Reports a file's progress. @param loaded how many bytes of the file are here now. */
   report(path: string, loaded: number): void {
     const file = this.#files.get(path);
     if (!file) return;

@@ -26,7 +26,7 @@ const ETAG = /^[A-Za-z0-9][\w-]{0,127}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /**
- * What a branch, tag or commit stands for now.
+ * Looks up the commit that a branch, tag or commit stands for now.
  * @throws NeuronBlipError as `HubClient.json`
  */
 export async function lookUpCommit(hub: HubClient, asked: Asked, patient: boolean): Promise<HubCommit> {
@@ -42,7 +42,7 @@ export async function lookUpCommit(hub: HubClient, asked: Asked, patient: boolea
 }
 
 /**
- * Those of some files that the model has.
+ * Looks up which of some files the model has.
  * @throws NeuronBlipError as `HubClient.json`
  */
 export async function lookUpFiles(

@@ -54,7 +54,7 @@ export async function readHubSettings(env: Environment = process.env): Promise<H
   };
 }
 
-/** Whether a terminal may show how far a transfer is. */
+/** Says whether a terminal may show how far a transfer is. */
 export function showsProgress(env: Environment = process.env): boolean {
   return !isTrue(env.HF_HUB_DISABLE_PROGRESS_BARS);
 }
@@ -68,7 +68,7 @@ function offlineIn(env: Environment): string | undefined {
   return isTrue(env[name]) ? name : undefined;
 }
 
-/** A variable's path, with `~` and `$NAME` for what they stand for. */
+/** Reads a variable's path, with `~` and `$NAME` replaced by what they stand for. */
 function pathIn(env: Environment, name: string): string | undefined {
   const value = env[name];
   if (!value) return undefined;

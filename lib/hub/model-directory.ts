@@ -9,7 +9,7 @@ import { checkHubOptions, type HubOptions } from "./hub-options.js";
 import type { Purpose } from "./wanted-files.js";
 
 /**
- * The path of a directory that is there; or of the files of a model of the Hub, which are fetched where the cache lacks them.
+ * Returns the path of a directory that is there; or of a model of the Hub, whose files are fetched where the cache lacks them.
  * @param purpose what the files are for: which of a model on the Hub are fetched.
  * @param checkConfig looks at a fetched config.json before the weights are fetched, which takes long.
  * @throws NeuronBlipError `INVALID_INPUT` for what is no path; `ARTIFACT_NOT_FOUND` where there is no such directory; for a name of

@@ -1,6 +1,6 @@
 /**
  * A content that is on its way into the cache, in a file of its own beside it: no two writers share one, so that none can spoil
- * another's, nor Python's. The file's name says whose it is; one that its writer has left, or died over, is gone on with.
+ * another's, nor Python's. The file's name says whose it is; one that its writer has left, or died over, is continued.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
@@ -60,7 +60,7 @@ export class PartialFile {
     return new PartialFile(folder, etag, path, await open(path, "wx+"), 0);
   }
 
-  /** What it has, in pieces. */
+  /** Reads what it has, in pieces. */
   async *read(): AsyncGenerator<Uint8Array, void> {
     const piece = Buffer.alloc(Math.min(2 ** 20, Math.max(1, this.size)));
     for (let at = 0; at < this.size; ) {
@@ -120,7 +120,7 @@ export class PartialFile {
   }
 }
 
-/** How many bytes of a content an earlier attempt has left. */
+/** Counts the bytes of a content that an earlier attempt has left. */
 export async function bytesLeftOf(folder: string, etag: string, most: number): Promise<number> {
   return (await leftoversOf(folder, etag, most).catch(() => []))[0]?.size ?? 0;
 }
@@ -131,7 +131,7 @@ export async function sweep(folder: string, etag: string): Promise<void> {
   await Promise.all(leftovers.map(({ path }) => rm(path, { force: true }).catch(() => {})));
 }
 
-/** Files for a content that nobody writes any more, the largest first; what is old is removed. */
+/** Lists a content's files that no process writes any more, the largest first; removes old ones. */
 async function leftoversOf(folder: string, etag: string, most: number): Promise<Leftover[]> {
   const found: Leftover[] = [];
   for (const name of await readdir(folder)) {
@@ -149,7 +149,7 @@ async function leftoversOf(folder: string, etag: string, most: number): Promise<
   return found.sort((one, other) => other.size - one.size);
 }
 
-/** Whether a process of this place is there. */
+/** Says whether a process of this host and container is running. */
 function runs(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -69,7 +69,7 @@ export class ProgressBar {
   }
 }
 
-/** Such as "1.54 GB". */
+/** Writes a number of bytes, such as "1.54 GB". */
 export function inBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let value = bytes;
@@ -81,7 +81,7 @@ export function inBytes(bytes: number): string {
   return `${unit === 0 ? Math.round(value) : value.toPrecision(3)} ${units[unit]}`;
 }
 
-/** Such as "1:05". */
+/** Writes a time, such as "1:05". */
 function inTime(seconds: number): string {
   if (!Number.isFinite(seconds)) return "…";
   const whole = Math.max(0, Math.round(seconds));

@@ -132,7 +132,7 @@ function parsed(path: string, bytes: Buffer): JsonObject {
   return header;
 }
 
-/** @param start where the tensors' bytes begin in the file. */
+/** Checks a header's entry. @param start where the tensors' bytes begin in the file. */
 function entryOf(path: string, name: string, entry: unknown, start: number): SafetensorsEntry {
   const { dtype: code, shape, data_offsets: offsets } = isObject(entry) ? entry : {};
   if (typeof code === "string" && OTHER_DTYPES.has(code)) {

@@ -29,12 +29,12 @@ const PROCESSOR = [
 const SHARD = /^[A-Za-z0-9][\w.-]*\.safetensors$/;
 const MOST_SHARDS = 1000;
 
-/** All files that may be needed, without the shards, which the index names. */
+/** Lists all files that may be needed, without the shards, which the index names. */
 export function candidatesFor(purpose: Purpose): readonly string[] {
   return [...TEXTS[purpose], ...PROCESSOR, ...(purpose === "model" ? [WEIGHTS, INDEX] : [])];
 }
 
-/** Those of a model's files that are needed, without the shards. */
+/** Lists those of a model's files that are needed, without the shards. */
 export function wantedOf(purpose: Purpose, has: (path: string) => boolean): string[] {
   return candidatesFor(purpose).filter(
     (path) => has(path) && !(path === VOCABULARY && has(TOKENIZER)) && !(path === INDEX && has(WEIGHTS)),
@@ -42,7 +42,7 @@ export function wantedOf(purpose: Purpose, has: (path: string) => boolean): stri
 }
 
 /**
- * The shards that an index names.
+ * Reads the shards that an index names.
  * @param path of the index.
  * @throws NeuronBlipError `ARTIFACT_CORRUPT`
  */
@@ -60,7 +60,7 @@ export async function shardsOf(path: string): Promise<string[]> {
 }
 
 /**
- * The error for a model whose weights are in no file that is fetched.
+ * Makes the error for a model whose weights are in no file that is fetched.
  * @param paths what the model has.
  */
 export function noWeights(model: string, paths: readonly string[], page: string): NeuronBlipError {

@@ -102,12 +102,12 @@ export class BatchQueue<Model extends AsyncDisposable> {
     replicas.onChange = () => this.#beginSoon();
   }
 
-  /** How many calls were admitted that no replica has begun with. */
+  /** Counts the calls that were admitted and that no replica has begun with. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** How many calls a replica has begun with that have not ended. */
+  /** Counts the calls that a replica has begun with and that have not ended. */
   get running(): number {
     return this.#running;
   }
@@ -304,7 +304,7 @@ export class BatchQueue<Model extends AsyncDisposable> {
     if (!(call.job.callsBack && call.batches.size > 0)) call.reject(error);
   }
 
-  /** Whether an error ends a whole call. `DISPOSED` is a row's own where it is one of its tensors that was disposed. */
+  /** Says whether an error ends a whole call. `DISPOSED` is a row's own where it is one of its tensors that was disposed. */
   #isEnd(error: unknown): boolean {
     if (!(error instanceof NeuronBlipError)) return false;
     return error.code === "ABORTED" || (error.code === "DISPOSED" && this.#closed);

@@ -1,7 +1,7 @@
 /** What callers and the queue say to each other. */
 import type { BatchKind, CallTask } from "../util/diagnostics.js";
 
-/** What a call is known by to who listens. */
+/** What a call is known by in the diagnostics. */
 export interface CallName {
   readonly task: CallTask;
   readonly callId?: string | undefined;
@@ -20,13 +20,13 @@ export interface Ticket {
 export interface Job<Model, Row, T> {
   /** Rows of jobs with one key run together, by the work of any of them. undefined: with none but those of their own call. */
   readonly key: string | undefined;
-  /** What the rows are, for who listens. Default "texts". */
+  /** What the rows are, for the diagnostics. Default "texts". */
   readonly kind?: BatchKind;
   /** The most rows of a batch. */
   readonly limit: number;
   /** Whether a batch is split where several replicas have nothing to do: where it pays to run fewer rows. Default false. */
   readonly splits?: boolean;
-  /** @returns a result for each row, in order. */
+  /** Runs rows as one batch. @returns a result for each row, in order. */
   work(model: Model, rows: readonly Row[], signal: AbortSignal): Promise<readonly T[]>;
   /** Keeps what a row needs until the batch has ended, although its call may have ended before. @returns what lets go. */
   hold?(row: Row): () => void;

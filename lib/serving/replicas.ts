@@ -26,7 +26,7 @@ export interface ReplicaEvents {
 export type Failure = "reload" | "reloadOnce" | "coreOut" | "processEnd";
 
 export interface Recovery<Model> {
-  /** What an error says of its replica; undefined where it is the work's own. */
+  /** Tells what an error says of its replica; undefined where it is the work's own. */
   failureOf(error: unknown): Failure | undefined;
   /** Loads a replica's successor. */
   reload(replica: number): Promise<Model>;
@@ -94,24 +94,25 @@ export class Replicas<Model extends AsyncDisposable> {
     return this.#slots.length;
   }
 
-  /** How often a replica was taken out of use. */
+  /** Counts how often a replica was taken out of use. */
   get failures(): number {
     return this.#failures;
   }
 
-  /** How many replicas are in use, are loaded again, and are out for good. */
+  /** Counts the replicas that are in use, are loaded again, and are out for good. */
   get states(): { inUse: number; reloading: number; givenUp: number } {
     const inUse = this.#slots.filter(({ alive }) => alive).length;
     const givenUp = this.#lost ? this.size : this.#slots.filter((slot) => slot.givenUp).length;
     return { inUse, reloading: this.size - inUse - givenUp, givenUp };
   }
 
-  /** Any replica, to ask what they have in common. */
+  /** Returns any replica, to ask what they have in common. */
   get one(): Model {
     return itemAt(this.#slots, 0).model;
   }
 
   /**
+   * Runs work on the replica with the least to do.
    * @throws what the work throws; the replica's failure, where another failed too or none came back in good time;
    * `NEURON_RESTART_REQUIRED` where none can come back; `ABORTED`.
    */
@@ -141,14 +142,14 @@ export class Replicas<Model extends AsyncDisposable> {
     }
   }
 
-  /** Whether an error says that a replica is out of use, and nothing of the work that met it. */
+  /** Tells whether an error says that a replica is out of use, and nothing of the work that met it. */
   isFailure(error: unknown): boolean {
     return this.#recovery.failureOf(error) !== undefined;
   }
 
   /**
-   * How many replicas can begin with work now: those in use that have less than `most` pieces in hand. Where every replica is out,
-   * one: `onLeastBusy` then waits for it to come back, or says that none does.
+   * Counts the replicas that can begin with work now: those in use that have less than `most` pieces in hand. Where every replica
+   * is out, one: `onLeastBusy` then waits for it to come back, or says that none does.
    */
   free(most: number): number {
     let inUse = 0;
@@ -201,7 +202,7 @@ export class Replicas<Model extends AsyncDisposable> {
     this.#recovering.add(recovering);
   }
 
-  /** Whether a failure is a replica's last: then it is given up, and the process is told of where it was the last replica. */
+  /** Says whether a failure is a replica's last: then it is given up, and the process is told of where it was the last replica. */
   #endsUse(slot: Slot<Model>, failure: Failure, error: unknown): boolean {
     if (failure === "processEnd") {
       this.#lose(error, "The Neuron runtime cannot be used in this process any more");
@@ -218,7 +219,7 @@ export class Replicas<Model extends AsyncDisposable> {
     return true;
   }
 
-  /** From here on, every call fails at once: in a process that goes on as if nothing were, nobody would start another. */
+  /** Makes every later call fail at once: in a process that goes on as if nothing were, nobody would start another. */
   #lose(cause: unknown, what: string): void {
     if (this.#lost) return;
     this.#lost = new NeuronBlipError(
@@ -265,7 +266,7 @@ export class Replicas<Model extends AsyncDisposable> {
     }
   }
 
-  /** Later, so that a listener that throws is an uncaught error, as any listener's, and does not end the recovery. */
+  /** Emits an event later, so that a listener's error is an uncaught error, as any listener's, and does not end the recovery. */
   #emit<Name extends keyof ReplicaEvents>(name: Name, ...event: ReplicaEvents[Name]): void {
     queueMicrotask(() => this.#recovery.emit(name, ...event));
   }

@@ -1,7 +1,7 @@
 /** How alike features are. */
 import type { Tensor } from "../torch/tensor.js";
 
-/** Rows of features of one size, one after another. */
+/** Copies rows of features of one size into one array, one after another. */
 export function packed(rows: readonly Tensor<"float32">[]): Float32Array {
   const size = rows[0]?.size ?? 0;
   const all = new Float32Array(rows.length * size);
@@ -10,7 +10,7 @@ export function packed(rows: readonly Tensor<"float32">[]): Float32Array {
 }
 
 /**
- * The cosines of features of length 1, in steps.
+ * Calculates the cosines of features of length 1, in steps.
  * @param texts blocks of rows, as `packed` makes them.
  * @returns a list for each picture, with a number for each text.
  */
@@ -32,7 +32,7 @@ export function* cosineSteps(
   return cosines;
 }
 
-/** @param start where the other's numbers begin. */
+/** Returns the dot product of two rows. @param start where the other's numbers begin. */
 function dot(one: Float32Array, other: Float32Array, start: number): number {
   return one.reduce((sum, value, i) => sum + value * (other[start + i] ?? 0), 0);
 }

@@ -23,12 +23,12 @@ export class IndexGroups<T> {
     this.#last[first ?? index] = index;
   }
 
-  /** Each item with the first of its indices, in the order of those. */
+  /** Gives each item with the first of its indices, in the order of those. */
   entries(): IterableIterator<[item: T, first: number]> {
     return this.#firsts.entries();
   }
 
-  /** The indices of a group. @param first of them. */
+  /** Gives the indices of a group. @param first of them. */
   *indicesFrom(first: number): Generator<number, void> {
     yield first;
     for (let index = this.#next[first]; index; index = this.#next[index]) yield index;
@@ -57,7 +57,7 @@ export class TokenIdRows {
     this.#newest = [];
   }
 
-  /** A row's ids, in an array of their own. */
+  /** Copies a row's ids into an array of their own. */
   at(row: number): readonly number[] {
     const block = this.#blocks[Math.floor(row / ROWS_OF_A_BLOCK)];
     const i = row % ROWS_OF_A_BLOCK;

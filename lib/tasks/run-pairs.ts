@@ -150,7 +150,7 @@ function* lengthsOf(places: Iterable<number>, texts: (place: number) => TokenIds
   for (const place of places) yield texts(place).length;
 }
 
-/** The next items, at most so many: not by `for`, which would end the iterator. */
+/** Takes the next items, at most so many: not by `for`, which would end the iterator. */
 function nextOf<T>(items: Iterator<T>, most: number): T[] {
   const next: T[] = [];
   while (next.length < most) {
@@ -193,7 +193,7 @@ function pairUp({ images, texts }: PairLists): Pairs {
   };
 }
 
-/** An item by its place in a list, or the one that stands for all. */
+/** Returns what gives an item by its place in a list, or the one that stands for all. */
 export function itemsOf<T>(given: T | readonly T[]): (place: number) => T {
   if (!isList(given)) return () => given;
   const items = given.slice();

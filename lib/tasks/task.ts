@@ -17,7 +17,7 @@ interface ModelClass<Model> extends NewableFunction {
   readonly prototype: Model;
 }
 
-/** @throws NeuronBlipError `ARTIFACT_MISMATCH` for a model of another class than a task needs. */
+/** Checks a model's class. @throws NeuronBlipError `ARTIFACT_MISMATCH` for a model of another class than a task needs. */
 export function checkModel<Model extends AnyModel>(
   model: LoadedModel,
   Class: ModelClass<Model>,

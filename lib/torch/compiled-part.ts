@@ -19,7 +19,7 @@ export class CompiledPart implements Part {
     return [...this.#modules.values()];
   }
 
-  /** One of its files, for messages. */
+  /** Returns the path of one of its files, for messages. */
   get path(): string {
     return [...this.#modules.values()][0]?.path ?? "";
   }

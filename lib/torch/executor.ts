@@ -50,12 +50,12 @@ export class Executor implements AsyncDisposable {
     }
   }
 
-  /** The thread that modules are loaded and freed on. */
+  /** Returns the thread that modules are loaded and freed on. */
   get handle(): ExecutorHandle {
     return itemAt(this.#lanes, 0).handle;
   }
 
-  /** Whether `close` was called. */
+  /** Tells whether `close` was called. */
   get isClosed(): boolean {
     return this.#closed !== undefined;
   }

@@ -9,7 +9,7 @@ const BUILD = `Run \`${buildCommand()}\``;
 const REBUILD = `\`${buildCommand()} --force\``;
 const HERE = `${process.platform}-${process.arch}`;
 
-/** @throws NeuronBlipError `ADDON_NOT_BUILT` where the addon is not there, may not be read, or is not whole. */
+/** Checks the addon. @throws NeuronBlipError `ADDON_NOT_BUILT` where the addon is not there, may not be read, or is not whole. */
 export function checkAddonFile(path: string): void {
   const obstacle = obstacleOf(path);
   if (obstacle === "missing") {
@@ -29,7 +29,10 @@ export function checkAddonFile(path: string): void {
   }
 }
 
-/** @throws NeuronBlipError `LIBTORCH_NOT_FOUND` where a library of libtorch is not there, may not be read, or is not whole. */
+/**
+ * Checks a library of libtorch.
+ * @throws NeuronBlipError `LIBTORCH_NOT_FOUND` where it is not there, may not be read, or is not whole.
+ */
 export function checkLibtorchFile(path: string): void {
   const obstacle = obstacleOf(path);
   if (obstacle === "unreadable") throw unreadable("LIBTORCH_NOT_FOUND", "libtorch", path);
@@ -42,7 +45,7 @@ export function checkLibtorchFile(path: string): void {
   }
 }
 
-/** What an error that came of loading libtorch, before the addon, means. */
+/** Explains an error that came of loading libtorch, before the addon. */
 export function explainLibtorchError(path: string, cause: unknown): NeuronBlipError {
   const reason = messageOf(cause).replace(/\s+/g, " ").slice(0, 400);
   const explained = foreignBinary("LIBTORCH_NOT_FOUND", "libtorch", path) ?? musl(reason);
@@ -55,7 +58,7 @@ export function explainLibtorchError(path: string, cause: unknown): NeuronBlipEr
   );
 }
 
-/** What an error that came of loading the addon means. */
+/** Explains an error that came of loading the addon. */
 export function explainLoadError(path: string, cause: unknown): NeuronBlipError {
   const reason = messageOf(cause).replace(/\s+/g, " ").slice(0, 400);
   const explained =
@@ -80,7 +83,7 @@ function unreadable(code: "ADDON_NOT_BUILT" | "LIBTORCH_NOT_FOUND", what: string
   );
 }
 
-/** A library of another system or processor. */
+/** Explains a library of another system or processor. */
 function foreignBinary(
   code: "ADDON_NOT_BUILT" | "LIBTORCH_NOT_FOUND",
   what: string,
@@ -97,7 +100,7 @@ function foreignBinary(
   );
 }
 
-/** Another C library: libtorch is for glibc alone. */
+/** Explains an error that came of another C library: libtorch is for glibc alone. */
 function musl(reason: string): NeuronBlipError | undefined {
   const builtForMusl = /(libc\.musl-\w+\.so|ld-musl-\w+\.so)[.\d]*: cannot open/.test(reason);
   if (builtForMusl) {
@@ -115,7 +118,7 @@ function musl(reason: string): NeuronBlipError | undefined {
   );
 }
 
-/** The libtorch that the addon names: gone, unreadable, of another platform, or another version. */
+/** Explains what is wrong with the libtorch that the addon names: gone, unreadable, of another platform, or another version. */
 function libtorch(path: string, reason: string): NeuronBlipError | undefined {
   const { needed = [], runpath = [] } = binaryAt(path) ?? {};
   const ours = needed.filter((name) => /^lib(torch|c10)/.test(name));

@@ -61,7 +61,7 @@ const ADVICE: Readonly<Record<ForeignKind, readonly [what: string, advice: strin
 };
 
 /**
- * What a file is instead of a TorchScript module, and what to do.
+ * Says what a file is instead of a TorchScript module, and what to do.
  * @returns sentences that go on after the file's name.
  */
 export function foreignKindInWords(kind: ForeignKind): string {
@@ -69,7 +69,7 @@ export function foreignKindInWords(kind: ForeignKind): string {
   return `${what}. ${advice}`;
 }
 
-/** Whether the file itself is damaged or no file that anything could load, instead of a whole one of another kind. */
+/** Says whether the file itself is damaged or no file that anything could load, instead of a whole one of another kind. */
 export function isDamaged(kind: ForeignKind): boolean {
   return ["empty", "lfs-pointer", "web-page", "cut-archive", "unknown"].includes(kind);
 }

@@ -34,7 +34,7 @@ const DEVICES: readonly RegExp[] = [
 ];
 
 /**
- * Why a file could not be loaded, and what to do.
+ * Explains why a file could not be loaded, and what to do.
  * @param executor a thread to look at the file on.
  * @param error the addon's, with libtorch's words: other errors are given back as they are.
  */
@@ -78,7 +78,7 @@ export async function loadError(
 }
 
 /**
- * Why a source text could not be compiled: the place, and libtorch's words.
+ * Explains why a source text could not be compiled: the place, and libtorch's words.
  * @param name what the source is called.
  * @param error the addon's, with libtorch's words: other errors are given back as they are.
  */
@@ -94,7 +94,7 @@ export function compileError(name: string, error: NeuronBlipError): NeuronBlipEr
   return told("ARTIFACT_MISMATCH", name, `${placeIn(message)} cannot be compiled: ${how}`, error);
 }
 
-/** Whether a file could not be loaded because this libtorch lacks what it needs: `loadError`'s `ARTIFACT_MISMATCH` of that kind. */
+/** Says whether a file was not loaded because this libtorch lacks what it needs: `loadError`'s `ARTIFACT_MISMATCH` of that kind. */
 export function lacksOperators(error: unknown): boolean {
   return (
     error instanceof NeuronBlipError &&
@@ -103,7 +103,7 @@ export function lacksOperators(error: unknown): boolean {
   );
 }
 
-/** Why a call failed, in one line: libtorch's reason without the trace through the module's code, which stays in the cause. */
+/** Explains why a call failed, in one line: libtorch's reason. The trace through the module's code stays in the cause. */
 export function callError(path: string, error: NeuronBlipError): NeuronBlipError {
   if (error.code === "INVALID_INPUT") return told(error.code, path, `: ${error.message}`, error);
   if (error.code !== "EXECUTION_FAILED") return error;
@@ -130,7 +130,7 @@ export function callError(path: string, error: NeuronBlipError): NeuronBlipError
   return told("EXECUTION_FAILED", path, ` failed: ${oneLine(reason.trim(), LONGEST_REASON)}`, error);
 }
 
-/** The cause is the addon's own error, with all that libtorch says. */
+/** Makes the error. Its cause is the addon's own error, with all that libtorch says. */
 function told(code: NeuronBlipErrorCode, path: string, message: string, error: NeuronBlipError): NeuronBlipError {
   return new NeuronBlipError(code, `"${shorten(path, LONGEST_PATH)}"${message}`, { cause: error.cause ?? error });
 }
@@ -143,13 +143,13 @@ function lackingIn(message: string): string | undefined {
   return undefined;
 }
 
-/** A load's message without the lines of the module's code that it points to. */
+/** Returns a load's message without the lines of the module's code that it points to. */
 function withoutSource(message: string): string {
   const [reason = message] = message.split(/\n?:?\n {2}File "/, 1);
   return reason;
 }
 
-/** Where in a source text libtorch found a mistake: the first line that it points to, with the line itself. */
+/** Finds where in a source text libtorch found a mistake: the first line that it points to, with the line itself. */
 function placeIn(message: string): string {
   const [, line, text = ""] = /^ {2}File "[^"]*", line (\d+)\n([\s\S]*)/m.exec(message) ?? [];
   if (line === undefined) return "";
@@ -160,7 +160,7 @@ function placeIn(message: string): string {
   return `, line ${line}, column ${column} (${oneLine(itemAt(lines, marker - 1).trim(), LONGEST_LINE)}),`;
 }
 
-/** A call's message without the trace through the module's code, which comes first. */
+/** Returns a call's message without the trace through the module's code, which comes first. */
 function reasonOf(message: string): string {
   const lines = message.split("\n");
   const marker = lines.map((line) => /^\s*~+ <--- HERE$/.test(line)).lastIndexOf(true);

@@ -23,7 +23,7 @@ const BEGINNINGS: readonly (readonly [Buffer, ForeignKind])[] = [
 ];
 
 /**
- * What a file is instead of a TorchScript module.
+ * Tells what a file is instead of a TorchScript module.
  * @returns undefined for one that torch.jit.save wrote, however damaged.
  */
 export async function foreignKindOf(executor: ExecutorHandle, path: string): Promise<ForeignKind | undefined> {
@@ -72,7 +72,7 @@ function kindOfHead(head: Buffer, size: number, path: string): ForeignKind {
 const OF_TENSORS =
   /^(collections OrderedDict|torch(\.\w+)? \w*Storage|torch\._utils \w+|torch\.\w*storage \w+|torch\.serialization \w+|torch (Size|device|dtype|float\w*|bfloat16|int\w*|uint8|bool)|numpy\S* \S+|_codecs encode|builtins \w+|__builtin__ \w+)$/;
 
-/** By the classes that a pickle names (its opcode c: a module's line and a name's). */
+/** Tells a pickle's kind by the classes that it names (its opcode c: a module's line and a name's). */
 function kindOfPickle(pickle: Buffer): ForeignKind {
   const classes = [...pickle.toString("latin1").matchAll(/c([A-Za-z_][\w.]*)\n([A-Za-z_][\w.]*)\n/g)];
   const others = classes.filter(([, module, name]) => !OF_TENSORS.test(`${module} ${name}`));

@@ -86,9 +86,9 @@ export interface Native {
     path: string,
     core: number | undefined,
   ): Promise<{ handle: ModuleHandle; methods: Readonly<Record<string, ModuleSignature>>; placed: boolean }>;
-  /** Whether a TorchScript file's code names AWS Neuron's classes or ops. */
+  /** Tells whether a TorchScript file's code names AWS Neuron's classes or ops. */
   inspectModule(executor: ExecutorHandle, path: string): Promise<boolean>;
-  /** What a ZIP archive holds: of each record its name, where its bytes begin, and how many there are when it is unpacked. */
+  /** Lists what a ZIP archive holds: of each record its name, where its bytes begin, and how many there are when it is unpacked. */
   listRecords(executor: ExecutorHandle, path: string): Promise<{ name: string; offset: number; size: number }[]>;
   /** Puts a module's Neuron graphs on `count` of the visible cores; resolves to how many could be put anywhere. */
   placeModule(module: ModuleHandle, start: number, count: number): Promise<number>;
@@ -105,7 +105,7 @@ export interface Native {
     executor: ExecutorHandle,
     source: string,
   ): Promise<{ handle: FunctionsHandle; functions: Readonly<Record<string, ModuleSignature>> }>;
-  /** @param engine for what the function packs; undefined leaves libtorch's own choice. */
+  /** Calls a function. @param engine for what the function packs; undefined leaves libtorch's own choice. */
   callFunction(
     executor: ExecutorHandle,
     functions: FunctionsHandle,
@@ -113,7 +113,7 @@ export interface Native {
     inputs: readonly NativeInput[],
     engine: QuantizedEngine | undefined,
   ): Promise<NativeOutput>;
-  /** As `callFunction`; what the function returns stays in native memory, whatever its type. */
+  /** Calls a function as `callFunction` does; what it returns stays in native memory, whatever its type. */
   keepFunction(
     executor: ExecutorHandle,
     functions: FunctionsHandle,
@@ -122,16 +122,16 @@ export interface Native {
     engine: QuantizedEngine | undefined,
   ): Promise<ValueHandle>;
   releaseFunctions(executor: ExecutorHandle, functions: FunctionsHandle): Promise<void>;
-  /** Tensors over a file's bytes, by their names: a value of TorchScript's type Dict[str, Tensor]. */
+  /** Makes tensors over a file's bytes, by their names: a value of TorchScript's type Dict[str, Tensor]. */
   openTensors(
     executor: ExecutorHandle,
     path: string,
     entries: readonly { name: string; dtype: Dtype; shape: readonly number[]; offset: number }[],
   ): Promise<ValueHandle>;
   releaseValue(executor: ExecutorHandle, value: ValueHandle): Promise<void>;
-  /** Whether this CPU calculates in bfloat16. */
+  /** Tells whether this CPU calculates in bfloat16. */
   hasBfloat16(): boolean;
-  /** Whether libtorch has linears whose weights are kept in 16-bit floats: those of FBGEMM, which is for x86 alone. */
+  /** Tells whether libtorch has linear layers with weights in 16-bit floats: those of FBGEMM, which is for x86 alone. */
   hasHalfWeights(): boolean;
 
   /**
@@ -162,7 +162,7 @@ export interface Native {
 
   /** Loads a shared library for as long as the process lives. */
   loadLibrary(path: string): void;
-  /** What a libnrt.so.1 says of itself, without claiming a core; -1 and "" for what it does not say. */
+  /** Reads what a libnrt.so.1 says of itself, without claiming a core; -1 and "" for what it does not say. */
   describeNrt(path: string): { version: string; totalCores: number; visibleCores: number };
   /** Sets a variable that libraries see, in a Worker too. */
   setEnvironment(name: string, value: string): void;
@@ -177,7 +177,7 @@ export interface Native {
 let chosen: ChosenBinary | undefined;
 let loaded: Native | undefined;
 
-/** The addon, and the libtorch that it is loaded with: chosen once. @throws NeuronBlipError as `native` does. */
+/** Returns the addon, and the libtorch that it is loaded with: chosen once. @throws NeuronBlipError as `native` does. */
 export function chosenBinary(): ChosenBinary {
   if (chosen !== undefined) return chosen;
   const decision = chooseBinary(binaryHost());
@@ -187,7 +187,7 @@ export function chosenBinary(): ChosenBinary {
 }
 
 /**
- * The addon, loaded on first use.
+ * Returns the addon, loaded on first use.
  * @throws NeuronBlipError `ADDON_NOT_BUILT`, `LIBTORCH_NOT_FOUND`, `BUNDLED`.
  */
 export function native(): Native {
@@ -267,7 +267,7 @@ function withShortSpins<T>(load: () => T): T {
   }
 }
 
-/** What the addon threw, as a NeuronBlipError: the addon sets `code`. */
+/** Returns what the addon threw as a NeuronBlipError: the addon sets `code`. */
 export function fromNative(error: unknown): NeuronBlipError {
   if (error instanceof NeuronBlipError) return error;
   const code = (codeOf(error) ?? "EXECUTION_FAILED") as NeuronBlipErrorCode;

@@ -7,7 +7,7 @@ export interface Part {
   readonly path: string;
   /** How many rows one call takes, increasing. */
   readonly batchSizes: readonly number[];
-  /** @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`. */
+  /** Runs the part. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`. */
   forward(inputs: readonly Tensor[]): Promise<TorchOutput>;
 }
 
@@ -15,6 +15,6 @@ export interface Part {
 export interface Functions {
   /** For messages. */
   readonly path: string;
-  /** @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`. */
+  /** Calls a function. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`. */
   call(name: string, inputs: readonly Tensor[]): Promise<TorchOutput>;
 }

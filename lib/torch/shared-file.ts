@@ -14,7 +14,7 @@ export class SharedFile {
     this.#load = load;
   }
 
-  /** The file's module on an executor, for the caller to dispose of. @throws what loading throws. */
+  /** Returns the file's module on an executor, for the caller to dispose of. @throws what loading throws. */
   on(executor: Executor): Promise<TorchModule> {
     const module = this.#turn.then(async () => {
       this.#modules = this.#modules.filter(({ isDisposed }) => !isDisposed);

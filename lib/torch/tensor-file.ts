@@ -16,7 +16,7 @@ export interface TensorEntry {
 const LONGEST_PATH = 200;
 
 /**
- * Tensors over a file's bytes, of TorchScript's type `Dict[str, Tensor]`.
+ * Makes tensors over a file's bytes, of TorchScript's type `Dict[str, Tensor]`.
  *
  * The file is mapped: nothing is read until it is used, processes share its pages, and a tensor's pages are let go with the last
  * reference to it. It must then keep its length for as long as the value lives: a page that is missing ends the process. (A new file

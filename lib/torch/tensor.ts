@@ -17,7 +17,7 @@ export type { Dtype, TensorData, TensorSource } from "./dtypes.js";
 /** A handle of the memory that an ArrayBuffer shows, which lives as long as the buffer does, whichever tensor is disposed. */
 const owners = new WeakMap<ArrayBufferLike, TensorHandle>();
 
-/** The addon's handle of a tensor. For this package's own use. @throws NeuronBlipError `DISPOSED`. */
+/** Returns the addon's handle of a tensor. For this package's own use. @throws NeuronBlipError `DISPOSED`. */
 let handleOf: (tensor: Tensor) => TensorHandle;
 
 /**
@@ -53,7 +53,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   }
 
   /**
-   * A tensor of zeros.
+   * Makes a tensor of zeros.
    * @throws NeuronBlipError `INVALID_INPUT` for an unknown dtype or a shape that is not of whole numbers >= 0.
    */
   static zeros<D extends Dtype>(dtype: D, shape: readonly number[]): Tensor<D> {
@@ -66,7 +66,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   }
 
   /**
-   * A tensor of a typed array's elements. An array over another tensor's memory is used in place, without a copy; any other
+   * Makes a tensor of a typed array's elements. An array over another tensor's memory is used in place, without a copy; any other
    * is copied once, so that nothing done to it later can reach a running forward.
    * @param dtype by default the array's own (Uint8Array is "uint8"); "bool" over Uint8Array, "float16" and "bfloat16" over
    * Uint16Array must be named.
@@ -103,7 +103,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   }
 
   /**
-   * Another tensor over part of a tensor's memory, never copied: `array` must be a view of some tensor's `data`
+   * Makes another tensor over part of a tensor's memory, never copied: `array` must be a view of some tensor's `data`
    * (such as `tensor.data.subarray(…)`).
    * @throws NeuronBlipError `INVALID_INPUT` for an array over any other memory, and where dtype, shape and length disagree.
    */
@@ -122,7 +122,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   }
 
   /**
-   * The elements, in row-major order, over the tensor's memory itself.
+   * Returns the elements, in row-major order, over the tensor's memory itself.
    * @throws NeuronBlipError `DISPOSED`.
    */
   get data(): TensorData<D> {
@@ -170,7 +170,7 @@ function invalid(message: string): NeuronBlipError {
   return new NeuronBlipError("INVALID_INPUT", message);
 }
 
-/** The product of a shape. @throws NeuronBlipError `INVALID_INPUT` for a dtype or a shape that is none. */
+/** Returns the product of a shape. @throws NeuronBlipError `INVALID_INPUT` for a dtype or a shape that is none. */
 function elementCount(dtype: Dtype, shape: readonly number[]): number {
   if (!Object.hasOwn(arrayTypes, dtype)) {
     throw invalid(`Unknown dtype ${shown(dtype)}. Use one of ${Object.keys(arrayTypes).join(", ")}.`);
@@ -212,7 +212,7 @@ export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "o
 }
 
 /**
- * One tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
+ * Makes one tensor of a compiled batch size from rows of [1, …]. A batch of one is the row itself; otherwise the rows are copied,
  * and rows that are missing are filled with the last one, whose result the caller ignores.
  * @param shorter whether rows that are shorter than others are filled up with zeros. Default: they are refused.
  * @throws NeuronBlipError `INVALID_INPUT` for rows of different shapes.

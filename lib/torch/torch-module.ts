@@ -64,7 +64,7 @@ export class TorchModule implements AsyncDisposable {
   }
 
   /**
-   * Whether a TorchScript file was compiled for AWS Neuron, from its code, without running any.
+   * Tells whether a TorchScript file was compiled for AWS Neuron, from its code, without running any.
    * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`; `ARTIFACT_CORRUPT` and `ARTIFACT_MISMATCH` as `load`.
    */
   static async usesNeuron(path: ModelDirectory): Promise<boolean> {
@@ -107,7 +107,7 @@ export class TorchModule implements AsyncDisposable {
     }
   }
 
-  /** What `forward` takes and returns. */
+  /** Tells what `forward` takes and returns. */
   get signature(): ModuleSignature {
     return this.methods.forward as ModuleSignature;
   }
@@ -162,7 +162,7 @@ export class TorchModule implements AsyncDisposable {
     }
   }
 
-  /** Of a module that was just loaded, and that nobody has yet. */
+  /** Puts a module that was just loaded, and that no caller has yet, on a core; disposes of it where that fails. */
   async #placeOrDispose(core: number): Promise<void> {
     try {
       await this.setNeuronCores(core);
@@ -182,7 +182,7 @@ export class TorchModule implements AsyncDisposable {
   }
 
   /**
-   * The same module on another executor's threads, with the same weights: for replicas on the CPU. A module of Neuron must be
+   * Gives the same module on another executor's threads, with the same weights: for replicas on the CPU. A module of Neuron must be
    * loaded for each core instead. The weights are freed with the last object that uses them.
    * @throws NeuronBlipError `DISPOSED`.
    */
@@ -192,7 +192,7 @@ export class TorchModule implements AsyncDisposable {
     return new TorchModule(this.path, loaded, this.usesNeuron, executor, false, this.#users);
   }
 
-  /** Whether `dispose` was called. */
+  /** Tells whether `dispose` was called. */
   get isDisposed(): boolean {
     return this.#disposed !== undefined;
   }
@@ -224,7 +224,7 @@ export class TorchModule implements AsyncDisposable {
 /** Wherever the runtime puts it. */
 const ANY_CORE = -1;
 
-/** @param core undefined for a module that is not for Neuron. */
+/** Loads a file by the addon. @param core undefined for a module that is not for Neuron. */
 async function loadNative(
   file: string,
   executor: Executor,
@@ -258,7 +258,7 @@ function disposedError(path: string): NeuronBlipError {
   return new NeuronBlipError("DISPOSED", `The module "${path}" has been disposed. Load it again.`);
 }
 
-/** Where the runtime gives no status, it is the choice of cores that it refused. */
+/** Explains a failed placement: where the runtime gives no status, it has refused the choice of cores. */
 function placementError(path: string, start: number, error: NeuronBlipError): NeuronBlipError {
   return error.code === "EXECUTION_FAILED" ? placementRefused(path, start, error) : error;
 }

@@ -153,7 +153,7 @@ function isKey(key: unknown): key is string | number | bigint | boolean {
   return ["string", "number", "bigint", "boolean"].includes(typeof key);
 }
 
-/** Of any realm: what object literals and Object.create(null) make. */
+/** Tells whether an object, of any realm, is what object literals and Object.create(null) make. */
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
@@ -182,7 +182,7 @@ export type TorchOutput =
   | TorchOutput[]
   | { [key: string]: TorchOutput };
 
-/** What the addon's outputs are in JavaScript. */
+/** Converts the addon's outputs to JavaScript. */
 export function fromOutput(output: NativeOutput): TorchOutput {
   switch (output.kind) {
     case "tensor":
@@ -225,7 +225,7 @@ export function checkInput<D extends Dtype>(
   throw new NeuronBlipError("INVALID_INPUT", `${name} must be ${must}, not ${inWords(tensor)}.`);
 }
 
-/** What was given in place of a tensor that fits. */
+/** Says what was given in place of a tensor that fits. */
 export function inWords(value: unknown): string {
   if (value instanceof Tensor) return `${value.dtype} [${value.shape.join(", ")}]`;
   // Another copy's tensors have another addon's memory.
@@ -236,7 +236,7 @@ export function inWords(value: unknown): string {
 }
 
 /**
- * A tensor of an output: the output itself, or its entry of that name (a dict) or index (a tuple).
+ * Returns a tensor of an output: the output itself, or its entry of that name (a dict) or index (a tuple).
  * @param dtype default "float32".
  * @throws NeuronBlipError `ARTIFACT_MISMATCH` where something else was returned.
  */

@@ -9,8 +9,8 @@ const WEIGHTS = /^(model|pytorch_model)([-.].*)?\.(safetensors|bin)(\.index\.jso
 const LONGEST = 200;
 
 /**
- * What to do with a path that is not what it should be: a directory from save_pretrained, a name of the Hugging Face Hub, a model
- * directory where a file is wanted, or nothing.
+ * Says what to do with a path that is not what it should be: a directory from save_pretrained, a name of the Hugging Face Hub, a
+ * model directory where a file is wanted, or nothing.
  * @returns sentences, to be added to an error.
  */
 export async function adviceFor(path: string): Promise<string> {
@@ -39,7 +39,7 @@ function adviceForCheckpoint(directory: string): string {
   );
 }
 
-/** What to do with a model's weights: the one place that says so. */
+/** Says what to do with a model's weights: the one place that says so. */
 export function adviceForWeights(model: string, output = `${basename(resolve(model))}-cpu`): string {
   return `A model has to be compiled once: ${compileCommand(model, output)}. Then give the directory ${shownPath(output)}.`;
 }
@@ -49,7 +49,7 @@ function compileCommand(model: string, output: string, target?: "inf2"): string 
   return target ? `\`${command} ${target}\`` : `\`${command} cpu\` (--target inf2 for NeuronCores)`;
 }
 
-/** What to do with what may be meant as a name of the Hub, where none is taken. */
+/** Says what to do with what may be meant as a name of the Hub, where none is taken. */
 function adviceForName(path: string): string {
   const name = path.replace(/^\.\//, "");
   return (
@@ -62,7 +62,7 @@ function make(directory: string): string {
   return `Make one with ${compileCommand("MODEL", directory)}.`;
 }
 
-/** A path as a shell takes it. */
+/** Writes a path as a shell takes it. */
 function shownPath(path: string): string {
   const text = shorten(path, LONGEST);
   return /^[\w./~@:+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

@@ -13,7 +13,7 @@ export class InFlight {
     this.#name = name;
   }
 
-  /** @throws NeuronBlipError `DISPOSED` after `close`. */
+  /** Runs a call. @throws NeuronBlipError `DISPOSED` after `close`. */
   async run<T>(call: () => Promise<T>): Promise<T> {
     if (this.#closed) {
       throw new NeuronBlipError("DISPOSED", `This ${this.#name} has been disposed. Load it again with fromPretrained.`);
@@ -132,7 +132,7 @@ export function onAbort(signal: AbortSignal | undefined, listener: (signal: Abor
   return () => signal.removeEventListener("abort", onEvent);
 }
 
-/** A signal that is aborted with either of two. Not AbortSignal.any, which takes Node's own alone. */
+/** Makes a signal that is aborted with either of two. Not AbortSignal.any, which takes Node's own alone. */
 export function either(
   one: AbortSignal | undefined,
   other: { readonly signal: AbortSignal; abort(reason?: unknown): void },
@@ -141,7 +141,7 @@ export function either(
   return { signal: other.signal, stop };
 }
 
-/** Some work's outcome, or the error `ABORTED` as soon as the signal is aborted; the work goes on. */
+/** Waits for work's outcome, or throws `ABORTED` as soon as the signal is aborted; the work goes on. */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   return new Promise<T>((resolve, reject) => {

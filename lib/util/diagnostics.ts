@@ -41,7 +41,7 @@ export interface CallRows {
 
 /**
  * "decode": a picture's file or pixels become the model's input, the wait for a decoder's thread included. "vision": pictures are
- * encoded. "encoder": texts are read in the light of pictures. "decoder": texts are generated or ranked.
+ * encoded. "encoder": texts are read together with pictures. "decoder": texts are generated or ranked.
  */
 export type Stage = "decode" | "vision" | "encoder" | "decoder";
 
@@ -132,7 +132,7 @@ export async function traceCall<T>(task: CallTask, given: string | undefined, ca
   );
 }
 
-/** The call that what runs is for; undefined where it is none's, or nobody listened when it began. */
+/** Returns the `callId` of the call that runs; undefined where there is none, or nobody listened when it began. */
 export function runningCall(): string | undefined {
   return running.getStore()?.[0]?.callId;
 }

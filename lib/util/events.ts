@@ -26,7 +26,7 @@ export interface TypedEmitter<Events extends { [Name in keyof Events]: unknown[]
   setMaxListeners(n: number): this;
 }
 
-/** The class to extend. */
+/** Returns the class to extend. */
 export function emitterOf<Events extends { [Name in keyof Events]: unknown[] }>(): new () => TypedEmitter<Events> {
   return EventEmitter as unknown as new () => TypedEmitter<Events>;
 }

@@ -2,7 +2,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { codeOf } from "../errors.js";
 
-/** Whether there is something at a path. @throws the system's error where that cannot be told. */
+/** Says whether there is something at a path. @throws the system's error where that cannot be told. */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await stat(path);

@@ -11,7 +11,7 @@ const NO_REVISION = /^[/-]|\.\.|\/\/|[/.]$|(?:^|\/)\.|\.lock$|[\s~^:?*[\\]|@\{/;
 /** The branch that is meant where none is named. */
 export const DEFAULT_REVISION = "main";
 
-/** Whether a text may be a model's name on the Hub, by the Hub's own rules: "owner/name". */
+/** Says whether a text may be a model's name on the Hub, by the Hub's own rules: "owner/name". */
 export function isHubName(text: string): boolean {
   const parts = text.split("/");
   return (
@@ -23,7 +23,7 @@ export function isHubName(text: string): boolean {
 }
 
 /**
- * The branch, tag or commit that was asked for.
+ * Returns the branch, tag or commit that was asked for.
  * @throws NeuronBlipError `INVALID_INPUT` for what can be none.
  */
 export function revisionOf(given: unknown): string {
@@ -37,7 +37,7 @@ export function revisionOf(given: unknown): string {
   );
 }
 
-/** Whether a revision is a commit in full, which never changes. */
+/** Says whether a revision is a commit in full, which never changes. */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
 }

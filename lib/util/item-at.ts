@@ -1,5 +1,5 @@
 /**
- * An item that must be there. Not for hot loops: called from many places, it is slow.
+ * Returns an item that must be there. Not for hot loops: called from many places, it is slow.
  * @throws RangeError where it is not: whoever asks counted wrongly.
  */
 export function itemAt<T>(items: ArrayLike<T>, at: number): T {

@@ -9,7 +9,7 @@ export type JsonObject = { readonly [key: string]: unknown };
 export const LARGEST_FILE = 2 ** 26;
 
 /**
- * A JSON file's object, or undefined where there is no such file.
+ * Reads a JSON file's object, or undefined where there is no such file.
  * @throws NeuronBlipError `ARTIFACT_CORRUPT` for a file that is no JSON object, or that is larger than 64 MB.
  */
 export async function readJsonIfThere(path: string): Promise<JsonObject | undefined> {
@@ -28,7 +28,7 @@ export async function readJsonIfThere(path: string): Promise<JsonObject | undefi
 }
 
 /**
- * A text file's text, or undefined where there is no such file.
+ * Reads a text file's text, or undefined where there is no such file.
  * @throws NeuronBlipError `ARTIFACT_CORRUPT` for what is no file, no UTF-8, or larger than 64 MB.
  */
 export async function readTextIfThere(path: string): Promise<string | undefined> {

@@ -9,7 +9,7 @@ import { isUrl, shown, type UrlLike } from "./values.js";
 export type ModelDirectory = string | UrlLike;
 
 /**
- * The path that a caller gave.
+ * Returns the path that a caller gave.
  * @param what it is, for the error.
  * @throws NeuronBlipError `INVALID_INPUT` for anything but a path or a `file:` URL.
  */

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { NeuronBlipError } from "../errors.js";
 
 /**
- * The path of a file of this package.
+ * Returns the path of a file of this package.
  * @param path relative to dist, such as "images/decode-worker.js" or "../package.json".
  * @throws NeuronBlipError `BUNDLED` where this code was moved to another file, away from its package.
  */

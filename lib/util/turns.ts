@@ -13,7 +13,7 @@ let began: number | undefined;
 /** Work that waits for its next turn: each turn goes to one, so that many calls hold the loop no longer than one does. */
 const waiting: (() => void)[] = [];
 
-/** Whether long work has held the event loop for long enough: then it awaits `nextTurn`. Begins a turn where none has begun. */
+/** Says whether long work has held the event loop long enough: then it awaits `nextTurn`. Begins a turn where none has begun. */
 export function isTurnOver(): boolean {
   const now = performance.now();
   if (began === undefined) {

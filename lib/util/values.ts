@@ -23,7 +23,7 @@ const BRIEF = {
   customInspect: false,
 };
 
-/** A value as messages show it: in one line, cut to some 100 characters, however large it is; strings in quotes. */
+/** Writes a value as messages show it: in one line, cut to some 100 characters, however large it is; strings in quotes. */
 export function shown(value: unknown): string {
   // Only what is shown is quoted: a text may have megabytes.
   if (typeof value === "string") return JSON.stringify(shorten(value, LONGEST_VALUE));
@@ -37,7 +37,7 @@ export function shown(value: unknown): string {
 /** Of a text that is put in one line: to look at megabytes would take long. */
 const LONGEST_READ = 65_536;
 
-/** Somebody else's text as messages quote it: in one line, cut. */
+/** Writes a text from elsewhere as messages quote it: in one line, cut. */
 export function oneLine(text: string, most = 160): string {
   return shorten(shorten(text, LONGEST_READ).replaceAll(/\s+/g, " "), most);
 }
@@ -56,7 +56,7 @@ export interface UrlLike {
   readonly protocol: string;
 }
 
-/** Whether a value is a URL object. */
+/** Says whether a value is a URL object. */
 export function isUrl(value: unknown): value is UrlLike {
   return (
     typeof value === "object" &&
@@ -68,12 +68,12 @@ export function isUrl(value: unknown): value is UrlLike {
   );
 }
 
-/** Whether a value is a whole number from one to another. */
+/** Says whether a value is a whole number from one to another. */
 export function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most;
 }
 
-/** Whether several were given, or one. */
+/** Says whether several were given, or one. */
 export function isList<T>(given: T | readonly T[]): given is readonly T[] {
   return Array.isArray(given);
 }

@@ -25,15 +25,15 @@ export interface BuiltAddon {
 }
 
 /**
- * Where `neuron-blip build` puts addons of a version of this package: a directory for each libtorch. It is the user's cache, because
- * the package's own directory may be another user's.
+ * Tells where `neuron-blip build` puts addons of a version of this package: a directory for each libtorch. It is the user's cache,
+ * because the package's own directory may be another user's.
  */
 export function builtAddonsDirectory(env: Readonly<Record<string, string | undefined>>, version: string): string {
   const base = env.NEURON_BLIP_CACHE || env.XDG_CACHE_HOME || join(env.HOME || homedir(), ".cache");
   return join(base, "neuron-blip", "addons", `${version}-${process.platform}-${process.arch}`);
 }
 
-/** The addons in such a directory, the last built first. */
+/** Lists the addons in such a directory, the last built first. */
 export function readBuiltAddons(directory: string): BuiltAddon[] {
   return list(directory)
     .map((name) => join(directory, name, "Release", "neuron_blip.node"))

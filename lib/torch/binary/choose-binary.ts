@@ -39,7 +39,7 @@ export interface Decision {
   readonly passedOver: readonly string[];
 }
 
-/** The host that this process runs on. */
+/** Describes the host that this process runs on. */
 export function binaryHost(options: Partial<BinaryHost> = {}): BinaryHost {
   return { env: process.env, root: "/", platform: `${process.platform}-${process.arch}`, own: ownPackage, ...options };
 }
@@ -102,7 +102,7 @@ export function chooseBinary(host: BinaryHost): Decision {
   return failure(nothingFound(host, own, passedOver, faults), passedOver);
 }
 
-/** A libtorch of the host, with the addon that was built for it, else with the package's of its minor version and C++ ABI. */
+/** Chooses a libtorch of the host, with the addon built for it, else with the package's of its minor version and C++ ABI. */
 function withLibtorch({ torch, origin }: HostLibtorch, addons: AddonPackage, built: readonly BuiltAddon[]) {
   const own = built.find(({ libtorch, fault }) => fault === undefined && libtorch.libDir === torch.libDir);
   const where = `libtorch ${torch.version} (${origin}: ${torch.directory})`;

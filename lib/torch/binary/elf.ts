@@ -44,7 +44,7 @@ export function readBinary(path: string): Binary {
   }
 }
 
-/** Whether a 64-bit ELF library ends before its table of sections, which is its last part. */
+/** Says whether a 64-bit ELF library ends before its table of sections, which is its last part. */
 export function isCut(path: string): boolean {
   const file = openSync(path, "r");
   try {
@@ -76,7 +76,7 @@ export function readNames(path: string): string[] {
   return names.split("\0");
 }
 
-/** The sections of a kind: where each is described, and where it lies. */
+/** Finds the sections of a kind: where each is described, and where it lies. */
 function sectionsOf(file: Buffer, kind: number): { at: number; from: number; length: number }[] {
   const [first, size, count] = [Number(file.readBigUInt64LE(40)), file.readUInt16LE(58), file.readUInt16LE(60)];
   const all = Array.from({ length: count }, (_, i) => first + i * size).filter(

@@ -21,7 +21,7 @@ export interface HostFiles {
 /** The variables that name an active Python environment. */
 export const ENVIRONMENT_VARIABLES = ["VIRTUAL_ENV", "CONDA_PREFIX"] as const;
 
-/** What NEURON_BLIP_LIBTORCH names: "unset", "nothing" where there is no libtorch, or what is there. */
+/** Looks up what NEURON_BLIP_LIBTORCH names: "unset", "nothing" where there is no libtorch, or the libtorch that is there. */
 export function namedLibtorch({ env }: HostFiles): HostLibtorch | "unset" | "nothing" {
   const named = env.NEURON_BLIP_LIBTORCH;
   if (!named) return "unset";
@@ -30,8 +30,8 @@ export function namedLibtorch({ env }: HostFiles): HostLibtorch | "unset" | "not
 }
 
 /**
- * The libtorch of the active Python environments, then that of the newest of AWS Neuron's. They are known by their files; no Python is
- * asked.
+ * Finds the libtorch of the active Python environments, then that of the newest of AWS Neuron's. They are known by their files; no
+ * Python is run.
  */
 export function pythonLibtorches({ env, root }: HostFiles): HostLibtorch[] {
   const hasNeuronCores = existsSync(join(root, "dev", "neuron0"));

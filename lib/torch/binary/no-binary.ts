@@ -15,7 +15,7 @@ export function labelOf({ torch, origin }: HostLibtorch): string {
   return `libtorch ${torch.version} (${origin}: ${shorten(torch.directory, 200)})`;
 }
 
-/** Why no addon of the platform package serves. */
+/** Says why no addon of the platform package fits. */
 export function reasonOf(name: string | undefined, addons: AddonPackage): string {
   if (name === undefined) return "no binaries are published for this platform";
   if (addons.fault !== undefined) return `package ${name} ${addons.fault}`;

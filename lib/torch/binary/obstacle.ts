@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { codeOf } from "../../errors.js";
 
-/** What keeps a file from being read. */
+/** Says what keeps a file from being read. */
 export function obstacleOf(path: string): "missing" | "unreadable" | undefined {
   try {
     accessSync(path, constants.R_OK);
@@ -11,7 +11,7 @@ export function obstacleOf(path: string): "missing" | "unreadable" | undefined {
   }
 }
 
-/** Whether a file is there, be it for this user to read or not. */
+/** Says whether a file is there, be it for this user to read or not. */
 export function isThere(path: string): boolean {
   return obstacleOf(path) !== "missing";
 }

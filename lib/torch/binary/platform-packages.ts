@@ -25,7 +25,7 @@ export type LibtorchPackage = Installed<{ readonly version: string; readonly lib
 /** Finds a package's directory; undefined where it is not installed. */
 export type FindPackage = (name: string) => string | undefined;
 
-/** The names of the platform's two packages; undefined where none are published for it. */
+/** Returns the names of the platform's two packages; undefined where none are published for it. */
 export function packageNames(platform: string): { readonly addons: string; readonly libtorch: string } | undefined {
   if (!PUBLISHED.includes(platform)) return undefined;
   return { addons: `@neuron-blip/${platform}`, libtorch: `@neuron-blip/libtorch-${platform}` };
@@ -43,7 +43,7 @@ export function packagesSeenFrom(file: string): FindPackage {
   };
 }
 
-/** @param version of neuron-blip: the package's must be the same. */
+/** Reads the package with the addons. @param version of neuron-blip: the package's must be the same. */
 export function readAddonPackage(name: string, find: FindPackage, version: string): AddonPackage {
   const directory = find(name);
   if (directory === undefined) return { fault: "is not installed" };

@@ -22,7 +22,7 @@ export function readTorchDirectory(directory: string): TorchDirectory | undefine
   return libDir === undefined || version === undefined ? undefined : { directory, version, libDir };
 }
 
-/** The libtorch that a directory may mean: its own, a torch package's in it, or that of the Python environment that it is. */
+/** Finds the libtorch that a directory may mean: its own, a torch package's in it, or that of the Python environment that it is. */
 export function findTorchIn(directory: string): TorchDirectory | undefined {
   for (const place of [directory, join(directory, "torch"), join(directory, "usr"), ...torchesOfPython(directory)]) {
     const found = readTorchDirectory(place);
@@ -31,7 +31,7 @@ export function findTorchIn(directory: string): TorchDirectory | undefined {
   return undefined;
 }
 
-/** Where a Python environment has its torch, whether or not it has one. */
+/** Lists where a Python environment has its torch, whether or not it has one. */
 export function torchesOfPython(environment: string): string[] {
   const lib = join(environment, "lib");
   return list(lib)
@@ -39,25 +39,25 @@ export function torchesOfPython(environment: string): string[] {
     .map((name) => join(lib, name, "site-packages", "torch"));
 }
 
-/** "libtorch_cpu.so" of "torch_cpu". */
+/** Makes "libtorch_cpu.so" of "torch_cpu". */
 export function libraryName(name: string): string {
   return `lib${name}.${process.platform === "darwin" ? "dylib" : "so"}`;
 }
 
-/** "2.9" of "2.9.1+cu128". */
+/** Makes "2.9" of "2.9.1+cu128". */
 export function minorOf(version: string): string {
   return /^\d+\.\d+/.exec(version)?.[0] ?? version;
 }
 
 /**
- * The C++ ABI of a libtorch, from the name that c10's error function has in it, as the value of _GLIBCXX_USE_CXX11_ABI. torch for
- * Python had the older one up to 2.6.
+ * Reads the C++ ABI of a libtorch, from the name that c10's error function has in it, as the value of _GLIBCXX_USE_CXX11_ABI. torch
+ * for Python had the older one up to 2.6.
  */
 export function cxx11AbiOf({ libDir }: TorchDirectory): 0 | 1 {
   return readFileSync(join(libDir, libraryName("c10"))).includes("torchCheckFailEPKcS2_jRKSs", 0, "latin1") ? 0 : 1;
 }
 
-/** The version of a torch package, by its version.py; undefined where there is none. */
+/** Reads the version of a torch package, by its version.py; undefined where there is none. */
 export function packageVersion(directory: string): string | undefined {
   return /^__version__(?:\s*:\s*\w+)?\s*=\s*['"]([^'"]+)/m.exec(read(join(directory, "version.py")))?.[1];
 }

@@ -19,7 +19,7 @@ export function parseCores(cores: string | readonly number[]): number[] {
   return list;
 }
 
-/** As NEURON_RT_VISIBLE_CORES takes them. */
+/** Writes cores as NEURON_RT_VISIBLE_CORES takes them. */
 export function formatCores(cores: readonly number[]): string {
   const [first, last] = [cores[0], cores.at(-1)];
   return first === last ? `${first}` : `${first}-${last}`;

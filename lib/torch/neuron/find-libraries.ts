@@ -21,7 +21,7 @@ export interface FindOptions {
 }
 
 /**
- * libtorchneuron.so, which lets libtorch run artifacts of AWS Neuron: the given path, NEURON_BLIP_LIBTORCHNEURON, the active
+ * Finds libtorchneuron.so, which lets libtorch run artifacts of AWS Neuron: the given path, NEURON_BLIP_LIBTORCHNEURON, the active
  * Python's torch_neuronx, then AWS's environments, /opt/aws_neuronx_venv_pytorch*, the newest first.
  */
 export function findLibtorchneuron({ path, hostRoot = "/", env = process.env }: FindOptions = {}): FoundLibrary {
@@ -32,7 +32,7 @@ export function findLibtorchneuron({ path, hostRoot = "/", env = process.env }: 
   return firstOf(packages.map((directory) => join(directory, "torch_neuronx", "lib", name)));
 }
 
-/** libnrt.so.1, the Neuron runtime: the given path, NEURON_BLIP_LIBNRT, then /opt/aws/neuron/lib. */
+/** Finds libnrt.so.1, the Neuron runtime: the given path, NEURON_BLIP_LIBNRT, then /opt/aws/neuron/lib. */
 export function findLibnrt({ path, hostRoot = "/", env = process.env }: FindOptions = {}): FoundLibrary {
   const name = "libnrt.so.1";
   const given = path ?? env.NEURON_BLIP_LIBNRT;
@@ -40,12 +40,12 @@ export function findLibnrt({ path, hostRoot = "/", env = process.env }: FindOpti
   return firstOf([join(hostRoot, "opt", "aws", "neuron", "lib", name)]);
 }
 
-/** The version of torch that a libtorchneuron.so was made for: that of the Python environment it is in. */
+/** Reads the version of torch that a libtorchneuron.so was made for: that of the Python environment it is in. */
 export function torchVersionBeside(libtorchneuron: string): string | undefined {
   return packageVersion(join(dirname(dirname(dirname(realpathSync(libtorchneuron)))), "torch"));
 }
 
-/** The version of the torch_neuronx that a libtorchneuron.so is in, as pip recorded it; undefined where it did not. */
+/** Reads the version of the torch_neuronx that a libtorchneuron.so is in, as pip recorded it; undefined where it did not. */
 export function torchNeuronxVersionBeside(libtorchneuron: string): string | undefined {
   const sitePackages = dirname(dirname(dirname(realpathSync(libtorchneuron))));
   const records = list(sitePackages).map((name) => /^torch_neuronx-(.+)\.dist-info$/.exec(name)?.[1]);
@@ -56,7 +56,7 @@ function firstOf(places: readonly string[]): FoundLibrary {
   return { path: places.find((place) => existsSync(place)), places };
 }
 
-/** site-packages of the active Python, where it has torch_neuronx. */
+/** Finds site-packages of the active Python, where it has torch_neuronx. */
 function activePackages(env: Readonly<Record<string, string | undefined>>): string[] {
   const python = env.VIRTUAL_ENV ? join(env.VIRTUAL_ENV, "bin", "python") : "python3";
   const script =
@@ -76,7 +76,7 @@ function activePackages(env: Readonly<Record<string, string | undefined>>): stri
   }
 }
 
-/** site-packages of AWS's environments in /opt: the newest torch first, the plain ones before those for one product. */
+/** Finds site-packages of AWS's environments in /opt: the newest torch first, the plain ones before those for one product. */
 export function neuronSitePackages(opt: string): string[] {
   const environments = list(opt).flatMap((name) => {
     const version = /^aws_neuronx_venv_pytorch(?:_(\d+)_(\d+))?/.exec(name);

@@ -34,12 +34,12 @@ function wordsIn(message: string): NeuronWords | undefined {
   return undefined;
 }
 
-/** Whether libtorch's words are libtorchneuron's about its runtime, rather than about wrong inputs. */
+/** Says whether libtorch's words are libtorchneuron's about its runtime, rather than about wrong inputs. */
 export function isNeuronFailure(message: string): boolean {
   return wordsIn(message) !== undefined;
 }
 
-/** Whether an error says that the runtime was busy for a moment: the same call may do a little later. */
+/** Says whether an error means that the runtime was busy for a moment: the same call may succeed a little later. */
 export function isBusy(message: string): boolean {
   const found = wordsIn(message);
   if (found?.status === undefined || (found.phase !== "execute" && found.phase !== "load")) return false;
@@ -91,7 +91,7 @@ const CURES_OF_STATUS: Readonly<Record<number, string>> = {
   13: "A process that was forked after it had used Neuron gets this too (NRT_STATE_CHILD in the runtime's log): start processes with spawn or exec.",
 };
 
-/** What went wrong on a NeuronCore, or while a part was loaded onto one, with its cure. Other errors are given back as they are. */
+/** Explains what failed on a NeuronCore, or while a part was loaded onto one, with its cure. Returns other errors as they are. */
 export function neuronError(path: string, error: NeuronBlipError): NeuronBlipError {
   if (error.code !== "EXECUTION_FAILED" && error.code !== "ARTIFACT_CORRUPT") return error;
   const { message } = error;
@@ -131,7 +131,7 @@ export function neuronError(path: string, error: NeuronBlipError): NeuronBlipErr
 /** What becomes of the replica that an error came from; nothing where it stays in use. */
 export type ReplicaFailure = "reload" | "reloadOnce" | "coreOut" | "processEnd";
 
-/** What an error says of the NeuronCore that it came from: undefined where it is the call's own. */
+/** Tells what an error says of the NeuronCore that it came from: undefined where it is the call's own. */
 export function replicaFailureOf(error: unknown): ReplicaFailure | undefined {
   if (!(error instanceof NeuronBlipError)) return undefined;
   if (error.code === "NEURON_RESTART_REQUIRED") return "processEnd";

@@ -83,14 +83,14 @@ async function load(
   return { library: path, cores: cores ?? coresOfEnvironment() };
 }
 
-/** What is to be loaded: libnrt.so.1 by its full path first, since the dynamic linker need not know /opt/aws/neuron/lib. */
+/** Lists what is to be loaded: libnrt.so.1 by its full path first, since the dynamic linker need not know /opt/aws/neuron/lib. */
 function inOrder(libtorchneuron: string): string[] {
   const { path } = findLibnrt();
   return path === undefined ? [libtorchneuron] : [path, libtorchneuron];
 }
 
 /**
- * How many NeuronCores this process may use, without claiming any; undefined where there is no runtime that tells.
+ * Counts the NeuronCores that this process may use, without claiming any; undefined where there is no runtime that tells.
  * @throws NeuronBlipError `INVALID_INPUT` for cores that are none.
  */
 export function visibleCores(cores?: string | readonly number[]): number | undefined {
@@ -105,7 +105,7 @@ export function visibleCores(cores?: string | readonly number[]): number | undef
   }
 }
 
-/** What to do where the dynamic linker refuses libtorchneuron.so with these words. */
+/** Says what to do where the dynamic linker refuses libtorchneuron.so with these words. */
 export function cureOfRefusal(failure: string): string {
   const glibc = /GLIBC_(2\.\d+)'? not found/.exec(failure)?.[1];
   if (glibc !== undefined) {
@@ -127,7 +127,7 @@ export function cureOfRefusal(failure: string): string {
   );
 }
 
-/** As `formatCores` writes them; undefined for all, and for what only libnrt makes sense of. */
+/** Reads the environment's cores, as `formatCores` writes them; undefined for all, and for what only libnrt can read. */
 function coresOfEnvironment(): string | undefined {
   const { NEURON_RT_VISIBLE_CORES: visible } = process.env;
   try {

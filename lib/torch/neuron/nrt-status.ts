@@ -89,13 +89,13 @@ export const NRT_STATUSES: Readonly<Record<number, NrtStatus>> = {
   1206: { name: "NRT_NETWORK_PROXY_FAILURE", meaning: "the network's proxy failed", onExecute: "processEnd" },
 };
 
-/** "NRT_TIMEOUT: the call took longer than NEURON_RT_EXEC_TIMEOUT", or that the status is not known. */
+/** Describes a status: "NRT_TIMEOUT: the call took longer than NEURON_RT_EXEC_TIMEOUT", or that it is not known. */
 export function describeStatus(status: number): string {
   const known = NRT_STATUSES[status];
   return known ? `${known.name}: ${known.meaning}` : `an NRT status that neuron-blip does not know, ${status}`;
 }
 
-/** What to do about a status. One that is not known is taken for the core's: its replica is loaded again. */
+/** Says what to do about a status. One that is not known is taken for the core's: its replica is loaded again. */
 export function actionFor(status: number, phase: "execute" | "load"): NrtAction {
   const known = NRT_STATUSES[status];
   if (known === undefined) return "reload";

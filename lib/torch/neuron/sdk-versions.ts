@@ -27,8 +27,8 @@ export interface SdkVersions {
 let versions: SdkVersions | undefined;
 
 /**
- * scripts/compile/neuron-versions.json, which the Python scripts read too. Read when it is first asked for, not when this module is loaded:
- * a bundle has no such file, and has to say so by a clear error of what was called.
+ * Reads scripts/compile/neuron-versions.json, which the Python scripts read too: at the first call, not when this module is loaded.
+ * A bundle has no such file, and has to say so by a clear error of what was called.
  * @throws NeuronBlipError `BUNDLED`
  */
 export function sdkVersions(): SdkVersions {
@@ -36,7 +36,7 @@ export function sdkVersions(): SdkVersions {
   return versions;
 }
 
-/** `sudo apt-get install` of packages, in the versions of the SDK. */
+/** Writes the command `sudo apt-get install` of packages, in the versions of the SDK. */
 export function aptInstall(...packages: (keyof SdkVersions["apt"])[]): string {
   return `sudo apt-get install ${packages.map((name) => `${name}=${sdkVersions().apt[name]}`).join(" ")}`;
 }
