@@ -295,7 +295,7 @@ describe("the packages", function () {
       const [, command = ""] = /: (npm install @neuron-blip\/server)$/m.exec(stderr) ?? [];
       assert.equal(command, "npm install @neuron-blip/server", stderr);
       succeed([...command.split(" "), "--ignore-scripts", "--no-audit", "--no-fund"], project);
-      assert.match(succeed(serve, project), /Usage: neuron-blip serve MODEL/);
+      assert.match(succeed(serve, project), /Usage: neuron-blip serve \[MODEL\]/);
     });
 
     it("say in the doctor's report which addon and libtorch were chosen, and why", () => {
