@@ -111,7 +111,10 @@ function architectureOf(json: JsonObject, path: string): Architecture {
 
 type SizeName = keyof typeof MOST;
 
-/** A size in a section of config.json. @throws NeuronBlipError `ARTIFACT_CORRUPT` for what is none, or more than any BLIP has. */
+/**
+ * Reads a size in a section of config.json.
+ * @throws NeuronBlipError `ARTIFACT_CORRUPT` for what is none, or more than any BLIP has.
+ */
 export function sizeIn(path: string, section: JsonObject, name: SizeName, fallback: number): number {
   const given = section[name] ?? fallback;
   // transformers takes height and width, too.
@@ -120,7 +123,7 @@ export function sizeIn(path: string, section: JsonObject, name: SizeName, fallba
   throw corrupt(path, name, value, `a whole number from 1 to ${MOST[name]}, as no BLIP has more`);
 }
 
-/** A part of config.json, which transformers leaves out where all of it is as usual. */
+/** Returns a section of config.json, which transformers leaves out where all of it is as usual. */
 export function sectionOf(json: JsonObject, name: string, path: string): JsonObject {
   const section = json[name] ?? {};
   if (isObject(section)) return section;
@@ -131,7 +134,7 @@ function corrupt(path: string, name: string, value: unknown, must: string): Neur
   return new NeuronBlipError("ARTIFACT_CORRUPT", `"${path}": ${name} must be ${must}, not ${shown(value)}.`);
 }
 
-/** How many tokens the vision model makes of one picture: its patches and the class token. */
+/** Counts the tokens that the vision model makes of one picture: its patches and the class token. */
 export function imageTokensOf(config: Pick<BlipConfig, "imageSize" | "patchSize">): number {
   return Math.floor(config.imageSize / config.patchSize) ** 2 + 1;
 }

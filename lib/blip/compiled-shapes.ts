@@ -35,7 +35,7 @@ export interface CompiledShapes extends ImageShapes {
 }
 
 /**
- * What the vision model was compiled for.
+ * Returns the shapes that the vision model was compiled for.
  * @throws NeuronBlipError `ARTIFACT_MISMATCH` where manifest and config.json disagree.
  */
 export function imageShapes(config: BlipConfig, manifest: Manifest | undefined): ImageShapes {
@@ -55,7 +55,7 @@ export function imageShapes(config: BlipConfig, manifest: Manifest | undefined):
   };
 }
 
-/** The error of a text that has more tokens than a model takes. @param what begins the sentence, such as "A candidate". */
+/** Makes the error of a text with more tokens than a model takes. @param what begins the sentence, such as "A candidate". */
 export function tooLong(
   code: "INPUT_TOO_LONG" | "INVALID_INPUT",
   what: string,
@@ -80,8 +80,8 @@ interface Lengths {
 }
 
 /**
- * @throws NeuronBlipError `INVALID_INPUT` where a length was given that is none, or that the model has no positions for. Tensors
- * of that length are made to try it.
+ * Checks the lengths that were given. Tensors of such lengths are made to try them.
+ * @throws NeuronBlipError `INVALID_INPUT` where a length was given that is none, or that the model has no positions for.
  */
 export function checkGivenLengths(given: Lengths, { maxPositionEmbeddings }: BlipConfig): void {
   for (const name of ["questionLength", "answerLength"] as const) {
@@ -96,7 +96,7 @@ export function checkGivenLengths(given: Lengths, { maxPositionEmbeddings }: Bli
   }
 }
 
-/** @throws NeuronBlipError `INVALID_INPUT` where a length was given that is not the compiled one. */
+/** Checks given lengths. @throws NeuronBlipError `INVALID_INPUT` where a length was given that is not the compiled one. */
 export function checkLengths(
   given: Lengths,
   compiled: { questionLength?: number | null; answerLength?: number | null },
@@ -111,7 +111,7 @@ export function checkLengths(
 }
 
 /**
- * The compiled shapes: as the manifest says, or, for a directory without one (the tutorial's), from config.json and trial.
+ * Finds the compiled shapes: as the manifest says, or, for a directory without one (the tutorial's), from config.json and trial.
  * @throws NeuronBlipError `ARTIFACT_MISMATCH` where no length runs.
  */
 export async function findShapes(
@@ -173,7 +173,7 @@ async function checkImageShape(config: BlipConfig, module: CompiledPart): Promis
 /** The tutorial's lengths. */
 const USUAL = { question: 8, answer: 20 } as const;
 
-/** A length that a part runs with, and whether it runs with the next one as well: then it was traced for any. */
+/** Finds a length that a part runs with, and whether it runs with the next one as well: then it was traced for any. */
 async function trialLength(
   what: "question" | "answer",
   module: CompiledPart,
@@ -211,7 +211,7 @@ async function runs(module: CompiledPart, inputs: Tensor[]): Promise<boolean> {
   }
 }
 
-/** NRT_INVALID and NRT_EXEC_BAD_INPUT: inputs that do not fit. */
+/** Tells whether a status is NRT_INVALID or NRT_EXEC_BAD_INPUT: inputs that do not fit. */
 function isOfInputs(status: number | undefined): boolean {
   return status === 2 || status === 1002;
 }

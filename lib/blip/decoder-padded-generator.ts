@@ -39,7 +39,7 @@ export class DecoderPaddedGenerator {
     this.#vocabSize = config.vocabSize;
   }
 
-  /** How many sequences one call takes: the compiled batch sizes, increasing. */
+  /** Returns how many sequences one call takes: the compiled batch sizes, increasing. */
   get batchSizes(): readonly number[] {
     return this.#module.batchSizes;
   }
@@ -91,7 +91,7 @@ export class DecoderPaddedGenerator {
   }
 
   /**
-   * One step.
+   * Computes one step.
    * @param encoderHiddenStates float32 [batch, length, hidden size]: a question's embeddings from TextEncoderWrapper, or, for
    * captions, a picture's.
    * @param encoderAttentionMask int64 [batch, length]: which of them the answer may attend to.

@@ -29,6 +29,6 @@ export interface Decoder {
     use: (nextTokenLogits: NextTokenLogits) => Promise<T>,
     options?: DecodingOptions,
   ): Promise<T>;
-  /** The logits of all positions of sequences about one question at once, where the model has a part for that. */
+  /** Computes the logits of all positions of sequences about one question at once, where the model has a part for that. */
   logitsOf?(question: EncoderRow, signal?: AbortSignal): LogitsOfSequences;
 }

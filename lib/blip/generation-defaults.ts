@@ -55,7 +55,7 @@ const NOT_SUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
 const UNSET_MAX_LENGTH = 20;
 
 /**
- * The model's own defaults, from its generation_config.json, if it has one.
+ * Reads the model's own defaults, from its generation_config.json, if it has one.
  * @param vocabSize how many tokens there are for its token ids.
  * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for settings that this version does not support.
  */

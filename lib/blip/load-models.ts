@@ -65,7 +65,7 @@ async function loadAll(
   }
 }
 
-/** @throws NeuronBlipError `NEURON_CORES_UNAVAILABLE` for more replicas than NeuronCores. */
+/** Says how many replicas to load. @throws NeuronBlipError `NEURON_CORES_UNAVAILABLE` for more replicas than NeuronCores. */
 export async function replicaCount(
   directory: string,
   numModels: number | "all",

@@ -117,7 +117,7 @@ export async function loadParts(
   }
 }
 
-/** @throws NeuronBlipError `INVALID_INPUT` for options that do not exist. */
+/** Reads a replica's options. @throws NeuronBlipError `INVALID_INPUT` for options that do not exist. */
 export function readReplicaOptions(options: ReplicaOptions): ReplicaOptions {
   return readOptions(options, "fromPretrained", OPTIONS);
 }
@@ -128,14 +128,14 @@ export async function releaseParts({ executor, parts }: LoadedParts): Promise<vo
   await executor.close();
 }
 
-/** A part that is known to be loaded. */
+/** Returns a part that is known to be loaded. */
 export function partOf({ parts }: Pick<LoadedParts, "parts">, name: PartName): CompiledPart {
   const part = parts.get(name);
   if (part === undefined) throw new NeuronBlipError("ARTIFACT_NOT_FOUND", `The part ${name} is not loaded.`);
   return part;
 }
 
-/** @throws NeuronBlipError `INVALID_INPUT` for options that say how a checkpoint runs: what was compiled has that in it. */
+/** Refuses options that say how a checkpoint runs: what was compiled has that in it. @throws NeuronBlipError `INVALID_INPUT` */
 function checkNotForCheckpoints(directory: string, options: CheckpointLoadOptions): void {
   for (const name of ["dtype", "interpolatePosEncoding", "size"] as const) {
     if (options[name] === undefined) continue;

@@ -1,4 +1,4 @@
-/** Whether what neuron_blip.json says of the compiled graphs fits config.json, before anything is made by either. */
+/** Checks whether what neuron_blip.json says of the compiled graphs fits config.json, before anything is made by either. */
 import { NeuronBlipError } from "../errors.js";
 import { type BlipConfig, imageTokensOf } from "./blip-config.js";
 import type { Manifest, PartSpec, TensorSpec } from "./manifest.js";
@@ -7,6 +7,7 @@ import type { Manifest, PartSpec, TensorSpec } from "./manifest.js";
 type Dimensions = readonly (readonly [at: number, size: number, what: string])[];
 
 /**
+ * Checks the shapes of the parts.
  * @throws NeuronBlipError `ARTIFACT_MISMATCH` where the parts' shapes are not the configuration's.
  */
 export function checkManifestShapes(manifest: Manifest, config: BlipConfig): void {
@@ -27,7 +28,7 @@ export function checkManifestShapes(manifest: Manifest, config: BlipConfig): voi
   }
 }
 
-/** The dimensions that config.json decides, by the tensor's name. */
+/** Returns the dimensions that config.json decides, by the tensor's name. */
 function dimensionsOf(config: BlipConfig, question: number | null): Readonly<Record<string, Dimensions>> {
   const tokens = imageTokensOf(config);
   const image = `image_size ${config.imageSize} in patches of ${config.patchSize}`;

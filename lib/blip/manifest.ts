@@ -64,12 +64,12 @@ export interface Manifest {
 /** The most rows of a batch: more than any part is compiled for, since each row is worked on whether it is there or not. */
 const LARGEST_BATCH = 1024;
 
-/** The batch sizes of a directory, increasing: 1 for one without a manifest, as the tutorial's. */
+/** Returns the batch sizes of a directory, increasing: 1 for one without a manifest, as the tutorial's. */
 export function batchSizesOf(manifest: Manifest | undefined): readonly number[] {
   return manifest ? (manifest.batch_sizes ?? [manifest.batch_size]) : [1];
 }
 
-/** The manifest's name of a part for a batch size: the part's own for the first. */
+/** Returns the manifest's name of a part for a batch size: the part's own for the first. */
 export function partKey(part: PartName, batchSize: number, manifest: Manifest | undefined): string {
   return manifest === undefined || batchSize === manifest.batch_size ? part : `${part}_batch_${batchSize}`;
 }
@@ -143,7 +143,7 @@ function isCount(value: unknown): value is number {
   return isWhole(value, 1);
 }
 
-/** Whether what it says of its making is what compiling writes; each of it may be missing. */
+/** Tells whether what it says of its making is what compiling writes; each of it may be missing. */
 function isMade({
   reference,
   versions,
@@ -176,7 +176,7 @@ function isTensorSpec(value: unknown): boolean {
   return value.shape.every((length) => Number.isSafeInteger(length) && length >= -1);
 }
 
-/** A part's first input must have the shape that the manifest's lengths say. */
+/** Checks that a part's first input has the shape that the manifest's lengths say. */
 function checkShape(path: string, part: PartSpec, expected: readonly (number | null)[]): void {
   const shape = part.inputs[0]?.shape;
   if (JSON.stringify(shape) === JSON.stringify(expected)) return;

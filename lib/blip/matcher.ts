@@ -3,14 +3,17 @@ import type { TokenIds } from "./token-ids.js";
 
 /** Matches pictures and texts: what a model's way of doing so is, is chosen when it is loaded. */
 export interface Matcher {
-  /** Of each text and its picture, float32 [1, image tokens, vision hidden size]: the logits of "no" and "yes", float32 [1, 2]. */
+  /**
+   * Computes the logits of "no" and "yes", float32 [1, 2], of each text and its picture, float32
+   * [1, image tokens, vision hidden size].
+   */
   matchLogits(
     texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
   ): Promise<Tensor<"float32">[]>;
-  /** One float32 [1, projection size] of length 1 for each picture. */
+  /** Projects pictures: one float32 [1, projection size] of length 1 for each. */
   imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Tensor<"float32">[]>;
-  /** The same for each text. */
+  /** Projects texts in the same way. */
   textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]>;
 }

@@ -16,8 +16,8 @@ export function modelDirectoryOf(given: unknown, options: HubOptions = {}): Prom
 }
 
 /**
- * Whether a directory holds compiled parts, which then come before a checkpoint beside them: who compiled a model did it for a reason,
- * as its NeuronCores.
+ * Tells whether a directory holds compiled parts, which then come before a checkpoint beside them: who compiled a model did it for
+ * a reason, as its NeuronCores.
  */
 export async function holdsCompiledParts(directory: string): Promise<boolean> {
   const names = await readdir(directory).catch((): string[] => []);

@@ -62,7 +62,7 @@ export interface ImageTensors {
 }
 
 /**
- * The embeddings of each text's picture.
+ * Returns the embeddings of each text's picture.
  * @param encode encodes pictures: `encodeImages`.
  * @throws NeuronBlipError `INVALID_INPUT` for tensors that are none, and for another number of pictures than of texts.
  */
@@ -88,7 +88,7 @@ export async function imageRows(
 }
 
 /**
- * The keys and values of each text's picture, where they were given.
+ * Returns the keys and values of each text's picture, where they were given.
  * @throws NeuronBlipError `INVALID_INPUT` where they do not go with the embeddings.
  */
 export function keyValuesOf({ imageEmbeds, imageKeysValues }: ImageTensors, count: number): (Tensor | undefined)[] {

@@ -111,7 +111,7 @@ export class NeuronBlipForConditionalGeneration extends NeuronBlipPreTrainedMode
   }
 
   /**
-   * @internal As `generate`, the sequences of each row by themselves.
+   * @internal Generates as `generate`, the sequences of each row by themselves.
    * @param images each row's embeddings. @param prompts each row's token ids. Default: no prompt.
    * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
    * the whole list. Default: 0, 1, 2, …
@@ -180,7 +180,7 @@ function compiledShapes({ config, manifest, directory }: LoadedParts, options: R
   return { ...imageShapes(config, manifest), answerLength };
 }
 
-/** How many pictures were given. What else is wrong with them, imageRows says. */
+/** Counts the pictures that were given. What else is wrong with them, imageRows says. */
 function countOf({ pixelValues, imageEmbeds }: CaptionInputs): number {
   const given: Tensor | readonly Tensor[] | undefined = pixelValues ?? imageEmbeds;
   const tensors = isList(given) ? given : [given];

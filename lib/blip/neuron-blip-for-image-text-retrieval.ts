@@ -73,7 +73,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   }
 
   /**
-   * Whether texts describe pictures, by the matching head, which reads each text in the light of its picture.
+   * Tells whether texts describe pictures, by the matching head, which reads each text together with its picture.
    * @returns for each row the logits of "no" and "yes", float32 [1, 2].
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
@@ -86,7 +86,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     });
   }
 
-  /** @internal As `matchLogits`, of token ids, each with its picture's embeddings. */
+  /** @internal Matches as `matchLogits`, but token ids, each with its picture's embeddings. */
   matchRows(
     texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
@@ -99,7 +99,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   }
 
   /**
-   * Pictures in the space that they share with texts.
+   * Projects pictures into the space that they share with texts.
    * @param imageEmbeds one float32 [1, image tokens, vision hidden size] for each picture, from `encodeImages`.
    * @returns one float32 [1, projection size] of length 1 for each.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
@@ -112,7 +112,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
   }
 
   /**
-   * Texts in the space that they share with pictures, read without any.
+   * Projects texts into the space that they share with pictures. They are read without any picture.
    * @returns one float32 [1, projection size] of length 1 for each.
    * @throws NeuronBlipError `INVALID_INPUT`, `INPUT_TOO_LONG`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
@@ -124,7 +124,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     });
   }
 
-  /** @internal As `getTextFeatures`, of token ids. */
+  /** @internal Projects as `getTextFeatures`, but token ids. */
   textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
     return this.calls.run(async () => {
       this.#check(texts);

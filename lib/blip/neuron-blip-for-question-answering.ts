@@ -127,7 +127,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
   }
 
   /**
-   * @internal As `generate`, of token ids; the sequences of each row by themselves.
+   * @internal Generates as `generate`, from token ids; the sequences of each row by themselves.
    * @param texts or what makes them, once the options are known to be right.
    * @param places of the rows in a longer list that they are a part of, so that with `doSample` and `seed` each draws as in
    * the whole list. Default: 0, 1, 2, …
@@ -179,7 +179,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     );
   }
 
-  /** @internal As `rank`, of token ids; each result is what `toResult` makes of it. */
+  /** @internal Ranks as `rank`, from token ids; each result is what `toResult` makes of it. */
   rankRow<T>(
     texts: readonly TextAboutImage[],
     candidates: readonly (readonly number[])[],
@@ -190,8 +190,8 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
   }
 
   /**
-   * What the text encoder's attention computes of a picture, whatever the question, to give along with its embeddings when
-   * questions about it come: it saves more than half of the work of reading one.
+   * Computes the keys and values of a picture for the text encoder's cross-attention, whatever the question. Give them along with
+   * its embeddings when questions about it come: that saves more than half of the work of reading one.
    * @param imageEmbeds float32 [1, image tokens, vision hidden size], from `encodeImages`.
    * @returns [layers, 2, heads, image tokens, head size], float32 or bfloat16, 42 MB or 21 MB for a full-size picture; undefined
    * where it does not run a checkpoint.
@@ -207,7 +207,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     });
   }
 
-  /** The part that `rank` uses. */
+  /** Names the part that `rank` uses. */
   get rankingPart(): RankingPart {
     return this.#decoder.rankingPart;
   }

@@ -28,6 +28,7 @@ export class VisionModelWrapper {
   }
 
   /**
+   * Encodes a batch of pictures.
    * @param pixelValues float32 [batch, 3, height, width] of `inputShape`, normalised (see BlipImageProcessor).
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
@@ -46,7 +47,7 @@ export abstract class NeuronBlipPreTrainedModel<Shapes extends ImageShapes = Ima
   readonly config: BlipConfig;
   readonly shapes: Shapes;
   readonly visionModel: VisionModelWrapper;
-  /** Computes what reading a text needs of a picture alone, where the model reads texts in the light of pictures and keeps that. */
+  /** Computes what reading a text needs of a picture alone, where the model reads texts together with pictures and keeps that. */
   imageKeysValues?(imageEmbeds: Tensor<"float32">, signal?: AbortSignal): Promise<Tensor | undefined>;
   readonly #loaded: LoadedReplica;
   /** @internal Calls under way, which `dispose` waits for. */

@@ -25,7 +25,7 @@ export async function warmUpOnNeuron({ parts }: LoadedParts, manifest: Manifest)
   }
 }
 
-/** The same for the tutorial's three parts, which no manifest describes. */
+/** Runs the tutorial's three parts in the same way; no manifest describes them. */
 export async function warmUpTutorialOnNeuron({ parts }: LoadedParts, shapes: CompiledShapes): Promise<void> {
   const { imageSize, imageTokens, visionHiddenSize, textHiddenSize, questionLength, answerLength } = shapes;
   const ids = (name: string, ...shape: number[]): TensorSpec => ({ name, dtype: "int64", shape });

@@ -16,7 +16,7 @@ export interface Question extends TextAboutImage {
   readonly attended: number;
 }
 
-/** Reads questions in the light of pictures: what a model's way of doing so is, is chosen when it is loaded. */
+/** Reads questions together with pictures. A model's way of doing so is chosen when it is loaded. */
 export interface QuestionEncoder {
   /**
    * Returns what the decoder attends to, for each question.

@@ -3,7 +3,7 @@ import { Tensor } from "../torch/tensor.js";
 import { checkInput, type ShapePattern, tensorFrom } from "../torch/torch-values.js";
 import type { CompiledShapes } from "./compiled-shapes.js";
 
-/** The text encoder, which reads a question in the light of a picture: a compiled one, `text_encoder.pt`, or a checkpoint's. */
+/** The text encoder, which reads a question together with a picture: a compiled one, `text_encoder.pt`, or a checkpoint's. */
 export class TextEncoderWrapper {
   readonly #module: Part;
   readonly #textShape: ShapePattern;
@@ -21,6 +21,7 @@ export class TextEncoderWrapper {
   }
 
   /**
+   * Reads a batch of questions, each with its picture.
    * @param inputIds int64 [batch, question length], padded to the compiled length.
    * @param attentionMask int64 of the same shape: 1 for the question's tokens, 0 for padding.
    * @param imageEmbeds float32 [batch, image tokens, vision hidden size]: the vision model's lastHiddenState.

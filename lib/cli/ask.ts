@@ -51,7 +51,7 @@ const OPTIONS = {
   ...HUB_ARGUMENTS,
 } as const;
 
-/** `neuron-blip ask`. */
+/** Runs `neuron-blip ask`. */
 export const run = command(HELP, OPTIONS, async ({ values, positionals, given }) => {
   const [model, image, ...questions] = positionals;
   if (model === undefined || image === undefined || questions.length === 0) {
@@ -116,7 +116,7 @@ function inWords({ answer, score }: Answer): string {
   return `${answer} (score ${score.toFixed(3)})`;
 }
 
-/** An option that is a list, with commas between. */
+/** Reads an option that is a list, with commas between. */
 function listOf(name: string, text: string): string[] {
   const items = text.split(",").map((item) => item.trim());
   if (items.includes("")) throw new UsageError(`--${name} takes a list such as "yes,no", not "${text.slice(0, 100)}".`);

@@ -29,7 +29,7 @@ const FIRST_RUN = 3;
 
 const OPTIONS = { ...texts("batch", "threads", "calls", "json", "html"), input: "strings" } as const;
 
-/** `neuron-blip bench`. */
+/** Runs `neuron-blip bench`. */
 export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [path, ...others] = positionals;
   if (path === undefined || others.length > 0) {

@@ -2,7 +2,8 @@ import { buildAddon } from "../tools/addon/build-addon.js";
 import { parse, switches, texts, UsageError } from "./usage.js";
 
 /**
- * `neuron-blip build`: builds the native addon from source, for hosts that have another torch, or that no binaries are published for.
+ * Runs `neuron-blip build`: builds the native addon from source, for hosts that have another torch, or that have no published
+ * binaries.
  * @param args the command's arguments, passed on to the script; `--help` lists them.
  * @returns the exit code: 0 built or up to date, 1 could not build, 2 wrong arguments.
  */

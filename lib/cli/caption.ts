@@ -32,7 +32,7 @@ const OPTIONS = {
   ...HUB_ARGUMENTS,
 } as const;
 
-/** `neuron-blip caption`. */
+/** Runs `neuron-blip caption`. */
 export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [model, ...images] = positionals;
   if (model === undefined || images.length === 0) {

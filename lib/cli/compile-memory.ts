@@ -1,4 +1,4 @@
-/** How much memory compiling takes, for whoever has run out of it. */
+/** Tells how much memory compiling takes, for whoever has run out of it. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { findCached } from "../hub/download-model.js";
@@ -14,7 +14,7 @@ const TIMES_WEIGHTS = 3;
 const PYTHON_BYTES = 1e9;
 
 /**
- * What is needed and what is there, in sentences.
+ * Says how much is needed and how much is there, in sentences.
  * @param args the command's: the first that is a directory, or a name in the Hugging Face cache, is the model.
  */
 export async function memoryAdvice(args: readonly string[]): Promise<string> {
@@ -33,7 +33,7 @@ export async function memoryAdvice(args: readonly string[]): Promise<string> {
   return `${needs}${more}. ${has}: close other programs, add swap, or compile on another host and copy the directory.`;
 }
 
-/** Bytes of a model's weights, where they are on this host: as a directory, or in the Hugging Face cache. */
+/** Counts the bytes of a model's weights, where they are on this host: as a directory, or in the Hugging Face cache. */
 async function weightsOf(model: string): Promise<number> {
   const cached = isHubName(model) ? await findCached(model).catch(() => undefined) : undefined;
   for (const directory of [model, ...(cached === undefined ? [] : [cached])]) {

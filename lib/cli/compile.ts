@@ -12,7 +12,7 @@ const HUB_FD = 3;
 const ASKED: readonly (NodeJS.Signals | null)[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
- * `neuron-blip compile`: runs scripts/compile/trace.py, which has the options and their `--help`, with the Python that
+ * Runs `neuron-blip compile`: scripts/compile/trace.py, which has the options and their `--help`, with the Python that
  * `NEURON_BLIP_PYTHON` names, by default `python3`.
  * @returns its exit code: 0, 1 or 2; 128 and the signal's number where it was asked to end.
  */

@@ -25,7 +25,7 @@ const STYLE = `
   .wrong { color: var(--bad); }
 `;
 
-/** An HTML page, complete in itself, that shows pictures with their answers. */
+/** Makes an HTML page, complete in itself, that shows pictures with their answers. */
 export async function demoPage(answers: readonly DemoAnswer[]): Promise<string> {
   const paths = [...new Set(answers.map(({ path }) => path))];
   const figures = paths.map(async (path) => {

@@ -21,7 +21,7 @@ The model is a small BLIP that knows scenes of coloured shapes and nothing else:
 
 const demoDirectory = fileURLToPath(new URL("../../demo", import.meta.url));
 
-/** `neuron-blip demo`. */
+/** Runs `neuron-blip demo`. */
 export const run = command(HELP, { output: "string", json: "boolean" }, async ({ values, positionals }) => {
   if (positionals.length > 0) throw new UsageError(`demo takes no "${positionals[0]}". \`--help\` lists its options.`);
   const asked: { picture: string; question: string; answer: string }[] = JSON.parse(

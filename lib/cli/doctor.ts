@@ -25,7 +25,7 @@ Exit codes: 0 no problems (there may be warnings), 1 problems, 2 wrong arguments
 
 const OPTIONS = { ...texts("replicas", "tokenizer"), ...switches("json"), revision: HUB_ARGUMENTS.revision } as const;
 
-/** `neuron-blip doctor`. */
+/** Runs `neuron-blip doctor`. */
 export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [given, ...more] = positionals;
   if (more.length > 0) throw new UsageError("doctor takes one model. `neuron-blip doctor --help` tells more.");
@@ -38,7 +38,7 @@ export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   return report.verdict === "problem" ? 1 : 0;
 });
 
-/** A path, of a model on the Hub too: the doctor fetches nothing. */
+/** Finds a model's path on this host, of one on the Hub too: the doctor fetches nothing. */
 async function localPathOf(given: string, revision: string | undefined): Promise<string> {
   if (!isHubName(given) || (await isLocal(given))) return given;
   // As a path it is no name any more.

@@ -13,7 +13,7 @@ import { count, defined, UsageError } from "./usage.js";
 export const HUB_ARGUMENTS = { revision: "string", update: "boolean" } as const;
 
 /**
- * What MODEL may be besides a directory, for the helps.
+ * Says what MODEL may be besides a directory, for the helps.
  * @param indent of the column of explanations.
  */
 export function orHubName(indent: number, example = "Salesforce/blip-vqa-base"): string {
@@ -24,7 +24,7 @@ export function orHubName(indent: number, example = "Salesforce/blip-vqa-base"):
   );
 }
 
-/** Their lines of a command's help. @param width of the column of options. */
+/** Returns the lines of a command's help on the Hub's options. @param width of the column of options. */
 export function hubHelp(width: number): string {
   const lines = [
     ["--revision REV", "of a model on the Hub: a branch, tag or commit (default main)"],
@@ -34,7 +34,7 @@ export function hubHelp(width: number): string {
 }
 
 /**
- * The options for loading a model. On a terminal there is a bar; elsewhere a line says what is fetched.
+ * Makes the options for loading a model. On a terminal there is a bar; elsewhere a line says what is fetched.
  * @throws UsageError
  */
 export function hubOptions(values: { revision?: string; update?: boolean }): HubOptions {
@@ -46,13 +46,13 @@ export function hubOptions(values: { revision?: string; update?: boolean }): Hub
   return { ...defined<HubOptions>({ revision: values.revision, update: values.update }), ...lineOfProgress() };
 }
 
-/** The same, and how large a picture may be. @throws UsageError */
+/** Makes the options as `hubOptions`, and adds how large a picture may be. @throws UsageError */
 export function loadingOptions(values: { revision?: string; update?: boolean; "max-pixels"?: string }) {
   const maxPixels = count("max-pixels", values["max-pixels"]);
   return { ...hubOptions(values), ...(maxPixels !== undefined && { maxPixels }) };
 }
 
-/** Whether an argument names something of this host, which wins over a name on the Hub. */
+/** Tells whether an argument names something of this host, which wins over a name on the Hub. */
 export function isLocal(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
@@ -60,7 +60,7 @@ export function isLocal(path: string): Promise<boolean> {
   );
 }
 
-/** The progress for where there is no terminal. */
+/** Makes the progress report for where there is no terminal. */
 export function lineOfProgress(): Pick<HubOptions, "progress"> {
   if (process.stderr.isTTY || !showsProgress()) return {};
   const told = new Set<string>();

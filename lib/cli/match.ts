@@ -24,7 +24,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
 
 const OPTIONS = { ...texts("max-pixels"), ...switches("truncate", "json"), ...HUB_ARGUMENTS } as const;
 
-/** `neuron-blip match`. */
+/** Runs `neuron-blip match`. */
 export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [model, image, ...texts] = positionals;
   if (model === undefined || image === undefined || texts.length === 0) {

@@ -18,7 +18,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EDQUOT: "the disk quota is used up",
 };
 
-/** The standard output's end ends the command: quietly where its reader has gone, as `head` does, and with a line otherwise. */
+/** Ends the command when standard output fails: quietly where its reader has gone, as `head` does, and with a line otherwise. */
 export function watchOutputs(): void {
   process.stdout.on("error", (error: Error) => {
     if (codeOf(error) === "EPIPE") process.exit(0);
@@ -75,14 +75,14 @@ async function checkWritable(path: string): Promise<void> {
   await unlink(path);
 }
 
-/** @throws OutputError */
+/** Writes a file. @throws OutputError */
 export async function writeOutput(path: string, text: string): Promise<void> {
   await writeFile(path, text).catch((error) => {
     throw outputError(`"${path}"`, error);
   });
 }
 
-/** What a system's error means for what was to be written. */
+/** Says what a system's error means for what was to be written. */
 function outputError(what: string, error: unknown): OutputError {
   const reason = REASONS[codeOf(error) ?? ""] ?? messageOf(error);
   return new OutputError(`Cannot write ${what}: ${reason}.`, { cause: error });

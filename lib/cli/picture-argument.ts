@@ -6,7 +6,7 @@ const MOST_BYTES = 2 ** 29;
 let fromInput: Promise<Buffer> | undefined;
 
 /**
- * The picture that an argument names: a path, or `-` for what comes by the standard input.
+ * Returns the picture that an argument names: a path, or the standard input's bytes for `-`.
  * @throws UsageError where that is a terminal, or more than a picture can be.
  */
 export async function pictureOf(argument: string): Promise<string | Buffer> {

@@ -23,7 +23,7 @@ export function checkQuoted(questions: readonly string[], others: { before: stri
   );
 }
 
-/** An argument as it is typed. */
+/** Quotes an argument as it is typed. */
 function quoted(text: string): string {
   if (/^[\w./:=@%+,-]+$/.test(text)) return text;
   return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : `"${text}"`;

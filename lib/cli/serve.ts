@@ -8,7 +8,7 @@ import { say } from "./output.js";
 const SERVER = "@neuron-blip/server";
 
 /**
- * `neuron-blip serve`: answers by HTTP.
+ * Runs `neuron-blip serve`: answers by HTTP.
  * @param args the command's arguments, which the server's package reads.
  * @returns the exit code.
  */

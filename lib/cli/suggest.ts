@@ -1,4 +1,4 @@
-/** The name that a misspelt one was probably meant to be: the nearest, where few letters differ; undefined where none is near. */
+/** Finds the name that a misspelt one was probably meant to be: the nearest, where few letters differ; undefined for none near. */
 export function suggest(given: string, names: readonly string[]): string | undefined {
   // What was begun and not written to its end is near, too.
   const distances = names.map((name) => (given.length >= 3 && name.startsWith(given) ? 1 : distanceOf(given, name)));
@@ -6,13 +6,13 @@ export function suggest(given: string, names: readonly string[]): string | undef
   return fewest <= Math.max(1, Math.floor(given.length / 3)) ? names[distances.indexOf(fewest)] : undefined;
 }
 
-/** A sentence that suggests it, with a space before it; "" where there is nothing to suggest. */
+/** Makes a sentence that suggests it, with a space before it; "" where there is nothing to suggest. */
 export function didYouMean(given: string, names: readonly string[]): string {
   const name = suggest(given, names);
   return name === undefined ? "" : ` Did you mean ${name}?`;
 }
 
-/** How many letters have to be put in, taken out, changed or swapped with the next (optimal string alignment). */
+/** Counts the letters to put in, take out, change or swap with the next (the optimal string alignment distance). */
 function distanceOf(one: string, other: string): number {
   if (Math.abs(one.length - other.length) > 20) return Number.POSITIVE_INFINITY;
   const rows: number[][] = [];

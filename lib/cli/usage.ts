@@ -29,14 +29,14 @@ const NAMED = new RegExp(
   "g",
 );
 
-/** Whether the arguments are at fault: what the library says of a value may begin with the option that had it. */
+/** Tells whether the arguments are at fault: what the library says of a value may begin with the option that had it. */
 export function isUsage(error: unknown): boolean {
   const isOption =
     error instanceof NeuronBlipError && error.code === "INVALID_INPUT" && inOptions(error).startsWith("--");
   return error instanceof UsageError || isOption;
 }
 
-/** An error's message, with the command line's names of options, and of the one picture that it reads into a buffer. */
+/** Returns an error's message with the command line's names of options, and of the one picture that it reads into a buffer. */
 function inOptions({ message }: NeuronBlipError): string {
   return message
     .replace(/^The picture in the buffer\b/, "The picture on the standard input")
@@ -44,14 +44,14 @@ function inOptions({ message }: NeuronBlipError): string {
     .replace(/\s+/g, " ");
 }
 
-/** What the command line says of an error: a line with its code, or the stack of what should not happen. */
+/** Returns what the command line says of an error: a line with its code, or the stack of what should not happen. */
 export function complaint(error: unknown): string {
   if (error instanceof NeuronBlipError) return `neuron-blip: ${inOptions(error)} [${error.code}]`;
   const expected = error instanceof UsageError || error instanceof OutputError || isOfSystem(error);
   return `neuron-blip: ${expected || !(error instanceof Error) ? messageOf(error) : error.stack}`;
 }
 
-/** The system's refusal, as of a file: its message names what it refused. */
+/** Tells whether an error is the operating system's, as of a file: its message names what it refused. */
 function isOfSystem(error: unknown): boolean {
   return codeOf(error) !== undefined && typeof error === "object" && error !== null && "syscall" in error;
 }
@@ -59,12 +59,12 @@ function isOfSystem(error: unknown): boolean {
 /** A command's options: which take a text, which several ("strings", given once for each), and which are switches. */
 export type Options = Record<string, "string" | "strings" | "boolean">;
 
-/** Options that take a text. */
+/** Declares options that take a text. */
 export function texts<const Name extends string>(...names: readonly Name[]): Record<Name, "string"> {
   return Object.fromEntries(names.map((name) => [name, "string"])) as Record<Name, "string">;
 }
 
-/** Options that are on or off. */
+/** Declares options that are on or off. */
 export function switches<const Name extends string>(...names: readonly Name[]): Record<Name, "boolean"> {
   return Object.fromEntries(names.map((name) => [name, "boolean"])) as Record<Name, "boolean">;
 }
@@ -80,7 +80,7 @@ export interface Arguments<O extends Options> {
 }
 
 /**
- * The arguments of a command; every command has `--help`.
+ * Parses the arguments of a command; every command has `--help`.
  * @throws UsageError
  */
 export function parse<const O extends Options>(args: string[], options: O): Arguments<O> {
@@ -98,7 +98,7 @@ export function parse<const O extends Options>(args: string[], options: O): Argu
 }
 
 /**
- * A command.
+ * Makes a command.
  * @param act does what the arguments ask for, and returns the exit code.
  * @returns what takes the arguments after the command's name; `--help` prints the help.
  */
@@ -133,14 +133,14 @@ function explain(error: unknown, names: readonly string[]): string {
   return `${messageOf(error).split("\n")[0]} ${all}`;
 }
 
-/** An option that is a whole number. */
+/** Reads an option that is a whole number. */
 export function wholeNumber(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${name} takes a whole number, not "${text.slice(0, 100)}".`);
   return Number(text);
 }
 
-/** An option that is a whole number of 1 or more. */
+/** Reads an option that is a whole number of 1 or more. */
 export function count(name: string, text: string): number;
 export function count(name: string, text: string | undefined): number | undefined;
 export function count(name: string, text: string | undefined): number | undefined {
@@ -149,12 +149,12 @@ export function count(name: string, text: string | undefined): number | undefine
   return value;
 }
 
-/** A command's options that were given, to pass on; what was left out is for the callee to settle. */
+/** Returns a command's options that were given, to pass on; what was left out is for the callee to settle. */
 export function defined<T extends object>(options: { [K in keyof T]?: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
-/** @throws UsageError where an option was given together with one that it leaves no sense to. */
+/** Checks options against each other. @throws UsageError where an option was given together with one that it leaves no sense to. */
 export function checkTogether(values: Record<string, unknown>, name: string, others: readonly string[]): void {
   if (values[name] === undefined) return;
   const other = others.find((option) => values[option] !== undefined);

@@ -36,7 +36,7 @@ const OPTIONS = {
   ...HUB_ARGUMENTS,
 } as const;
 
-/** `neuron-blip validate`. */
+/** Runs `neuron-blip validate`. */
 export const run = command(HELP, OPTIONS, async ({ values, positionals }) => {
   const [given, ...others] = positionals;
   if (given === undefined || others.length > 0) {

@@ -110,7 +110,7 @@ export async function benchModule(path: string, options: BenchOptions) {
   }
 }
 
-/** What a file takes, as it was given or as the manifest beside it says, and the length of its texts. */
+/** Finds what a file takes, as it was given or as the manifest beside it says, and the length of its texts. */
 async function inputsOf(path: string, { signature }: TorchModule, given: readonly InputSpec[] | undefined) {
   if (given) return { inputs: given, length: DEFAULT_LENGTH };
   const manifest = await readManifest(dirname(path));

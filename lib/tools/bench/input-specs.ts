@@ -10,7 +10,7 @@ const DTYPES = "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bo
 const isDtype = (name: string): name is Dtype => DTYPES.includes(name);
 
 /**
- * An input as the command line gives it, such as "1x3x224x224:float32"; without a dtype it is float32.
+ * Parses an input as the command line gives it, such as "1x3x224x224:float32"; without a dtype it is float32.
  * @throws NeuronBlipError `INVALID_INPUT`.
  */
 export function parseInput(text: string): InputSpec {
@@ -25,9 +25,9 @@ export function parseInput(text: string): InputSpec {
 }
 
 /**
- * The inputs' shapes for a batch. Where dimensions may be any, the first such of each input is the batch, and the others a text's
- * length. Where all are fixed, the batch is the first of every input with two or more: a single one (as the decoder's position)
- * is the same for all rows.
+ * Returns the inputs' shapes for a batch. Where dimensions may be any, the first such of each input is the batch, and the others a
+ * text's length. Where all are fixed, the batch is the first of every input with two or more: a single one (as the decoder's
+ * position) is the same for all rows.
  */
 export function shapesFor(inputs: readonly InputSpec[], batchSize: number, length: number): number[][] {
   const isDynamic = inputs.some(({ shape }) => shape.includes(-1));
@@ -37,7 +37,7 @@ export function shapesFor(inputs: readonly InputSpec[], batchSize: number, lengt
   });
 }
 
-/** An input with values that any module takes: floats between -1 and 1, masks of ones, other whole numbers 0. */
+/** Makes an input with values that any module takes: floats between -1 and 1, masks of ones, other whole numbers 0. */
 export function makeInput({ name, dtype }: InputSpec, shape: readonly number[]): Tensor {
   const tensor = Tensor.zeros(dtype, shape);
   const { data } = tensor;

@@ -4,7 +4,7 @@ import { milliseconds, perSecond } from "../report/words.js";
 import type { BenchReport } from "./bench-module.js";
 import { fastest, isMeasured, timesOf } from "./words.js";
 
-/** What `neuron-blip bench` found, as one HTML page, which needs no network. */
+/** Shows what `neuron-blip bench` found, as one HTML page, which needs no network. */
 export function benchPage(report: BenchReport): string {
   const { file, ranOn, host, versions, threads, calls, startedAt, inputs, results } = report;
   const measured = results.filter(isMeasured);

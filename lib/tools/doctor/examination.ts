@@ -38,7 +38,7 @@ export class Examination {
 
   readonly neuron = once(() => readNeuronFacts(this.host));
 
-  /** undefined where no directory was given. */
+  /** Reads the model's facts; undefined where no directory was given. */
   readonly model = once(async () => {
     const { directory } = this.options;
     return directory === undefined
@@ -46,14 +46,14 @@ export class Examination {
       : readModelFacts(this.host, directory, (await this.addon()).loaded !== undefined);
   });
 
-  /** What the Neuron runtime says; undefined where there is none, or where the addon that would ask does not load. */
+  /** Asks the Neuron runtime what it is; undefined where there is none, or where the addon that would ask does not load. */
   readonly runtime = once(async () => {
     const { path } = (await this.neuron()).libnrt;
     if (path === undefined || !(await this.addon()).loaded) return undefined;
     return askNative<ReturnType<Native["describeNrt"]>>(this.host, "runtime", [path]);
   });
 
-  /** NeuronCores in all, as the driver or else the runtime tells; undefined where neither does. */
+  /** Counts the NeuronCores in all, as the driver or else the runtime tells; undefined where neither does. */
   async totalCores(): Promise<number | undefined> {
     const { driverCores } = await this.neuron();
     if (driverCores !== undefined) return driverCores;
@@ -62,7 +62,7 @@ export class Examination {
   }
 
   /**
-   * A fault of Neuron's: a problem where the model needs Neuron, or where there are devices that nothing could be run on; a
+   * Grades a fault of Neuron's: a problem where the model needs Neuron, or where there are devices that nothing could be run on; a
    * warning where the CPU is all that is needed.
    */
   async fault({ problem, warning }: About, what: string, cure: string): Promise<Finding> {

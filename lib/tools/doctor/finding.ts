@@ -22,7 +22,7 @@ export interface Finding {
 
 export type About = ReturnType<typeof about>;
 
-/** What can be found about one thing. */
+/** Makes the findings that there can be about one thing. */
 export function about(id: DoctorId, details: Details = {}) {
   const isKnown = (entry: [string, Detail | undefined]): entry is [string, Detail] => entry[1] !== undefined;
   const known = Object.fromEntries(Object.entries(details).filter(isKnown));
@@ -38,7 +38,7 @@ export function about(id: DoctorId, details: Details = {}) {
     skipped: fine("skipped"),
     warning: faulty("warning"),
     problem,
-    /** A problem that an error of this package tells, most of whose messages end with the cure; `otherwise` is for the others. */
+    /** Makes a problem of an error of this package, most of whose messages end with the cure; `otherwise` is for the others. */
     error(message: string, otherwise: string): Finding {
       const [what, cure = otherwise] = splitCure(message);
       return problem(what, cure);
@@ -46,7 +46,7 @@ export function about(id: DoctorId, details: Details = {}) {
   };
 }
 
-/** The worst status of all, "ok" where nothing was found: what was skipped is no fault. */
+/** Returns the worst status of all, "ok" where nothing was found: what was skipped is no fault. */
 export function verdictOf(findings: readonly Finding[]): "ok" | "warning" | "problem" {
   if (findings.some(({ status }) => status === "problem")) return "problem";
   return findings.some(({ status }) => status === "warning") ? "warning" : "ok";

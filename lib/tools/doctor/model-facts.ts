@@ -16,7 +16,7 @@ type Attempt<T> =
   | { readonly value?: never; readonly failure: string };
 
 /**
- * What a model directory holds, as its loader reads it.
+ * Reads what a model directory holds, as its loader does.
  * @param addonLoads whether the addon can be asked what the parts are.
  */
 export async function readModelFacts(host: Host, directory: string, addonLoads: boolean) {

@@ -37,7 +37,7 @@ const TASKS: Readonly<Record<string, (paths: string[]) => unknown>> = {
   },
 };
 
-/** Those that decide how fast libtorch is: its own, its linear algebra's and its threads', by their real paths. */
+/** Lists the libraries that decide how fast libtorch is: its own, its linear algebra's and its threads', by their real paths. */
 function loadedLibraries(): string[] {
   const { sharedObjects } = process.report.getReport() as unknown as { sharedObjects: string[] };
   const real = (path: string) => {

@@ -6,7 +6,7 @@ export const TOOLS = ["neuron-ls", "neuron-monitor"] as const;
 const DEVICES = "/sys/devices/virtual/neuron_device";
 const isDevice = (name: string) => /^neuron\d+$/.test(name);
 
-/** What there is of AWS Neuron on a host, by its files. What is undefined the host does not tell. */
+/** Reads what there is of AWS Neuron on a host, by its files. What is undefined the host does not tell. */
 export async function readNeuronFacts(host: Host) {
   const { env, root: hostRoot } = host;
   /** Paths such as "/dev/neuron0". */
@@ -44,7 +44,7 @@ export async function readNeuronFacts(host: Host) {
   };
 }
 
-/** By each device's core_count, which root alone may read, else by its directories of cores. */
+/** Counts the cores by each device's core_count, which root alone may read, else by its directories of cores. */
 async function countCores(host: Host): Promise<number | undefined> {
   const devices = (await host.list(host.at(DEVICES))).filter(isDevice).map((name) => host.at(`${DEVICES}/${name}`));
   let sum = 0;

@@ -4,7 +4,7 @@ import type { Finding, Status } from "./finding.js";
 
 const MARKS: Readonly<Record<Status, string>> = { ok: "✓", warning: "!", problem: "✗", skipped: "-" };
 
-/** A report for people: a line per finding, its mark first; below it, indented, what to do. */
+/** Writes a report for people: a line per finding, its mark first; below it, indented, what to do. */
 export function render({ version, host, findings }: Report, columns = 120): string {
   const idWidth = Math.max(...findings.map(({ id }) => id.length));
   const indent = " ".repeat(idWidth + 4);

@@ -48,28 +48,28 @@ export class Host {
   readonly glibc: string | undefined = runningGlibc();
   /** Cores that this process may run on. */
   readonly cores: number = availableParallelism();
-  /** Bytes that this user may still write where a path is. @throws where that cannot be told. */
+  /** Counts the bytes that this user may still write where a path is. @throws where that cannot be told. */
   readonly freeBytes: (path: string) => Promise<number> = async (path) => {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;
   };
 
-  /** @param made what a made-up host has in place of this one's. */
+  /** @param made what a test's host has in place of this one's. */
   constructor(made: HostOptions = {}) {
     Object.assign(this, made);
   }
 
-  /** Where a file of the system is, such as "/dev/neuron0". */
+  /** Says where a file of the system is, such as "/dev/neuron0". */
   at(path: string): string {
     return join(this.root, path);
   }
 
-  /** A file's text; undefined where there is no such file. @throws what reading throws otherwise. */
+  /** Reads a file's text; undefined where there is no such file. @throws what reading throws otherwise. */
   read(path: string): Promise<string | undefined> {
     return readFile(path, "utf8").catch((error) => unlessAbsent(error, undefined));
   }
 
-  /** A file's text, trimmed; undefined where there is none, and where this user may not read it. */
+  /** Reads a file's text, trimmed; undefined where there is none, and where this user may not read it. */
   readIfAllowed(path: string): Promise<string | undefined> {
     return readFile(path, "utf8").then(
       (text) => text.trim(),
@@ -77,7 +77,7 @@ export class Host {
     );
   }
 
-  /** The names in a directory, sorted; none where there is no such directory. @throws what reading throws otherwise. */
+  /** Lists the names in a directory, sorted; none where there is no such directory. @throws what reading throws otherwise. */
   async list(path: string): Promise<string[]> {
     return (await readdir(path).catch((error) => unlessAbsent<string[]>(error, []))).sort();
   }
@@ -86,12 +86,12 @@ export class Host {
     return (await this.size(path)) !== undefined;
   }
 
-  /** In bytes; undefined where there is nothing. */
+  /** Returns a file's size in bytes; undefined where there is nothing. */
   async size(path: string): Promise<number | undefined> {
     return (await stat(path).catch(() => undefined))?.size;
   }
 
-  /** Whether this user may read and write there. */
+  /** Tells whether this user may read and write there. */
   isWritable(path: string): Promise<boolean> {
     return access(path, constants.R_OK | constants.W_OK).then(
       () => true,
@@ -99,7 +99,7 @@ export class Host {
     );
   }
 
-  /** Bytes that can be had without swapping, and the most that this host or its container has. */
+  /** Counts the bytes that can be had without swapping, and the most that this host or its container has. */
   async memory(): Promise<{ available: number; total: number }> {
     const info = (await this.read(this.at("/proc/meminfo"))) ?? "";
     const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(info)?.[1]) * 1024;
@@ -111,19 +111,19 @@ export class Host {
     return { available: Math.min(available, Math.max(0, limit - used)), total: Math.min(total, limit) };
   }
 
-  /** How many cores' worth of time a container's limit allows; undefined where there is no limit. */
+  /** Says how many cores' worth of time a container's limit allows; undefined where there is no limit. */
   async coreQuota(): Promise<number | undefined> {
     const quota = await this.read(this.at("/sys/fs/cgroup/cpu.max"));
     const [most = 0, period = 0] = (quota ?? "").trim().split(" ").map(Number);
     return most > 0 && period > 0 ? most / period : undefined;
   }
 
-  /** The version of Neuron's kernel driver; undefined where it is not loaded. @throws what reading throws otherwise. */
+  /** Reads the version of Neuron's kernel driver; undefined where it is not loaded. @throws what reading throws otherwise. */
   async neuronDriver(): Promise<string | undefined> {
     return (await this.read(this.at("/sys/module/neuron/version")))?.trim();
   }
 
-  /** What this host is, without names of persons or machines: reports are made to be sent. */
+  /** Describes this host, without names of persons or machines: reports are made to be sent. */
   async facts() {
     const system = /^PRETTY_NAME="?([^"\n]*)/m.exec((await this.readIfAllowed(this.at("/etc/os-release"))) ?? "")?.[1];
     const neuronDriver = await this.neuronDriver().catch(() => undefined);
@@ -167,7 +167,7 @@ export class Host {
 }
 
 /**
- * The libraries of this process, and the Neuron runtime's own words, where there is one. It claims no NeuronCore.
+ * Names the libraries of this process, and what the Neuron runtime says of itself, where there is one. It claims no NeuronCore.
  * @throws NeuronBlipError why the addon does not load.
  */
 export function runtimeFacts(): { libtorch: string; cxx11Abi: number; libnrt?: string; neuronCores?: NeuronCores } {
@@ -182,7 +182,7 @@ export function runtimeFacts(): { libtorch: string; cxx11Abi: number; libnrt?: s
   }
 }
 
-/** What parts run on. A stand-in says so in its version; whoever uses one sets NEURON_BLIP_STAND_IN. */
+/** Says what parts run on. A stand-in says so in its version; whoever uses one sets NEURON_BLIP_STAND_IN. */
 export function ranOnOf(usesNeuron: boolean, { libnrt }: RuntimeFacts): RanOn {
   if (!usesNeuron) return "cpu";
   return process.env.NEURON_BLIP_STAND_IN || /stand-?in/i.test(libnrt ?? "") ? "stand-in" : "neuron";

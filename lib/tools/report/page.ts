@@ -22,7 +22,7 @@ export function escapeHtml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 
-/** A table of figures below heads, or, without heads, a list of names with what they stand for. */
+/** Makes a table of figures below heads, or, without heads, a list of names with what they stand for. */
 export function table(heads: readonly string[], rows: readonly (readonly Content[])[]): Html {
   const head = heads.length > 0 ? html`<thead><tr>${heads.map((text) => html`<th>${text}</th>`)}</tr></thead>` : "";
   const body = rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>`);
@@ -30,7 +30,7 @@ export function table(heads: readonly string[], rows: readonly (readonly Content
   return html`<div class="scroll"><table class="${name}">${head}<tbody>${body}</tbody></table></div>`;
 }
 
-/** @param content undefined where it was not measured. */
+/** Makes a section of a page. @param content undefined where it was not measured. */
 export function section(title: string, ...content: readonly (Content | undefined)[]): Html {
   const shown = content.filter((piece) => piece !== undefined);
   return html`<section>\n<h2>${title}</h2>\n${shown.length > 0 ? shown : html`<p>Not measured.</p>`}\n</section>`;
@@ -63,7 +63,7 @@ ${sections}
 `.text;
 }
 
-/** Such as "Begun 2026-01-02 03:04 UTC". */
+/** Says when a run began, such as "Begun 2026-01-02 03:04 UTC". */
 export function begun(startedAt: string): string {
   return `Begun ${startedAt.slice(0, 16).replace("T", " ")} UTC`;
 }

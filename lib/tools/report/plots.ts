@@ -17,7 +17,7 @@ const RIGHT = WIDTH - 24;
 const TOP = 34;
 const BOTTOM = HEIGHT - 48;
 
-/** Bars that touch: how often values of each range came. */
+/** Draws bars that touch: how often values of each range came. */
 export function histogramPlot(text: PlotText, from: number, to: number, counts: readonly number[]): Html {
   const y = scaleOf(0, Math.max(5, ...counts), BOTTOM, TOP);
   const [low, high] = to > from ? [from, to] : [from * 0.9, from * 1.1 || 1];
@@ -36,7 +36,7 @@ export interface Bar {
   readonly target?: number;
 }
 
-/** A bar for each of a few things. */
+/** Draws a bar for each of a few things. */
 export function barPlot(text: PlotText, bars: readonly Bar[]): Html {
   const y = scaleOf(0, Math.max(...bars.flatMap(({ value, target = 0 }) => [value, target])), BOTTOM, TOP);
   const slot = (RIGHT - LEFT) / bars.length;
@@ -54,7 +54,7 @@ export function barPlot(text: PlotText, bars: readonly Bar[]): Html {
   return plot(text, [...yAxis(y), ...shapes]);
 }
 
-/** A line through points. The vertical axis does not begin at 0, so that small changes show. */
+/** Draws a line through points. The vertical axis does not begin at 0, so that small changes show. */
 export function linePlot(text: PlotText, points: readonly (readonly [x: number, y: number])[]): Html {
   const ys = points.map(([, y]) => y);
   const [low, high] = [Math.min(...ys), Math.max(...ys)];
@@ -71,7 +71,7 @@ interface Scale {
   readonly ticks: readonly number[];
 }
 
-/** @param rounded whether the scale goes on to the next tick. */
+/** Makes the scale of an axis. @param rounded whether it goes on to the next tick. */
 function scaleOf(low: number, high: number, from: number, to: number, rounded = true): Scale {
   const step = niceStep((high - low || 1) / 5);
   const first = rounded ? Math.floor(low / step) * step : low;
@@ -81,7 +81,7 @@ function scaleOf(low: number, high: number, from: number, to: number, rounded = 
   return { at: (value) => from + ((value - first) / (last - first)) * (to - from), ticks };
 }
 
-/** 1, 2 or 5 times a power of ten. */
+/** Rounds a step up to 1, 2 or 5 times a power of ten. */
 function niceStep(step: number): number {
   const power = 10 ** Math.floor(Math.log10(step));
   return power * ([1, 2, 5].find((lead) => step / power <= lead) ?? 10);
@@ -110,7 +110,7 @@ ${write("name start", 8, 16, y)}
 </svg>`;
 }
 
-/** A bar that stands on the horizontal axis. */
+/** Draws a bar that stands on the horizontal axis. */
 function bar(x: number, width: number, top: number): Html {
   const height = round(BOTTOM - top);
   return html`<rect class="bar" x="${round(x)}" y="${round(top)}" width="${round(width)}" height="${height}"/>`;

@@ -32,7 +32,7 @@ export function summarize(values: readonly number[]): Summary {
 }
 
 /**
- * The value below which a share of the values lies, interpolated between neighbours as numpy does; null where there are none.
+ * Returns the value below which a share of the values lies, interpolated between neighbours as numpy does; null for no values.
  * @param sorted increasing.
  * @param share from 0 to 1.
  */
@@ -66,7 +66,7 @@ export function histogramOf(values: readonly number[], bins = 40): Histogram {
 }
 
 /**
- * How much memory grew once all was warm: the median of the last fifth of the samples less that of the second fifth.
+ * Computes how much memory grew once all was warm: the median of the last fifth of the samples less that of the second fifth.
  * @returns bytes; null for fewer than ten samples, which do not tell.
  */
 export function growthOf(rss: readonly number[]): number | null {

@@ -12,7 +12,7 @@ export function megabytes(bytes: number): string {
   return `${Math.abs(value) >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1)} MB`;
 }
 
-/** Of sizes that are not compared: "7.6 GB". */
+/** Writes a size that is not compared: "7.6 GB". */
 export function inBytes(bytes: number): string {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
   return bytes >= 1e6 ? `${Math.round(bytes / 1e6)} MB` : `${Math.round(bytes / 1e3)} kB`;
@@ -30,17 +30,17 @@ export function percent(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }
 
-/** Such as 3.1e-7: of differences, whose size is what matters. */
+/** Writes a difference, whose magnitude is what matters, such as 3.1e-7. */
 export function small(value: number | null): string {
   return value === null ? "–" : value === 0 ? "0" : Number(value.toPrecision(2)).toExponential();
 }
 
-/** Such as "2 replicas". */
+/** Writes a count with its noun, such as "2 replicas". */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Negative where `a` is the older of two versions such as "2.9.1+cpu"; what follows the numbers, or the third, does not count. */
+/** Compares versions such as "2.9.1+cpu": negative if `a` is older. What follows the numbers, or the third, does not count. */
 export function compareVersions(a: string, b: string): number {
   const numbers = (version: string) => (/^\d+(\.\d+)*/.exec(version)?.[0] ?? "0").split(".").map(Number);
   const [left, right] = [numbers(a), numbers(b)];
@@ -48,12 +48,12 @@ export function compareVersions(a: string, b: string): number {
   return differences.find((difference) => difference !== 0) ?? 0;
 }
 
-/** An error in a line, with its code. */
+/** Writes an error in a line, with its code. */
 export function wordsOf(error: unknown): string {
   return error instanceof NeuronBlipError ? `${error.message} [${error.code}]` : messageOf(error);
 }
 
-/** What an error's message says is wrong, and, of most of this package's, what to do about it. */
+/** Splits an error's message into what is wrong and, for most of this package's, what to do about it. */
 export function splitCure(message: string): [what: string, cure?: string] {
   const verbs = /^(.*?[.):]) ((?:Build|Check|Choose|Compile|Copy|Correct|Give|Install|Make|Run|Set|Update)\b.*)$/s;
   const [, what, cure] = verbs.exec(message) ?? [];

@@ -12,7 +12,7 @@ export interface Check {
   readonly cure?: string;
 }
 
-/** A check that fails. */
+/** Makes a check that fails. */
 export function failedCheck(id: CheckId, what: string, cure?: string): Check {
   return { id, status: "fail", what, ...(cure !== undefined && { cure }) };
 }

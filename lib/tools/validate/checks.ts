@@ -17,12 +17,12 @@ const LONG_DELAY_MS = 200;
 
 const CASTS = "Neuron's casts make results differ; were the parts compiled with other --compiler-args? ";
 
-/** A check that passes, or else has another status and a cure. */
+/** Makes a check that passes, or else has another status and a cure. */
 function check(id: CheckId, passes: boolean, otherwise: Status, what: string, cure: string): Check {
   return passes ? { id, status: "pass", what } : { id, status: otherwise, what, cure };
 }
 
-/** Whether each part's results are the recorded ones. */
+/** Checks whether each part's results are the recorded ones. */
 export function partChecks(parts: readonly PartResult[]): Check[] {
   return parts.map(({ part, differences, tolerance, status, usesNeuron }) => {
     const wide = usesNeuron ? ", wide because of the Neuron compiler's casts" : "";
@@ -33,7 +33,7 @@ export function partChecks(parts: readonly PartResult[]): Check[] {
 }
 
 /**
- * Whether whole answers are the recorded ones.
+ * Checks whether whole answers are the recorded ones.
  * @param exact whether they must be.
  */
 export function wholeChecks(whole: WholeResult | null, exact: boolean, unit: string): Check[] {
@@ -55,7 +55,7 @@ export function wholeChecks(whole: WholeResult | null, exact: boolean, unit: str
   return [check("tokens", equalRows === rows, exact ? "fail" : "warning", what, cure)];
 }
 
-/** Whether a load went without errors and with equal outcomes. */
+/** Checks whether a load went without errors and with equal outcomes. */
 export function loadCheck(id: CheckId, what: string, result: LoadResult, unit: string): Check {
   const { answers, differentAnswers, errors, errorMessages } = result;
   const codes = Object.entries(errors).map(([code, count]) => `${count} ${code} (${errorMessages[code]})`);
@@ -70,7 +70,7 @@ export function loadCheck(id: CheckId, what: string, result: LoadResult, unit: s
   );
 }
 
-/** How the throughput of several replicas compares with one's. */
+/** Checks how the throughput of several replicas compares with one's. */
 export function scalingCheck(throughput: readonly ReplicasResult[], ranOn: RanOn | null, unit: string): Check[] {
   const one = throughput[0];
   const most = throughput.at(-1);

@@ -16,7 +16,7 @@ export interface Difference {
 }
 
 /**
- * How far a tensor is from the recorded one.
+ * Computes how far a tensor is from the recorded one.
  * @param output its name, for the report.
  * @param found what a part returned under that name; undefined where it returned nothing so named.
  * @param wanted float32, float64 or any of whole numbers.
@@ -34,7 +34,7 @@ export function differenceOf(output: string, found: Tensor | undefined, wanted: 
   return incomparable(output, scale, `${found.dtype} and ${wanted.dtype} are not compared`);
 }
 
-/** As differenceOf, of lists of as many probabilities or cosines: their scale is 1, however small they are. */
+/** Computes the same of lists of as many probabilities or cosines: their scale is 1, however small they are. */
 export function differenceOfScores(output: string, found: readonly number[], wanted: readonly number[]): Difference {
   return compare(output, Float64Array.from(found), Float64Array.from(wanted), 1);
 }
@@ -43,7 +43,7 @@ export function isWithin({ relative }: Difference, tolerance: number): boolean {
   return relative !== null && relative <= tolerance;
 }
 
-/** A tensor of what a part returned: the output itself, or its entry of that name (a dict) or index (a tuple). */
+/** Picks a tensor of what a part returned: the output itself, or its entry of that name (a dict) or index (a tuple). */
 export function outputOf(output: TorchOutput, name: string, index: number): Tensor | undefined {
   if (output instanceof Tensor) return output;
   const entries = typeof output === "object" && output !== null ? output : {};
@@ -64,7 +64,7 @@ function incomparable(output: string, scale: number, problem: string): Differenc
   return { output, largest: null, mean: null, scale, relative: null, problem };
 }
 
-/** undefined for the two half types, whose bits are not numbers yet. */
+/** Converts a tensor's values to numbers; undefined for float16 and bfloat16, whose bits are not numbers yet. */
 function numbersOf({ dtype, data }: Tensor): Float64Array | undefined {
   if (dtype === "float16" || dtype === "bfloat16") return undefined;
   return Float64Array.from<number | bigint>(data, Number);

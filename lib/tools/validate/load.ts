@@ -145,7 +145,7 @@ export async function load(
   };
 }
 
-/** Node measures from one look to the next, in nanoseconds: what lies beyond the resolution is delay. */
+/** Computes a delay. Node measures from one look to the next, in nanoseconds: what lies beyond the resolution is delay. */
 function delayOf(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
 }

@@ -31,7 +31,7 @@ export async function readCompiledConfig(directory: string): Promise<BlipConfig>
   );
 }
 
-/** The parts in the order of loading, which on Neuron decides which core a part lands on. */
+/** Lists the parts in the order of loading, which on Neuron decides which core a part lands on. */
 export function partsOf(directory: string, architecture: Architecture, manifest: Manifest | undefined): Part[] {
   const { parts } = HEADS[architecture];
   const specs = Object.entries(manifest?.parts ?? Object.fromEntries(parts.map((name) => [name, undefined])));
@@ -42,7 +42,7 @@ export function partsOf(directory: string, architecture: Architecture, manifest:
   });
 }
 
-/** A model as the report tells of it; null is what no manifest tells. */
+/** Describes a model for the report; null is what no manifest tells. */
 export function factsOf(directory: string, config: BlipConfig, manifest: Manifest | undefined) {
   const { target = "unknown", compiler_args: compilerArgs = [], source, versions = {} } = manifest ?? {};
   return {

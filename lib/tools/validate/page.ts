@@ -12,7 +12,7 @@ const STATUS_WORDS: Readonly<Record<Status, string>> = {
   skipped: "not judged",
 };
 
-/** A report as one HTML page, which needs no network. */
+/** Shows a report as one HTML page, which needs no network. */
 export function reportPage(report: Report): string {
   const { verdict, model, ranOn, ranOnWords, startedAt, seconds: time } = report;
   const caveat = ranOn === "stand-in" ? "No figure here is one of a device." : "Nothing here is about Neuron hardware.";
@@ -33,7 +33,7 @@ export function reportPage(report: Report): string {
   });
 }
 
-/** What needs a reader's eye comes first. */
+/** Makes the table of checks; those that fail or warn come first. */
 function checkTable({ checks }: Report): Html {
   const first: readonly Status[] = ["fail", "warning"];
   const others = checks.filter(({ status }) => !first.includes(status));

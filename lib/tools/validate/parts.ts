@@ -97,7 +97,7 @@ async function readReference(
   }
 }
 
-/** @param tolerance the largest `relative` that passes. */
+/** Compares a part with what was recorded, and times it. @param tolerance the largest `relative` that passes. */
 async function compareAndTime(
   { module, part, loadMs, tolerance }: { module: TorchModule; part: Part; loadMs: number; tolerance: number },
   reference: Reference,

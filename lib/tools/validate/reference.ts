@@ -52,12 +52,12 @@ export class Reference {
     return new Reference(file, mismatch);
   }
 
-  /** A recorded tensor, such as "generate.pixel_values"; undefined where there is none. */
+  /** Finds a recorded tensor, such as "generate.pixel_values"; undefined where there is none. */
   find(name: string): Tensor | undefined {
     return this.#tensors.get(name);
   }
 
-  /** @throws NeuronBlipError `ARTIFACT_CORRUPT` where there is none. */
+  /** Returns a recorded tensor. @throws NeuronBlipError `ARTIFACT_CORRUPT` where there is none. */
   get(name: string): Tensor {
     const tensor = this.#tensors.get(name);
     if (tensor) return tensor;
@@ -68,8 +68,8 @@ export class Reference {
   }
 
   /**
-   * An input or output of a part, in its compiled shape: what is recorded is of one batch size, and for another its rows are
-   * taken in turn.
+   * Returns an input or output of a part, in its compiled shape: what is recorded is of one batch size, and for another its rows
+   * are taken in turn.
    * @throws NeuronBlipError `ARTIFACT_CORRUPT` where there is none.
    */
   of(part: string, kind: "input" | "output", { name, shape }: Pick<TensorSpec, "name" | "shape">): Tensor {

@@ -134,7 +134,7 @@ export async function validate(given: string, options: ValidateOptions = {}) {
   };
 }
 
-/** 1, 2, 4, … and the number itself; every number up to 4. */
+/** Lists 1, 2, 4, … and the number itself; every number up to 4. */
 export function countsTo(most: number): number[] {
   const counts = [1, 2, 3, 4, 8, 16, 32, 64].filter((count) => count < most);
   return [...counts, most];

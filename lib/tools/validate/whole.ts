@@ -40,14 +40,14 @@ export async function compareWhole(
   return compareTokens(found, recorded, model.config.padTokenId);
 }
 
-/** How the recorded sequences were made: plain greedy search, whatever generation_config.json says. */
+/** Returns how the recorded sequences were made: plain greedy search, whatever generation_config.json says. */
 function greedy({ metadata }: Reference): GenerationConfig {
   const plain = { minLength: 0, numBeams: 1, doSample: false, repetitionPenalty: 1, noRepeatNgramSize: 0 };
   if (metadata.max_new_tokens !== undefined) return { ...plain, maxNewTokens: Number(metadata.max_new_tokens) };
   return { ...plain, ...(metadata.max_length !== undefined && { maxLength: Number(metadata.max_length) }) };
 }
 
-/** @param recorded int64 [rows, length], padded on the right. */
+/** Counts the rows and tokens that are equal. @param recorded int64 [rows, length], padded on the right. */
 function compareTokens(found: readonly GeneratedSequence[], recorded: Tensor, padTokenId: number) {
   const rows = rowsOf(recorded).map(numbersOf);
   let [equalRows, tokens, equalTokens] = [0, 0, 0];
@@ -63,7 +63,7 @@ function compareTokens(found: readonly GeneratedSequence[], recorded: Tensor, pa
   return { kind: "tokens" as const, rows: rows.length, equalRows, tokens, equalTokens };
 }
 
-/** The recorded match and similarity follow from the parts' recorded outputs, which are of the same pictures and texts. */
+/** Compares match and similarity with what follows from the parts' recorded outputs, which are of the same pictures and texts. */
 async function scoreDifferences(model: NeuronBlipForImageTextRetrieval, reference: Reference): Promise<Difference[]> {
   const pixelValues = reference.get("vision_model.input.pixel_values");
   const texts = {
@@ -93,7 +93,7 @@ function probability([no = 0, yes = 0]: readonly number[]): number {
   return 1 / (1 + Math.exp(no - yes));
 }
 
-/** The product of each row with its like. */
+/** Computes the dot product of each row with its like. */
 function dots(ones: readonly number[][], others: readonly number[][]): number[] {
   return ones.map((one, row) => one.reduce((sum, value, i) => sum + value * (others[row]?.[i] ?? Number.NaN), 0));
 }

@@ -12,7 +12,7 @@ export interface Workload {
 /** An answer's or a caption's tokens, or a match's probability. */
 export type Outcome = { readonly tokenIds: readonly number[] } | { readonly score: number };
 
-/** What a model's outcomes are called. */
+/** Says what a model's outcomes are called. */
 export function unitOf(architecture: string): string {
   if (architecture === "BlipForImageTextRetrieval") return "matches";
   return architecture === "BlipForConditionalGeneration" ? "captions" : "answers";
@@ -21,7 +21,7 @@ export function unitOf(architecture: string): string {
 const QUESTIONS = ["what is in the picture?", "what color is it?", "how many are there?"];
 const PICTURES = 4;
 
-/** Pictures and questions for a model, whatever it was trained on. Pictures are pixels, 640 x 480: none is decoded. */
+/** Makes pictures and questions for a model, whatever it was trained on. Pictures are pixels, 640 x 480: none is decoded. */
 export function workloadOf(blip: NeuronBlip): Workload {
   const pictures = Array.from({ length: PICTURES }, (_, i) => makePicture(i));
   const questions = blip.architecture === "BlipForConditionalGeneration" ? [""] : QUESTIONS;
@@ -40,7 +40,7 @@ export function workloadOf(blip: NeuronBlip): Workload {
   };
 }
 
-/** Whether an outcome is the one that was there before; probabilities may differ as little as never matters. */
+/** Tells whether an outcome is the one that was there before; probabilities may differ as little as never matters. */
 export function isSame(one: Outcome, other: Outcome): boolean {
   if ("score" in one || "score" in other) {
     return "score" in one && "score" in other && Math.abs(one.score - other.score) < 1e-3;
@@ -48,14 +48,14 @@ export function isSame(one: Outcome, other: Outcome): boolean {
   return one.tokenIds.join() === other.tokenIds.join();
 }
 
-/** @param threads cores of the CPU for each replica; null: an equal share. */
+/** Loads a model. @param threads cores of the CPU for each replica; null: an equal share. */
 export function loadBlip(directory: string, replicas: number, threads: number | null): Promise<NeuronBlip> {
   // Every answer looks at its picture: what is judged is the model's work, not what is kept of it.
   const options = { numModels: replicas, pictureCache: false, ...(threads !== null && { threads }) };
   return NeuronBlip.fromPretrained(directory, options);
 }
 
-/** Coloured circles on a slope of colour, others in each picture. */
+/** Draws coloured circles on a colour gradient, others in each picture. */
 function makePicture(seed: number): PixelSource {
   const [width, height] = [640, 480];
   const data = new Uint8Array(width * height * 3);

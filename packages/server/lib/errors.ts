@@ -6,7 +6,7 @@ import { Problem, problemOf } from "./problem.js";
 /** Says what a problem is, to a protocol's clients. */
 export type SendProblem = (problem: Problem, reply: FastifyReply) => FastifyReply;
 
-/** By RFC 9457. */
+/** Replies by RFC 9457. */
 const sendProblem: SendProblem = (problem, reply) => reply.type("application/problem+json").send(problem.toJSON());
 
 /** Replies to the errors of a scope, in a form of its own or by RFC 9457: also where its prefix has no such path. */
@@ -33,7 +33,7 @@ function errorHandler(send: SendProblem) {
   };
 }
 
-/** A request's path, without its query, which may have questions in it. */
+/** Returns a request's path, without its query, which may have questions in it. */
 export function pathOf({ url }: FastifyRequest): string {
   return (url.split("?")[0] ?? "").slice(0, 200);
 }

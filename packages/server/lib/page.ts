@@ -56,7 +56,7 @@ const TASKS: Readonly<Record<Architecture, string>> = {
   BlipForImageTextRetrieval: "match",
 };
 
-/** The page opens without a key, which it asks for where `page/settings` is refused. */
+/** Serves the page. It opens without a key, which it asks for where `page/settings` is refused. */
 export async function page(app: FastifyInstance, { context }: { context: ServerContext }): Promise<void> {
   for (const name of FILES) {
     const content = readFileSync(new URL(`../page/${name}`, import.meta.url));

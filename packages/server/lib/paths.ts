@@ -21,14 +21,14 @@ export class Paths {
     });
   }
 
-  /** Without any where there is no such path. */
+  /** Lists the methods that a path takes, none where there is no such path. */
   methodsOf(path: string): string[] {
     const methods = this.#routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods);
     return [...new Set(methods)].sort();
   }
 }
 
-/** A URL whose path can be decoded: fastify would reply to another by itself, in no protocol's form. No route has such a path. */
+/** Makes a URL's path decodable: fastify would reply to another by itself, in no protocol's form. No route has such a path. */
 export function decodable(url: string): string {
   const path = url.split("?", 1)[0] ?? "";
   try {

@@ -94,7 +94,7 @@ export class Problem extends Error {
     this.field = options.field;
   }
 
-  /** Whether the client may try again soon. */
+  /** Tells whether the client may try again soon. */
   get isPassing(): boolean {
     return PASSING.includes(this.code);
   }
@@ -103,7 +103,7 @@ export class Problem extends Error {
     return TITLES[this.status] ?? "Error";
   }
 
-  /** As RFC 9457 has it, with a code. */
+  /** Writes it as RFC 9457 has it, with a code. */
   toJSON(): { type: string; title: string; status: number; code: ProblemCode; detail: string } {
     return { type: "about:blank", title: this.title, status: this.status, code: this.code, detail: this.message };
   }
@@ -121,7 +121,10 @@ export function problemOf(error: unknown): Problem {
   return new Problem(codeOfStatus(statusCode, code), message, { status: statusCode, cause: error });
 }
 
-/** A signal's reason is what its call ended for. What is wrong inside is for the log, which may name files. */
+/**
+ * Makes a problem of the library's error. A signal's reason is what its call ended for. What is wrong inside is for the log, which
+ * may name files.
+ */
 function ofLibrary(error: NeuronBlipError): Problem {
   if (error.code === "ABORTED") {
     return error.cause instanceof Problem ? error.cause : new Problem("ABORTED", "The request was aborted.");
@@ -132,7 +135,7 @@ function ofLibrary(error: NeuronBlipError): Problem {
   return new Problem(error.code, detail, { cause: error });
 }
 
-/** What fastify, its plugins and Node say of a request. */
+/** Returns the code of what fastify, its plugins and Node say of a request. */
 function codeOfStatus(status: number, code: string | undefined): ProblemCode {
   if (status === 413 || code === "FST_ERR_CTP_BODY_TOO_LARGE") return "BODY_TOO_LARGE";
   if (status === 415 || status === 406) return "UNSUPPORTED_MEDIA_TYPE";
@@ -156,7 +159,7 @@ function fieldsOf(error: unknown): {
   };
 }
 
-/** The field that the schema's first error is about. */
+/** Names the field that the schema's first error is about. */
 function fieldOf([first]: readonly unknown[]): string | undefined {
   const path = typeof first === "object" && first !== null && "instancePath" in first ? first.instancePath : undefined;
   return typeof path === "string" && path !== "" ? path.slice(1).replaceAll("/", ".") : undefined;

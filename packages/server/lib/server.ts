@@ -113,7 +113,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
   return { app, context };
 }
 
-/** A server of /metrics alone, for a port of its own, without keys. */
+/** Makes a server of /metrics alone, for a port of its own, without keys. */
 export async function createMetricsServer({ context }: BlipServer): Promise<FastifyInstance> {
   const app = fastify({ logger: false, requestTimeout: HEADERS_TIMEOUT_MS, clientErrorHandler: onClientError });
   Paths.watch(app);
@@ -123,7 +123,7 @@ export async function createMetricsServer({ context }: BlipServer): Promise<Fast
   return app;
 }
 
-/** A line for each request, without what was asked. */
+/** Logs a line for each request, without what was asked. */
 function logRequests(app: FastifyInstance): void {
   app.addHook("onResponse", async (request, reply) => {
     const { method } = request;

@@ -11,12 +11,12 @@ export interface ServerSentEvent {
 /** Of streams that failed after their reply had begun, with 200. */
 const failures = new WeakMap<FastifyReply, Problem>();
 
-/** How a request ended: with the status of its reply, or of what failed in the midst of a stream. */
+/** Returns how a request ended: with the status of its reply, or of what failed in the midst of a stream. */
 export function finalStatus(reply: FastifyReply): number {
   return failures.get(reply)?.status ?? reply.statusCode;
 }
 
-/** Whether a client asks for events rather than one reply. */
+/** Tells whether a client asks for events rather than one reply. */
 export function wantsEvents({ headers }: FastifyRequest): boolean {
   return /(?:^|[,\s])text\/event-stream(?:$|[\s,;])/i.test(headers.accept ?? "");
 }

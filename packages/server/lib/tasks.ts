@@ -3,7 +3,7 @@ import type { FastifyRequest } from "fastify";
 import { type Answer, type AnswerOptions, type Caption, type CaptionOptions, TextStreamer } from "neuron-blip";
 import type { ServerContext } from "./context.js";
 
-/** What every call of the model is given: the end of its request, and its name. */
+/** Returns what every call of the model is given: the end of its request, and its name. */
 export function callOf(request: FastifyRequest): { signal: AbortSignal; callId: string } {
   return { signal: request.abortSignal, callId: request.id };
 }

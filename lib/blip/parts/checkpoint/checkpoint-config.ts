@@ -29,7 +29,10 @@ export interface CheckpointConfig {
   readonly imageTextHiddenSize: number;
 }
 
-/** @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for an activation that is not BLIP's. */
+/**
+ * Reads a checkpoint's config.json.
+ * @throws NeuronBlipError `ARTIFACT_CORRUPT`; `ARTIFACT_MISMATCH` for an activation that is not BLIP's.
+ */
 export async function readCheckpointConfig(directory: string): Promise<CheckpointConfig> {
   const path = join(directory, "config.json");
   const json = (await readJsonIfThere(path)) ?? {};

@@ -112,7 +112,7 @@ export class Checkpoint {
     }
   }
 
-  /** The functions over its weights, on an executor's threads. @param sizes what they take after their tensors. */
+  /** Binds the functions to its weights, on an executor's threads. @param sizes what they take after their tensors. */
   on(executor: Executor, sizes: readonly FunctionInput[]): BoundFunctions {
     return this.#functions.bind({
       path: this.directory,
@@ -145,7 +145,7 @@ export class LoadedCheckpoint {
   /** The functions that take no sizes: the heads of matching. */
   readonly headFunctions: BoundFunctions;
 
-  /** @param release lets go of the checkpoint, which other replicas may use, too. */
+  /** @param release releases the checkpoint, which other replicas may use, too. */
   constructor(
     checkpoint: Checkpoint,
     executor: Executor,
@@ -170,7 +170,7 @@ export class LoadedCheckpoint {
     this.visionModel = visionFunctions.part("vision_model");
   }
 
-  /** The text encoder of a model that has one, which reads texts about one picture. */
+  /** Makes the text encoder of a model that has one, which reads texts about one picture. */
   textEncoder(): TextEncoderCached {
     const { imageTokens, visionHiddenSize } = this.shapes;
     return new TextEncoderCached(this.textFunctions, this.#checkpoint.keysValuesDtype, {
@@ -179,7 +179,7 @@ export class LoadedCheckpoint {
     });
   }
 
-  /** The text decoder of a model that has one. */
+  /** Makes the text decoder of a model that has one. */
   textDecoder(): TextDecoderCached {
     const { layers, heads, hiddenSize } = this.#checkpoint.config.text;
     return new TextDecoderCached(
@@ -190,13 +190,13 @@ export class LoadedCheckpoint {
     );
   }
 
-  /** The text encoder by the tutorial's signature. */
+  /** Makes the text encoder with the tutorial's signature. */
   textEncoderWrapper(): TextEncoderWrapper {
     const part = this.textFunctions.part("text_encoder", (inputs) => inputs.slice(0, 3));
     return new TextEncoderWrapper(part, this.shapes);
   }
 
-  /** The text decoder by the tutorial's signature. @param encoderShape as DecoderPaddedGenerator's. */
+  /** Makes the text decoder with the tutorial's signature. @param encoderShape as DecoderPaddedGenerator's. */
   textDecoderWrapper(encoderShape: readonly (number | "any")[]): DecoderPaddedGenerator {
     // All but the answer's own mask.
     const part = this.textFunctions.part("text_decoder", (inputs) => inputs.filter((_, i) => i !== 3));
@@ -210,7 +210,7 @@ export class LoadedCheckpoint {
     await this.visionModel.forward([pixels]);
   }
 
-  /** Lets go of the weights, and ends the thread. */
+  /** Releases the weights, and ends the thread. */
   async release(): Promise<void> {
     await this.#release();
     await this.executor.close();
@@ -221,7 +221,7 @@ function readSource(name: string): Promise<string> {
   return readFile(packageFile(`../lib/blip/parts/checkpoint/${name}`), "utf8");
 }
 
-/** The weights of all files as one dictionary. @param values gets what is to be disposed of. */
+/** Opens the weights of all files as one dictionary. @param values gets what is to be disposed of. */
 async function openAll(
   found: ReadonlyMap<string, StoredTensor>,
   functions: TorchFunctions,
@@ -252,7 +252,7 @@ async function openAll(
   return all;
 }
 
-/** How each model's weights are laid out on this CPU. */
+/** Chooses how each model's weights are laid out on this CPU. */
 function formsOf(dtype: CheckpointDtype): { vision: Form; text: Form } {
   const has = native().hasBfloat16();
   const half = native().hasHalfWeights() ? "half" : "float32";

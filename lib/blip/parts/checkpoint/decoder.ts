@@ -56,7 +56,7 @@ export class TextDecoderCached {
   }
 
   /**
-   * What each step attends to, computed once.
+   * Computes once what each step attends to.
    * @param hiddenStates float32 [Q, length, hidden size]: questions' embeddings, or for captions pictures'.
    * @returns [layers, 2, Q, heads, length, head size], float32, or bfloat16 where the model was loaded in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
@@ -67,7 +67,7 @@ export class TextDecoderCached {
     return tensorFrom(output, "encoder_keys_values", 0, this.#functions.path, this.#dtype);
   }
 
-  /** One step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
+  /** Computes one step. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `ARTIFACT_MISMATCH`, `DISPOSED`. */
   async forward(inputs: CachedDecoderInputs): Promise<CachedDecoderOutput> {
     const { inputIds, pastKeysValues, parents, encoderKeysValues, encoderRows, encoderAttentionMask } = inputs;
     checkInput("inputIds", inputIds, "int64", ["any", "any"]);
@@ -178,7 +178,10 @@ export class CachedDecoder implements Decoder {
     }
   }
 
-  /** One step: see NextTokenLogits. The sequences may be of any lengths; those that continue earlier ones are read from there. */
+  /**
+   * Computes one step: see NextTokenLogits. The sequences may be of any lengths; those that continue earlier ones are read from
+   * there.
+   */
   async #step(decoding: Decoding, sequences: readonly RowSequence[]): Promise<Float32Array[]> {
     const { rowsAtOnce, revisits, beginnings, pasts, read } = decoding;
     const before = new Set(pasts);

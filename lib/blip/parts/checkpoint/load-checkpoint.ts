@@ -43,7 +43,7 @@ const MOST_PIXELS = 2048;
 
 const DTYPES: readonly unknown[] = ["float32", "bfloat16", "int8"] satisfies CheckpointDtype[];
 
-/** @throws NeuronBlipError `INVALID_INPUT` for a dtype that there is not. */
+/** Checks a dtype. @throws NeuronBlipError `INVALID_INPUT` for one that there is not. */
 export function checkDtype(dtype: unknown): void {
   if (dtype === undefined || DTYPES.includes(dtype)) return;
   throw new NeuronBlipError("INVALID_INPUT", `dtype must be ${DTYPES.join(", ")}, not ${shown(dtype)}.`);
@@ -96,7 +96,7 @@ export async function loadCheckpoint(
 }
 
 /**
- * The size of the pictures that a checkpoint takes.
+ * Returns the size of the pictures that a checkpoint takes.
  * @throws NeuronBlipError `INVALID_INPUT` for one that is none, or another than the checkpoint's without `interpolatePosEncoding`.
  */
 export function pictureSizeOf(

@@ -44,7 +44,7 @@ export class TextEncoderCached {
   }
 
   /**
-   * What `forwardCached` needs of a picture.
+   * Computes what `forwardCached` needs of a picture.
    * @param imageEmbeds float32 [1, image tokens, vision hidden size].
    * @returns [layers, 2, heads, image tokens, head size], float32, or bfloat16 where the model was loaded in it and the CPU has it.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
@@ -55,7 +55,7 @@ export class TextEncoderCached {
     return tensorFrom(output, "image_keys_values", 0, this.#functions.path, this.#dtype);
   }
 
-  /** As `forward`, from what `imageKeysValues` made of the picture. */
+  /** Reads questions as `forward`, from what `imageKeysValues` made of the picture. */
   async forwardCached({ inputIds, attentionMask }: PaddedTexts, keyValues: Tensor): Promise<Tensor<"float32">> {
     checkInput("imageKeysValues", keyValues, this.#dtype, ["any", 2, "any", this.#imageShape[1], "any"]);
     const output = await this.#functions.call("question_embeds_cached", [inputIds, attentionMask, keyValues]);
@@ -70,7 +70,7 @@ export class TextEncoderCached {
 const TOKENS_THAT_PAY = 64;
 
 /**
- * Whether a picture's keys and values are worth computing for texts about it.
+ * Tells whether a picture's keys and values are worth computing for texts about it.
  * @param lengths of the texts, in tokens.
  */
 export function keyValuesPay(lengths: Iterable<number>): boolean {
@@ -96,7 +96,7 @@ export class CachedQuestionEncoder implements QuestionEncoder {
     this.#padTokenId = padTokenId;
   }
 
-  /** @returns embeddings of the length of the longest question of their call; the masks leave out what pads them. */
+  /** Encodes questions. @returns embeddings as long as the longest question of their call; the masks leave out what pads them. */
   async encode(questions: readonly Question[], signal?: AbortSignal): Promise<EncoderRow[]> {
     const byPicture = new Map<Tensor<"float32">, (Question & { readonly index: number })[]>();
     for (const [index, question] of questions.entries()) {

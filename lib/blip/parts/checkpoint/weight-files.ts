@@ -17,7 +17,7 @@ const SHARD = /^[\w.-]{1,200}\.safetensors$/;
 const MOST_SHARDS = 1000;
 
 /**
- * Where a checkpoint's weights are, each of the shape that its config.json says.
+ * Finds where a checkpoint's weights are, each of the shape that its config.json says.
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND`, `ARTIFACT_CORRUPT`, `ARTIFACT_MISMATCH`.
  */
 export async function readWeights(
@@ -31,7 +31,7 @@ export async function readWeights(
 }
 
 /**
- * What the files of a checkpoint hold, by the weights' names.
+ * Reads what the files of a checkpoint hold, by the weights' names.
  * @throws NeuronBlipError `ARTIFACT_NOT_FOUND` where there are no such files, or not all; `ARTIFACT_CORRUPT`.
  */
 async function readStoredTensors(directory: string): Promise<Map<string, StoredTensor>> {
@@ -51,7 +51,7 @@ async function readStoredTensors(directory: string): Promise<Map<string, StoredT
 }
 
 /**
- * The names of a checkpoint's files of weights.
+ * Lists the names of a checkpoint's files of weights.
  * @throws NeuronBlipError as `readStoredTensors`.
  */
 export async function weightFilesOf(directory: string): Promise<string[]> {

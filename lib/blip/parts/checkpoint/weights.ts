@@ -32,7 +32,7 @@ const READABLE: readonly Dtype[] = ["float32", "float16", "bfloat16", "float64"]
 /** The names of a list that a message has room for. */
 const NAMES_SHOWN = 5;
 
-/** The shapes of all weights, by their names in transformers. */
+/** Returns the shapes of all weights, by their names in transformers. */
 export function expectedWeights(architecture: Architecture, config: CheckpointConfig): Map<string, readonly number[]> {
   const shapes = new Map<string, readonly number[]>();
   const { vision, text } = config;

@@ -24,7 +24,7 @@ export class DecoderAllPositions {
   }
 
   /**
-   * The logits of sequences about one question, a compiled batch of them in each call.
+   * Computes the logits of sequences about one question, a compiled batch of them in each call.
    * @param signal checked before each call.
    */
   logitsOf(question: EncoderRow, signal?: AbortSignal): LogitsOfSequences {

@@ -45,7 +45,7 @@ export class StackedRows {
     this.#rows = rows;
   }
 
-  /** Rows that are missing are filled up with the last one, whose result the caller ignores. */
+  /** Stacks rows. Those that are missing are filled up with the last one, whose result the caller ignores. */
   of(indices: readonly number[], batchSize: number): EncoderBatch {
     const key = `${batchSize}:${indices.join()}`;
     if (this.#last === undefined || this.#key !== key) {

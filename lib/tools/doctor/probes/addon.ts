@@ -43,7 +43,7 @@ export async function addon(examination: Examination): Promise<Finding> {
   return problem(reason.replace(/ Run `npx neuron-blip build[^`]*`.*$/s, ""), cure);
 }
 
-/** The libtorch that the addon was built with, and whether it still is the one that is there. */
+/** Checks whether the libtorch that the addon was built with still is the one that is there. */
 export async function libtorch(examination: Examination): Promise<Finding> {
   const { loaded, builtWith, decision } = await examination.addon();
   const loadedFirst = decision.chosen?.libtorch; // for an addon of the platform package, which has no place of its own
@@ -80,7 +80,7 @@ export async function libtorch(examination: Examination): Promise<Finding> {
 
 const FAST = /openblas|mkl|blis|atlas|flexiblas|nvpl|armpl|accelerate/i;
 
-/** The linear algebra that libtorch uses. */
+/** Finds which linear algebra library libtorch uses. */
 export async function blas(examination: Examination): Promise<Finding> {
   const { loaded } = await examination.addon();
   if (!loaded) return about("blas").skipped("Not looked at: the addon does not load.");

@@ -35,7 +35,7 @@ export async function platform({ host: { platform: system, arch, glibc } }: Exam
   return ok(`${system}-${arch}${glibc === undefined ? "" : `, glibc ${glibc}`}.`);
 }
 
-/** The cores, and what tells OpenMP, libtorch's threads, how many of them to use. */
+/** Checks the cores, and what tells OpenMP, libtorch's threads, how many of them to use. */
 export async function threads(examination: Examination): Promise<Finding | Finding[]> {
   const { host } = examination;
   const { loaded } = await examination.addon();
@@ -70,7 +70,7 @@ export async function threads(examination: Examination): Promise<Finding | Findi
 /** What Node and libtorch take before any model is loaded: about 150 MB were measured, without what runs take. */
 const BASE = 200e6;
 
-/** Memory against what the replicas' weights take. */
+/** Compares the memory with what the replicas' weights take. */
 export async function memory(examination: Examination): Promise<Finding> {
   const { available, total } = await examination.host.memory();
   const model = await examination.model();
@@ -89,7 +89,7 @@ export async function memory(examination: Examination): Promise<Finding> {
 const LEAST_DISK = 100e6;
 
 /**
- * Where temporary files go, and where the model is. AWS's runtime writes a model's files to the disk while it loads it; where
+ * Checks the disks of temporary files and of the model. AWS's runtime writes a model's files to the disk while it loads it; where
  * they do not fit, the process ends with SIGBUS.
  */
 export async function disk(examination: Examination): Promise<Finding[]> {

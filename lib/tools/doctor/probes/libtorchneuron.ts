@@ -11,7 +11,7 @@ import type { Examination } from "../examination.js";
 import { about, type Details, type Finding } from "../finding.js";
 import { askNative } from "../native-answer.js";
 
-/** libtorchneuron.so, and whether it fits this host and the libtorch that the addon was built with. */
+/** Checks whether libtorchneuron.so fits this host and the libtorch that the addon was built with. */
 export async function libtorchneuron(examination: Examination): Promise<Finding | Finding[]> {
   const { present, libtorchneuron: found } = await examination.neuron();
   const { path, places } = found;
@@ -33,7 +33,7 @@ export async function libtorchneuron(examination: Examination): Promise<Finding 
 /** The first torch of which torch-neuronx is TorchNeuron. */
 const TORCH_NEURON_FROM = "2.13";
 
-/** What can be told without loading it. */
+/** Finds what does not fit, as far as that can be told without loading it. */
 async function misfits(examination: Examination, path: string): Promise<Finding[]> {
   const { host } = examination;
   const findings: Finding[] = [];
@@ -93,7 +93,7 @@ async function misfits(examination: Examination, path: string): Promise<Finding[
 }
 
 /**
- * The value of _GLIBCXX_USE_CXX11_ABI that a library's use of torch shows, where it shows one: std::string has another name in each
+ * Finds the value of _GLIBCXX_USE_CXX11_ABI that a library's use of torch shows, if any: std::string has another name in each
  * ABI, and only where torch's own functions take one does it matter.
  */
 function abiOf(names: readonly string[]): 0 | 1 | undefined {
@@ -102,7 +102,7 @@ function abiOf(names: readonly string[]): 0 | 1 | undefined {
   return torch.some((name) => /(RK|E|P|v)Ss/.test(name)) ? 0 : undefined;
 }
 
-/** The newest of the versions that the file asks for and what its version is known to need: others that it loads may ask for more. */
+/** Finds the newest version that the file asks for or its version is known to need: others that it loads may ask for more. */
 function neededGlibc(names: readonly string[], torchNeuronx: string | undefined): string | undefined {
   const { torch_minor: torch, glibc } = sdkVersions();
   const asked = names.flatMap((name) => /^GLIBC_(2\.\d+)(\.\d+)?$/.exec(name)?.[1] ?? []);

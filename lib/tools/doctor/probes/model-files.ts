@@ -13,7 +13,7 @@ import { about, type Finding } from "../finding.js";
 const NO_CONFIG = "Not looked at: there is no config.json to go by.";
 const COPY_AGAIN = "Copy the directory again, or compile the model again.";
 
-/** config.json: is it a BLIP that this package runs? */
+/** Checks config.json: is it a BLIP that this package runs? */
 export async function modelConfig(examination: Examination): Promise<Finding> {
   const model = await examination.model();
   if (model?.config.value === undefined) {
@@ -26,7 +26,7 @@ export async function modelConfig(examination: Examination): Promise<Finding> {
   );
 }
 
-/** neuron_blip.json. */
+/** Checks neuron_blip.json. */
 export async function modelManifest(examination: Examination): Promise<Finding> {
   const { ok, skipped, error } = about("model.manifest");
   const model = await examination.model();
@@ -44,7 +44,7 @@ export async function modelManifest(examination: Examination): Promise<Finding> 
   return about("model.manifest", details).ok(`Compiled for ${counted(batchSize, "row")} at a time${texts}${answers}.`);
 }
 
-/** Every file that the manifest names, by its size and SHA-256; a checkpoint's weights by their shapes. */
+/** Checks every file that the manifest names, by its size and SHA-256; a checkpoint's weights by their shapes. */
 export async function modelFiles(examination: Examination): Promise<Finding | Finding[]> {
   const { ok, skipped, problem, error } = about("model.files");
   const model = await examination.model();
@@ -75,7 +75,7 @@ export async function modelFiles(examination: Examination): Promise<Finding | Fi
   return findings.length > 0 ? findings : ok(`${files.length} files are those of the manifest, by their SHA-256.`);
 }
 
-/** What is read besides the parts: the tokenizer's files, preprocessor_config.json, generation_config.json. */
+/** Checks what is read besides the parts: the tokenizer's files, preprocessor_config.json, generation_config.json. */
 export async function modelSettings(examination: Examination): Promise<Finding | Finding[]> {
   const { directory = "", tokenizer = directory } = examination.options;
   const config = (await examination.model())?.config.value;

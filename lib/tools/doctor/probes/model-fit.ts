@@ -6,7 +6,7 @@ import type { Examination } from "../examination.js";
 import { about, type Finding } from "../finding.js";
 import { visibleSetting } from "./neuron-cores.js";
 
-/** What the model was compiled for, and whether this host has it. */
+/** Checks what the model was compiled for, and whether this host has it. */
 export async function modelTarget(examination: Examination): Promise<Finding> {
   const model = await examination.model();
   if (!model || model.parts.length === 0) return about("model.target").skipped("Not looked at: there are no parts.");
@@ -45,7 +45,7 @@ export async function modelTarget(examination: Examination): Promise<Finding> {
   );
 }
 
-/** The torch that traced the parts against the libtorch that runs them. */
+/** Compares the torch that traced the parts with the libtorch that runs them. */
 export async function modelVersions(examination: Examination): Promise<Finding> {
   const model = await examination.model();
   const { torch, transformers, torch_neuronx: torchNeuronx, neuronx_cc: neuronxCc } = versionsOf(model?.manifest.value);
@@ -75,7 +75,7 @@ export async function modelVersions(examination: Examination): Promise<Finding> 
   );
 }
 
-/** What the parts for Neuron were compiled with, as the manifest says, against what this host has. */
+/** Compares what the parts for Neuron were compiled with, as the manifest says, with what this host has. */
 export async function modelNeuron(examination: Examination): Promise<Finding | Finding[]> {
   const model = await examination.model();
   const versions = versionsOf(model?.manifest.value);
@@ -110,7 +110,7 @@ export async function modelNeuron(examination: Examination): Promise<Finding | F
   return misfits.map((misfit) => warning(`${compiled}, ${misfit}`, cure));
 }
 
-/** Those that a manifest names. */
+/** Returns the versions that a manifest names. */
 function versionsOf(manifest: { readonly versions?: Readonly<Record<string, string | null>> } | undefined) {
   const named = Object.entries(manifest?.versions ?? {}).filter(
     (entry): entry is [string, string] => entry[1] !== null,
@@ -118,7 +118,7 @@ function versionsOf(manifest: { readonly versions?: Readonly<Record<string, stri
   return Object.fromEntries(named);
 }
 
-/** Without a build's name: "2.9.0" of "2.9.0+cpu". */
+/** Returns a version without its build's name: "2.9.0" of "2.9.0+cpu". */
 function publicPart(version: string): string {
   return version.split("+")[0] ?? version;
 }

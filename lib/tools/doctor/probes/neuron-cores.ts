@@ -5,7 +5,7 @@ import { isObject } from "../../../util/json-file.js";
 import type { Examination } from "../examination.js";
 import { about, type Finding } from "../finding.js";
 
-/** NEURON_RT_VISIBLE_CORES and NEURON_RT_NUM_CORES against the cores that there are. */
+/** Compares NEURON_RT_VISIBLE_CORES and NEURON_RT_NUM_CORES with the cores that there are. */
 export async function coreSettings(examination: Examination): Promise<Finding> {
   const { NEURON_RT_VISIBLE_CORES: visible, NEURON_RT_NUM_CORES: count } = examination.host.env;
   const total = await examination.totalCores();
@@ -38,7 +38,7 @@ export async function coreSettings(examination: Examination): Promise<Finding> {
   return settings.ok("Neither NEURON_RT_VISIBLE_CORES nor NEURON_RT_NUM_CORES is set: a process takes all cores.");
 }
 
-/** The cores that NEURON_RT_VISIBLE_CORES names; undefined where it is not set, or names none. */
+/** Returns the cores that NEURON_RT_VISIBLE_CORES names; undefined where it is not set, or names none. */
 export function visibleSetting({ host }: Examination): number[] | undefined {
   const text = host.env.NEURON_RT_VISIBLE_CORES;
   try {
@@ -60,7 +60,7 @@ interface Holder {
   readonly cores: readonly number[];
 }
 
-/** Which cores there are, and which process holds them: cores are a process's alone until it ends. */
+/** Finds which cores there are, and which process holds them: cores are a process's alone until it ends. */
 export async function coreHolders(examination: Examination): Promise<Finding> {
   const { skipped, warning } = about("neuron.cores");
   const { hardware, tools, toolsDirectory } = await examination.neuron();
@@ -98,12 +98,12 @@ async function judge(examination: Examination, cores: readonly number[], holders
   return found.warning(`Cores may be held: ${who}.`, cure);
 }
 
-/** The first cores that follow each other. */
+/** Returns the first cores that follow each other. */
 function firstRun(cores: readonly number[]): number[] {
   return cores.filter((core, i) => core === (cores[0] ?? 0) + i);
 }
 
-/** neuron-ls -j: [{neuron_device, nc_count, neuroncore_ids, neuron_processes: [{pid, command}]}]. */
+/** Parses what neuron-ls -j prints: [{neuron_device, nc_count, neuroncore_ids, neuron_processes: [{pid, command}]}]. */
 function parse(text: string): { cores: number[]; holders: Holder[] } | undefined {
   let list: unknown;
   try {

@@ -8,7 +8,7 @@ import { TOOLS } from "../neuron-facts.js";
 
 const NOTHING = "There is nothing of AWS Neuron here";
 
-/** AWS Neuron's kernel driver and its devices. */
+/** Checks AWS Neuron's kernel driver and its devices. */
 export async function neuronDriver(examination: Examination): Promise<Finding> {
   const { host } = examination;
   const { present, devices, driverVersion, driverCores, deviceName, instanceType } = await examination.neuron();
@@ -49,7 +49,7 @@ async function isContainer(host: Host): Promise<boolean> {
   return host.env.KUBERNETES_SERVICE_HOST !== undefined;
 }
 
-/** libnrt.so.1, which talks to the driver. */
+/** Checks libnrt.so.1, which talks to the driver. */
 export async function neuronRuntime(examination: Examination): Promise<Finding> {
   const { present, libnrt, driverCores, driverVersion } = await examination.neuron();
   if (!present) return about("neuron.runtime").skipped(`${NOTHING}.`);
@@ -100,7 +100,7 @@ export async function neuronRuntime(examination: Examination): Promise<Finding> 
   return runtime.ok(`${name} (${path})${visibleCores < 0 ? "" : `, ${visibleCores} of ${total} NeuronCores visible`}.`);
 }
 
-/** neuron-ls and neuron-monitor: nothing runs worse without them, but nobody sees what holds the cores. */
+/** Looks for neuron-ls and neuron-monitor: nothing runs worse without them, but nobody sees what holds the cores. */
 export async function neuronTools(examination: Examination): Promise<Finding> {
   const { hardware, tools, toolsDirectory: directory } = await examination.neuron();
   const missing = TOOLS.filter((name) => !tools.includes(name));

@@ -67,8 +67,9 @@ export interface ServeArguments {
 }
 
 /**
- * @param containerModel the model that SageMaker has put into this container, where this is one: it starts `serve` alone, and what
- * asks is behind its own front door, which cannot send a key.
+ * Reads the arguments of `serve`.
+ * @param containerModel the model that SageMaker has put into this container, where this is one: it starts `serve` alone, and its
+ * own proxy, which sends the requests, cannot send a key.
  * @returns undefined where help is asked for.
  * @throws UsageError
  */
@@ -134,7 +135,7 @@ function parse(args: string[]) {
   }
 }
 
-/** Whether only this host reaches an address. */
+/** Tells whether only this host reaches an address. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

@@ -13,7 +13,7 @@ import { untilStopped } from "./until-stopped.js";
 const CONTAINER_MODEL = "/opt/ml/model";
 
 /**
- * `neuron-blip serve`: loads a model, and serves it until a signal ends it.
+ * Runs `neuron-blip serve`: loads a model, and serves it until a signal ends it.
  * @param args the command line's, after `serve`.
  * @returns the exit code.
  */
@@ -87,7 +87,7 @@ function modelOptions(given: ServeArguments): NeuronBlipOptions {
   };
 }
 
-/** The system's refusal: of a file, or of a port. */
+/** Tells whether an error is the operating system's: of a file, or of a port. */
 function isOfSystem(error: unknown): error is Error {
   return error instanceof Error && "syscall" in error;
 }

@@ -11,8 +11,8 @@ export interface StopOptions {
 }
 
 /**
- * Waits for SIGTERM or SIGINT, or for the loss of the model, then ends a server: unready at once, serving on for a while, then closed, with what is under way
- * finished. A second signal ends it at once.
+ * Waits for SIGTERM or SIGINT, or for the loss of the model, then ends a server: unready at once, serving on for a while, then
+ * closed, with what is under way finished. A second signal ends it at once.
  * @returns whether all requests were answered in time.
  */
 export async function untilStopped(server: BlipServer, options: StopOptions): Promise<{ inTime: boolean }> {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ServerContext } from "../context.js";
 
-/** /livez, /readyz and /startupz: 200, or 503 with the reason. A server listens only once its model is loaded. */
+/** Serves /livez, /readyz and /startupz: 200, or 503 with the reason. A server listens only once its model is loaded. */
 export async function healthEndpoints(app: FastifyInstance, { context }: { context: ServerContext }): Promise<void> {
   const { state } = context;
   const endpoint = (path: string, summary: string, why: () => string | undefined) =>
@@ -11,7 +11,7 @@ export async function healthEndpoints(app: FastifyInstance, { context }: { conte
   endpoint("/startupz", "Whether the model is loaded", () => undefined);
 }
 
-/** Tells of health: all is well, or why not. */
+/** Replies whether all is well, or why not. */
 export function tell(reply: FastifyReply, why: string | undefined): FastifyReply {
   return reply
     .code(why === undefined ? 200 : 503)

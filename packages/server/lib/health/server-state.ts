@@ -23,18 +23,18 @@ export class ServerState {
     return this.#isDraining;
   }
 
-  /** From now on it is not ready: what comes is still served, until it is closed. */
+  /** Makes the server unready from now on: what comes is still served, until it is closed. */
   drain(): void {
     this.#isDraining = true;
   }
 
-  /** Why the process should be replaced; undefined where it need not be. */
+  /** Says why the process should be replaced; undefined where it need not be. */
   get whyDead(): string | undefined {
     const { inUse, reloading } = this.#blip.stats().replicas;
     return inUse + reloading === 0 ? "every replica was given up" : undefined;
   }
 
-  /** Why no requests should come now; undefined where they may. */
+  /** Says why no requests should come now; undefined where they may. */
   get whyUnready(): string | undefined {
     this.#look();
     if (this.#isDraining) return "the server ends";

@@ -13,7 +13,7 @@ export class ByteBudget {
     return this.#taken;
   }
 
-  /** @throws Problem `BUSY` where so many bytes would be too many. */
+  /** Checks that there is room. @throws Problem `BUSY` where so many bytes would be too many. */
   checkRoom(bytes: number): void {
     if (this.#taken + bytes <= this.most) return;
     throw new Problem("BUSY", "The server has too many bodies in hand. Try again later.");
@@ -41,7 +41,7 @@ export class ByteBudget {
 
 /** What one request has in hand. */
 export interface ByteShare {
-  /** @throws Problem `BUSY`. */
+  /** Takes more bytes. @throws Problem `BUSY`. */
   take(bytes: number): void;
   /** Gives all back; what comes later counts for nothing. */
   end(): void;

@@ -31,7 +31,7 @@ export class Throughput {
   }
 }
 
-/** When to try again, in s: as long as those that wait will take, from 1 to 30. */
+/** Estimates when to try again, in s: as long as those that wait will take, from 1 to 30. */
 export function retryAfterSeconds(waiting: number, perSecond: number): number {
   const seconds = perSecond > 0 ? waiting / perSecond : waiting > 0 ? 30 : 1;
   return Math.min(30, Math.max(1, Math.ceil(seconds)));

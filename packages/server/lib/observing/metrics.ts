@@ -86,7 +86,7 @@ function outcomeOf({ abortSignal }: FastifyRequest, reply: FastifyReply): string
   return status < 500 ? "invalid" : "failed";
 }
 
-/** Those that the library counts, read when Prometheus asks. */
+/** Registers the metrics that the library counts, read when Prometheus asks. */
 function tellOfStats(blip: NeuronBlip, registers: Registry[]): void {
   const gauge = (name: string, help: string, of: (stats: NeuronBlipStats) => number) =>
     new Gauge({
@@ -142,7 +142,7 @@ function tellOfStats(blip: NeuronBlip, registers: Registry[]): void {
   );
 }
 
-/** GET /metrics. */
+/** Serves GET /metrics. */
 export async function metricsEndpoint(
   app: FastifyInstance,
   { metrics, open = false }: { metrics: ServerMetrics; open?: boolean },

@@ -12,7 +12,7 @@ export function fromBase64(text: string): Buffer {
   return bytes;
 }
 
-/** The bytes of a `data:` URL in base64; undefined for what is none. @throws Problem `INVALID_INPUT` */
+/** Decodes a `data:` URL in base64; undefined for what is none. @throws Problem `INVALID_INPUT` */
 export function fromDataUrl(url: string): Buffer | undefined {
   if (!/^data:/i.test(url)) return undefined;
   const comma = url.indexOf(",");

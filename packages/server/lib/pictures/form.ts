@@ -9,7 +9,7 @@ export interface Form {
   readonly fields: Readonly<Record<string, string[]>>;
 }
 
-/** @throws Problem `INVALID_INPUT`, `BODY_TOO_LARGE`, `BUSY`; what fastify's multipart says of its limits. */
+/** Reads a form. @throws Problem `INVALID_INPUT`, `BODY_TOO_LARGE`, `BUSY`; what fastify's multipart says of its limits. */
 export async function readForm(request: FastifyRequest, limits: Limits): Promise<Form> {
   try {
     return await readParts(request, limits);

@@ -24,7 +24,7 @@ export class PictureReader {
     this.#urls = urls;
   }
 
-  /** @throws Problem `INVALID_INPUT`, and as `PictureUrls.fetch`. */
+  /** Reads a picture of a JSON body. @throws Problem `INVALID_INPUT`, and as `PictureUrls.fetch`. */
   async fromJson(picture: JsonPicture, request: FastifyRequest): Promise<Buffer> {
     if (typeof picture !== "string") {
       return "base64" in picture ? fromBase64(picture.base64) : this.fromUrl(picture.url, request);
@@ -32,12 +32,12 @@ export class PictureReader {
     return /^[a-z][a-z0-9+.-]*:/i.test(picture) ? this.fromUrl(picture, request) : fromBase64(picture);
   }
 
-  /** The picture of a URL of http:, https: or data:. @throws as above */
+  /** Reads the picture of a URL of http:, https: or data:. @throws as above */
   async fromUrl(url: string, request: FastifyRequest): Promise<Buffer> {
     return fromDataUrl(url) ?? this.#urls.fetch(url, { signal: request.abortSignal, share: request.byteShare });
   }
 
-  /** A body that is the picture itself. @throws Problem `INVALID_INPUT`, `UNSUPPORTED_MEDIA_TYPE` */
+  /** Reads a body that is the picture itself. @throws Problem `INVALID_INPUT`, `UNSUPPORTED_MEDIA_TYPE` */
   fromBody({ body, headers }: FastifyRequest): Buffer {
     if (Buffer.isBuffer(body) && body.length > 0) return body;
     if (body === undefined || body === null || Buffer.isBuffer(body)) {

@@ -33,7 +33,10 @@ export class PictureUrls {
     this.#maxBytes = maxBytes;
   }
 
-  /** @throws Problem `INVALID_INPUT`, `URL_NOT_ALLOWED`, `PICTURE_UNREACHABLE`, `BODY_TOO_LARGE`, `BUSY`, `ABORTED`, `TIMEOUT` */
+  /**
+   * Fetches a picture.
+   * @throws Problem `INVALID_INPUT`, `URL_NOT_ALLOWED`, `PICTURE_UNREACHABLE`, `BODY_TOO_LARGE`, `BUSY`, `ABORTED`, `TIMEOUT`
+   */
   async fetch(address: string, { signal, share }: FetchOptions): Promise<Buffer> {
     let url = this.#check(address);
     for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
@@ -71,7 +74,7 @@ export class PictureUrls {
     }
   }
 
-  /** @param base what a redirection is relative to. */
+  /** Checks that a URL may be fetched. @param base what a redirection is relative to. */
   #check(address: string, base?: URL): URL {
     if (!URL.canParse(address, base?.href)) throw new Problem("INVALID_INPUT", "The picture's URL is not valid.");
     const url = new URL(address, base);

@@ -2,7 +2,7 @@ import { lookup as lookUp } from "node:dns";
 import type { LookupFunction } from "node:net";
 import ipaddr from "ipaddr.js";
 
-/** Whether an address is one of the public network's: none of this host, its network, or a cloud's own services. */
+/** Tells whether an address is one of the public network's: none of this host, its network, or a cloud's own services. */
 export function isPublicAddress(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   // An IPv4 address that is written as IPv6 is judged as what it is.

@@ -14,13 +14,13 @@ function inSnakeCase(schemas: Schemas): Schemas {
   return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [snake(name), schema]));
 }
 
-/** @param parameters which their schema has checked. */
+/** Converts parameters for captions. @param parameters which their schema has checked. */
 export function toCaptionOptions(parameters: object): GenerationFields {
   const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
   return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [camel(name), value]));
 }
 
-/** Several answers come of as many beams, unless they are drawn. */
+/** Converts parameters for answers. Several answers come of as many beams, unless they are sampled. */
 export function toAnswerOptions(parameters: object): GenerationFields {
   const { topK: count = 1, ...options } = toCaptionOptions(parameters);
   if (count === 1) return options;

@@ -11,7 +11,7 @@ export interface InferenceModel {
   readonly task: string;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  /** @param given the inputs' elements. @throws Problem `INVALID_INPUT`, and as the model. */
+  /** Runs the model. @param given the inputs' elements. @throws Problem `INVALID_INPUT`, and as the model. */
   infer(request: FastifyRequest, given: ReadonlyMap<string, readonly (string | Buffer)[]>): Promise<OutputTensor[]>;
 }
 
@@ -68,7 +68,7 @@ function matching(context: ServerContext): InferenceModel {
   };
 }
 
-/** The pictures' bytes, and a text for each. */
+/** Returns the pictures' bytes, and a text for each. */
 async function rowsOf(
   context: ServerContext,
   request: FastifyRequest,

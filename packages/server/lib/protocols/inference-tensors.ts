@@ -17,7 +17,7 @@ export type OutputTensor = { readonly name: string } & (
 );
 
 /**
- * The inputs' elements by their names: texts as JSON had them, or bytes.
+ * Reads the inputs' elements by their names: texts as JSON had them, or bytes.
  * @param binary what follows the request's JSON.
  * @throws Problem `INVALID_INPUT`
  */
@@ -48,7 +48,7 @@ function textsOf(name: string, data: readonly unknown[] | undefined): string[] {
   });
 }
 
-/** Each with its length before it, in 4 bytes. */
+/** Splits a tensor's bytes into elements, each with its length before it, in 4 bytes. */
 function elementsOf(name: string, bytes: Buffer): Buffer[] {
   const elements: Buffer[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -60,7 +60,7 @@ function elementsOf(name: string, bytes: Buffer): Buffer[] {
   return elements;
 }
 
-/** An output as JSON has it, and its bytes where those follow the JSON. */
+/** Writes an output as JSON has it, and its bytes where those follow the JSON. */
 export function writeOutput({ name, datatype, values }: OutputTensor, asBinary: boolean) {
   const head = { name, datatype, shape: [values.length] };
   if (!asBinary) return { json: { ...head, data: values }, bytes: Buffer.alloc(0) };

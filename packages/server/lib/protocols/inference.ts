@@ -90,7 +90,7 @@ function modelEndpoints(app: FastifyInstance, context: ServerContext): void {
   }
 }
 
-/** The body's JSON, and the bytes after it. @throws Problem `INVALID_INPUT` */
+/** Splits a body into its JSON and the bytes after it. @throws Problem `INVALID_INPUT` */
 function splitBody({ body, headers }: FastifyRequest): { json: Buffer; binary: Buffer } {
   if (!Buffer.isBuffer(body)) throw new Problem("INVALID_INPUT", "The request has no body.");
   const length = Number(headers[JSON_LENGTH] ?? body.length);
@@ -100,7 +100,7 @@ function splitBody({ body, headers }: FastifyRequest): { json: Buffer; binary: B
   return { json: body.subarray(0, length), binary: body.subarray(length) };
 }
 
-/** The outputs that were asked for, else all. @throws Problem `INVALID_INPUT` */
+/** Returns the outputs that were asked for, else all. @throws Problem `INVALID_INPUT` */
 function wantedOf({ outputs, parameters }: InferenceRequest, known: readonly { readonly name: string }[]) {
   const asBinary = parameters?.binary_data_output ?? false;
   const wanted = outputs && outputs.length > 0 ? outputs : known.map(({ name }) => ({ name, parameters: undefined }));

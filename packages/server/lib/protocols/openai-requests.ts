@@ -46,7 +46,7 @@ const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
   web_search_options: [],
 };
 
-/** @throws Problem `INVALID_INPUT` */
+/** Refuses what this model does not support. @throws Problem `INVALID_INPUT` */
 export function checkSupported(body: object): void {
   for (const [field, value] of Object.entries(body)) {
     const harmless = Object.hasOwn(UNSUPPORTED, field) ? UNSUPPORTED[field] : undefined;
@@ -55,7 +55,7 @@ export function checkSupported(body: object): void {
   }
 }
 
-/** What a chat is about: the URL of its one picture, and the text of its last user message. @throws Problem `INVALID_INPUT` */
+/** Reads what a chat is about: its one picture's URL, and the text of its last user message. @throws Problem `INVALID_INPUT` */
 export function readMessages(messages: readonly Message[]): { url: string; text: string | undefined } {
   const field = "messages";
   const urls = messages.flatMap(partsOf).flatMap(({ type, image_url }) => {
@@ -80,7 +80,7 @@ function partsOf({ content }: Message): readonly Part[] {
 }
 
 /**
- * What OpenAI's fields are here.
+ * Converts OpenAI's fields to generation options.
  * @param mostTokens that there is room for: more may be asked for, as they are a bound.
  */
 export function generationOf(

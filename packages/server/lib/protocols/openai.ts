@@ -105,7 +105,7 @@ class Chat {
     yield { data: "[DONE]" };
   }
 
-  /** "stop" where each text came to its end. */
+  /** Gives the finish reason: "stop" where each text came to its end. */
   #finishOf(texts: readonly Written[]): "stop" | "length" {
     return texts.every(({ tokenIds }) => tokenIds.at(-1) === this.#sepTokenId) ? "stop" : "length";
   }

@@ -32,12 +32,12 @@ export const CAPTION = fieldsOf({}, { prompt: { type: "string", maxLength: 512 }
 export const MATCH = fieldsOf({ texts: "text" }, TRUNCATION);
 export const RANK = fieldsOf({ questions: "question", candidates: "candidate" }, { ...RANKING, ...TRUNCATION });
 
-/** The schema of a query, or of a form's fields. */
+/** Makes the schema of a query, or of a form's fields. */
 export function formSchema({ form }: Fields) {
   return { type: "object", additionalProperties: false, properties: form } as const;
 }
 
-/** The schema of a request. */
+/** Makes the schema of a request. */
 export function requestSchema(fields: Fields, summary: string, response: object) {
   const properties = { picture: JSON_PICTURE, ...fields.json };
   const json = { type: "object", required: ["picture"], additionalProperties: false, properties };
@@ -49,7 +49,7 @@ export function requestSchema(fields: Fields, summary: string, response: object)
   };
 }
 
-/** What OpenAPI is told of the bodies that no JSON schema checks. */
+/** Describes to OpenAPI the bodies that no JSON schema checks. */
 export function otherBodies({ form }: Fields) {
   const picture = { type: "string", format: "binary" };
   const parts = { type: "object", required: ["picture"], properties: { picture, ...form } };

@@ -2,7 +2,7 @@ import type { ServerContext } from "../context.js";
 import type { Limits } from "../options.js";
 import { Problem } from "../problem.js";
 
-/** The questions that were asked, else the standing ones. @throws Problem */
+/** Returns the questions that were asked, else the standing ones. @throws Problem */
 export function questionsOf(given: readonly string[] | undefined, context: ServerContext): readonly string[] {
   const { limits, standingQuestions } = context;
   if (given === undefined || given.length === 0) {

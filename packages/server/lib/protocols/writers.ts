@@ -15,7 +15,7 @@ export interface Written extends GeneratedText {
 export interface Writer {
   readonly task: "answer" | "caption";
   /**
-   * What to write about: the questions, else the standing ones; or the prompt, which may be empty.
+   * Says what to write about: the questions, else the standing ones; or the prompt, which may be empty.
    * @throws Problem `INVALID_INPUT`, `INPUT_TOO_LONG`
    */
   aboutWhat(given: string | undefined): readonly string[];
@@ -35,7 +35,7 @@ export interface Writer {
   ): AsyncGenerator<Generated<Written>, void, void>;
 }
 
-/** A model's writer; undefined where it writes no texts. */
+/** Returns a model's writer; undefined where it writes no texts. */
 export function writerOf(context: ServerContext): Writer | undefined {
   switch (context.blip.architecture) {
     case "BlipForQuestionAnswering":

@@ -37,7 +37,7 @@ export function requireKey(app: FastifyInstance, keys: ApiKeys): void {
   });
 }
 
-/** The keys of a file: one a line; empty lines and those that begin with # are none. */
+/** Reads the keys of a file: one a line; empty lines and those that begin with # are none. */
 export function readKeys(text: string): string[] {
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   return lines.filter((line) => line !== "" && !line.startsWith("#"));

@@ -4,8 +4,8 @@ import type { FastifyInstance } from "fastify";
 import { Problem } from "../problem.js";
 
 /**
- * Where no key is needed, refuses requests that other sites' pages make a browser send: those whose Host is a name that is not this
- * server's (a name may be made to lead here), and those whose Origin is another's.
+ * Refuses, where no key is needed, requests that other sites' pages make a browser send: those whose Host is a name that is not
+ * this server's (a name may be made to lead here), and those whose Origin is another's.
  */
 export function requireOwnHost(app: FastifyInstance, allowed: readonly string[]): void {
   const names = new Set(["localhost", hostname(), ...allowed].map((name) => name.toLowerCase()));
@@ -22,7 +22,7 @@ export function requireOwnHost(app: FastifyInstance, allowed: readonly string[])
   });
 }
 
-/** The name in a Host header, without brackets and port. */
+/** Returns the name in a Host header, without brackets and port. */
 function nameOf(host: string): string | undefined {
   const [, address, name] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::\d+)?$/.exec(host.toLowerCase()) ?? [];
   return address ?? name;
