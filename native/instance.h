@@ -31,7 +31,8 @@ class Job {
 /// What the addon keeps for one JavaScript environment (the main thread, or one Worker): its executors and the channel
 /// on which their results come back. Everything stops when the environment ends, in whichever way:
 /// - natural exit and a Worker's end run the environment's clean-up hook;
-/// - process.exit() and an uncaught exception do not: lib/native.ts calls `shutdown` from process.on("exit");
+/// - process.exit() and an uncaught exception do not: lib/torch/native.ts calls `shutdown` before every handler of
+///   "exit";
 /// - whatever escapes both is caught when the process exits: see process_exit.h.
 class Instance {
  public:

@@ -227,7 +227,7 @@ export class NeuronBlipForQuestionAnswering extends NeuronBlipPreTrainedModel<Co
     const { questionMask, signal, ...ranking } = readOptions(options, "rank");
     throwIfAborted(signal);
     await inTurns(this.#checkCandidates(candidates), signal);
-    checkInputing(ranking);
+    checkRanking(ranking);
     const [question, second] = await this.#encodeQuestions(await textsOf(signal), questionMask, signal);
     if (question === undefined || second !== undefined) {
       throw new NeuronBlipError("INVALID_INPUT", "rank takes one question.");
@@ -306,7 +306,7 @@ function noCandidates(what: string): NeuronBlipError {
   );
 }
 
-function checkInputing({ k, labelSmoothing, ...unknown }: RankingConfig): void {
+function checkRanking({ k, labelSmoothing, ...unknown }: RankingConfig): void {
   const [name] = Object.keys(unknown);
   if (name !== undefined) {
     throw new NeuronBlipError(
