@@ -8,12 +8,17 @@
  *
  *   node --expose-gc scripts/bench/bench-text.mjs [--megabytes 5] [--items 100000] [--only TEXT]
  *   node --expose-gc scripts/bench/bench-text.mjs --lists [--rounds 5] [--items 100000]
+ *
+ * The first of the lists is a control without the library: as many small arrays as the items, made a millisecond at a time for
+ * 10 s while other threads compute on every core. Its pause is Node's own on this machine.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { Worker } from "node:worker_threads";
 import { NeuronBlip } from "../../dist/index.js";
 
 const { values } = parseArgs({
@@ -102,7 +107,7 @@ async function report(name, call) {
 }
 
 if (values.lists) {
-  const names = ["candidates", "without words", "aborted after 1 s", "settled", "match: ", "similarity: "];
+  const names = ["control: ", "candidates", "without words", "aborted after 1 s", "settled", "match: ", "similarity: "];
   console.log(`work and pause, the median (the longest) of ${values.rounds}, in ms`);
   for (const name of names) measureAlone(name);
   process.exit();
@@ -140,8 +145,28 @@ function measureAlone(name) {
   console.log(`${label} ${figures.join(" ")}`);
 }
 
+/** Makes small arrays for 10 s, and keeps the last of them, a millisecond at a time beside threads that compute. */
+async function makeArrays() {
+  const spinning = Array.from(
+    { length: availableParallelism() },
+    () => new Worker("for (;;) Math.random();", { eval: true }),
+  );
+  /** @type {number[][]} */
+  const kept = [];
+  const end = performance.now() + 10_000;
+  for (let i = 0; performance.now() < end; ) {
+    const turn = performance.now() + 1;
+    while (performance.now() < turn) {
+      for (let k = 0; k < 100; k++) kept[i++ % items] = [i, k, 1, 2, 3, 4, 5, 6];
+    }
+    await new Promise(setImmediate);
+  }
+  await Promise.all(spinning.map((thread) => thread.terminate()));
+}
+
 console.log(`${"".padEnd(52)} ${["work", "pause", "whole"].map((head) => head.padStart(8)).join(" ")}  (ms)`);
 
+if (values.only === "control: ") await report(`control: ${items} small arrays, without the library`, makeArrays);
 {
   const vqa = await NeuronBlip.fromPretrained(model("checkpoint"));
   const image = await vqa.encodeImage(picture);
