@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { assertAnswers, post } from "./helpers/asking.js";
 import { figure } from "./helpers/figures.js";
-import { pathOf } from "./helpers/host.js";
 import { freePort } from "./helpers/ports.js";
+import { pathOf } from "./helpers/programs.js";
 import { ServerProcess } from "./helpers/server-process.js";
 
 /** What operators build on. */

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { Child } from "./child.js";
-import { pathOf } from "./host.js";
 import { freePort, isListening, until } from "./ports.js";
+import { pathOf } from "./programs.js";
 
 export class ProxyProcess implements AsyncDisposable {
   readonly port: number;
