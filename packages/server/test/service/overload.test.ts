@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { post } from "./helpers/asking.js";
 import { figure, median, mib, percentile, tally } from "./helpers/figures.js";
-import { type LoadResult, load, type Sent } from "./helpers/load.js";
+import { LoadProcess, type LoadResult, load, type Sent } from "./helpers/load.js";
 import { answerPath } from "./helpers/pictures.js";
 import { until } from "./helpers/ports.js";
 import { ServerProcess } from "./helpers/server-process.js";
@@ -11,6 +11,7 @@ const path = answerPath(32);
 /** More threads of the model burn time while they wait for each other on a busy host. */
 const args = ["--threads", "1"];
 const OVERLOAD_SECONDS = 60;
+const WARM_UP_SECONDS = 5;
 /** Bodies in hand, which are bounded by as much. */
 const MOST_GROWTH = 256 * 2 ** 20;
 
@@ -28,6 +29,10 @@ async function capacityOf({ url }: ServerProcess): Promise<number> {
 
 /** Sends ten times what the server carries, and checks what holds whatever the limit. */
 async function overload(server: ServerProcess, capacity: number): Promise<LoadResult> {
+  const plan = { url: `${server.url}${path}`, arrivals: { perSecond: 10 * capacity } };
+  // Refusing is code that no request has run so far: V8 compiles it here and in the load's process for a second or two.
+  await using running = new LoadProcess();
+  await running.run({ ...plan, seconds: WARM_UP_SECONDS });
   const usual: number[] = [];
   for (let i = 0; i < 20; i++) usual.push(await timeOfOne(server));
   const before = server.rss();
@@ -37,8 +42,7 @@ async function overload(server: ServerProcess, capacity: number): Promise<LoadRe
   }, 100);
   let result: LoadResult;
   try {
-    const arrivals = { perSecond: 10 * capacity };
-    result = await load({ url: `${server.url}${path}`, arrivals, seconds: OVERLOAD_SECONDS });
+    result = await running.run({ ...plan, seconds: OVERLOAD_SECONDS });
   } finally {
     clearInterval(sampling);
   }
