@@ -1,4 +1,4 @@
-/** `neuron-blip serve` as a process of its own, on a free port of loopback, with the demo's model. */
+/** `neuron-blip serve` as a process of its own, on a free port of loopback, with the demo's model or another. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,12 +9,14 @@ export const root = fileURLToPath(new URL("../../../../..", import.meta.url));
 export const demoModel = join(root, "demo", "model");
 
 export interface ServerOptions {
+  /** Its directory. Default: the demo's. */
+  readonly model?: string;
   /** Further arguments of `serve`. */
   readonly args?: readonly string[];
   readonly port?: number;
   /** Modules of this directory that are loaded before it. */
   readonly preloads?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface Memory {
@@ -34,10 +36,16 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Starts one, and waits until it is ready. */
-  static async start({ args = [], port, preloads = [], env = {} }: ServerOptions = {}): Promise<ServerProcess> {
+  static async start({
+    model = demoModel,
+    args = [],
+    port,
+    preloads = [],
+    env = {},
+  }: ServerOptions = {}): Promise<ServerProcess> {
     const own = port ?? (await freePort());
     const imports = ["probe.mjs", ...preloads].flatMap((name) => ["--import", new URL(name, import.meta.url).href]);
-    const serve = ["serve", demoModel, "--host", "127.0.0.1", "--port", String(own), ...args];
+    const serve = ["serve", model, "--host", "127.0.0.1", "--port", String(own), ...args];
     const child = new Child(process.execPath, [...imports, join(root, "dist", "cli", "main.js"), ...serve], {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe", "ipc"],
