@@ -19,9 +19,9 @@ const answered = ({ sent }: LoadResult): Sent[] => sent.filter(({ status }) => s
 const p99 = (result: LoadResult): number => percentile(timesOf(answered(result)), 0.99);
 const timesOf = (sent: readonly Sent[]): number[] => sent.map(({ ms }) => ms);
 
-/** Answers a second, of callers that keep the server busy. */
+/** Answers a second, of callers that keep the queue as full as an overload does: so many share batches. */
 async function capacityOf({ url }: ServerProcess): Promise<number> {
-  const ask = (seconds: number) => load({ url: `${url}${path}`, arrivals: { callers: 4 }, seconds });
+  const ask = (seconds: number) => load({ url: `${url}${path}`, arrivals: { callers: 8 }, seconds });
   await ask(2);
   const result = await ask(6);
   return answered(result).length / (result.ms / 1000);
