@@ -58,6 +58,8 @@ const spread = (values: readonly number[]): string =>
 
 describe("HTTP", function () {
   this.timeout(120_000);
+  // What else the host does while one side is measured spoils the comparison with the other.
+  this.retries(2);
 
   it("costs at most 1 ms of CPU a request of 12 KB on top of the library's answer", async () => {
     const { ofServer, ofLibrary } = await compare(
