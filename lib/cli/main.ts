@@ -17,6 +17,7 @@ Usage: neuron-blip COMMAND [arguments]
   validate MODEL             check a model on this host: outputs, speed, memory, a soak, exits; writes a report
   bench FILE                 time a TorchScript file at several batch sizes
   serve MODEL                answer questions by HTTP (needs the package @neuron-blip/server)
+  work MODEL --queue URL     do the jobs of a queue in Redis (needs the package @neuron-blip/server)
   build                      build the native addon, where the package manager did not
 
 MODEL is a model directory, or a name on the Hugging Face Hub such as Salesforce/blip-vqa-base.
@@ -37,6 +38,7 @@ const commands: Record<string, () => Promise<{ run: Command }>> = {
   match: () => import("./match.js"),
   serve: () => import("./serve.js"),
   validate: () => import("./validate.js"),
+  work: () => import("./work.js"),
 };
 
 async function main([name, ...args]: string[]): Promise<number> {

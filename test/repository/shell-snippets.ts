@@ -72,10 +72,15 @@ function checkOwn([name = "", ...args]: string[], help: ReadonlyMap<string, stri
   checkOptions(args, options, name);
 }
 
+/** What the server's package uses where it is installed. */
+const serverPeers = Object.keys(
+  JSON.parse(readFileSync(join(root, "packages/server/package.json"), "utf8")).peerDependencies,
+);
+
 function checkNpm([verb = "", ...args]: string[]): void {
   if (verb === "install") {
     assert.deepEqual(
-      args.filter((name) => !["neuron-blip", "@neuron-blip/server", "sharp"].includes(name)),
+      args.filter((name) => !["neuron-blip", "@neuron-blip/server", "sharp", ...serverPeers].includes(name)),
       [],
     );
     return;

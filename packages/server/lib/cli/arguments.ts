@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { parseArgs } from "node:util";
+import type { ModelArguments } from "./model-options.js";
 
 /** Wrong arguments: exit code 2. */
 export class UsageError extends Error {}
@@ -42,7 +43,7 @@ const TEXTS = [
 ] as const;
 
 /** What the command line says. */
-export interface ServeArguments {
+export interface ServeArguments extends ModelArguments {
   readonly model: string;
   readonly host: string;
   readonly port: number;
@@ -52,18 +53,11 @@ export interface ServeArguments {
   readonly apiKeyFile: string | undefined;
   readonly allowedHosts: readonly string[];
   readonly allowedUrls: readonly string[];
-  readonly replicas: number | "all" | undefined;
-  readonly threads: number | undefined;
-  readonly decoderThreads: number | undefined;
-  readonly dtype: "float32" | "bfloat16" | "int8" | undefined;
-  readonly maxWaiting: number | undefined;
   readonly maxBody: number | undefined;
-  readonly maxPixels: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly drainDelayMs: number;
   readonly graceMs: number;
   readonly logLevel: string | undefined;
-  readonly revision: string | undefined;
 }
 
 /**
@@ -140,24 +134,24 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
-function wholeNumber(name: string, text: string | undefined, least: number): number | undefined {
+export function wholeNumber(name: string, text: string | undefined, least: number): number | undefined {
   if (text === undefined) return undefined;
   if (/^\d{1,10}$/.test(text) && Number(text) >= least) return Number(text);
   throw new UsageError(`--${name} takes a whole number of ${least} or more, not "${text.slice(0, 100)}".`);
 }
 
-function portOf(name: string, text: string | undefined): number | undefined {
+export function portOf(name: string, text: string | undefined): number | undefined {
   const port = wholeNumber(name, text, 0);
   if (port !== undefined && port > 65_535) throw new UsageError(`--${name} takes a port, up to 65535, not ${port}.`);
   return port;
 }
 
-function dtypeOf(text: string | undefined): ServeArguments["dtype"] {
+export function dtypeOf(text: string | undefined): ServeArguments["dtype"] {
   if (text === undefined || text === "float32" || text === "bfloat16" || text === "int8") return text;
   throw new UsageError(`--dtype takes float32, bfloat16 or int8, not "${text.slice(0, 100)}".`);
 }
 
-function levelOf(text: string | undefined): string | undefined {
+export function levelOf(text: string | undefined): string | undefined {
   if (text === undefined || ["fatal", "error", "warn", "info", "debug", "silent"].includes(text)) return text;
   throw new UsageError(`--log-level takes fatal, error, warn, info, debug or silent, not "${text.slice(0, 100)}".`);
 }

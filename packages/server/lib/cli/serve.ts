@@ -1,12 +1,14 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { NeuronBlip, NeuronBlipError, type NeuronBlipOptions } from "neuron-blip";
-import { MAX_PIXELS, type ServerOptions, WAITING_PER_REPLICA } from "../options.js";
+import { NeuronBlip } from "neuron-blip";
+import type { ServerOptions } from "../options.js";
 import { readKeys } from "../security/api-keys.js";
 import { createMetricsServer, createServer } from "../server.js";
 import { HELP, isLoopback, readArguments, type ServeArguments, UsageError } from "./arguments.js";
+import { modelOptions } from "./model-options.js";
 import { watchReplicas } from "./replicas.js";
+import { runCommand } from "./run-command.js";
 import { untilStopped } from "./until-stopped.js";
 
 /** Where SageMaker puts a container's model. */
@@ -17,18 +19,13 @@ const CONTAINER_MODEL = "/opt/ml/model";
  * @param args the command line's, after `serve`.
  * @returns the exit code.
  */
-export async function runServe(args: string[]): Promise<number> {
-  try {
+export function runServe(args: string[]): Promise<number> {
+  return runCommand(async () => {
     const given = readArguments(args, existsSync(CONTAINER_MODEL) ? CONTAINER_MODEL : undefined);
-    if (given !== undefined) return await serve(given);
+    if (given !== undefined) return serve(given);
     process.stdout.write(`${HELP}\n`);
     return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError || error instanceof NeuronBlipError || isOfSystem(error))) throw error;
-    const code = error instanceof NeuronBlipError ? ` [${error.code}]` : "";
-    process.stderr.write(`neuron-blip: ${error.message}${code}\n`);
-    return error instanceof UsageError ? 2 : 1;
-  }
+  });
 }
 
 async function serve(given: ServeArguments): Promise<number> {
@@ -69,25 +66,4 @@ async function serverOptions(given: ServeArguments): Promise<ServerOptions> {
     metrics: metricsPort === undefined,
     ...(logLevel !== undefined && { logLevel }),
   };
-}
-
-function modelOptions(given: ServeArguments): NeuronBlipOptions {
-  const { replicas, threads, decoderThreads, dtype, maxWaiting, maxPixels = MAX_PIXELS, revision } = given;
-  return {
-    // The server gives the model bytes: no string of a client's is ever a path or a URL.
-    files: false,
-    fetch: false,
-    maxPixels,
-    maxQueueLength: { perReplica: maxWaiting ?? WAITING_PER_REPLICA },
-    ...(replicas !== undefined && { numModels: replicas }),
-    ...(threads !== undefined && { threads }),
-    ...(decoderThreads !== undefined && { decoderThreads }),
-    ...(dtype !== undefined && { dtype }),
-    ...(revision !== undefined && { revision }),
-  };
-}
-
-/** Tells whether an error is the operating system's: of a file, or of a port. */
-function isOfSystem(error: unknown): error is Error {
-  return error instanceof Error && "syscall" in error;
 }

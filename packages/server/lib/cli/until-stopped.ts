@@ -16,11 +16,19 @@ export interface StopOptions {
  * @returns whether all requests were answered in time.
  */
 export async function untilStopped(server: BlipServer, options: StopOptions): Promise<{ inTime: boolean }> {
+  return stop(server, options, await whenSignalled(options.lost));
+}
+
+/**
+ * Waits for SIGTERM or SIGINT, or for the loss of the model.
+ * @returns aborted by a second signal, which wants the end at once.
+ */
+export async function whenSignalled(lost?: AbortSignal): Promise<AbortSignal> {
   const hardStop = new AbortController();
   await new Promise<void>((resolve) => {
     const signals = ["SIGTERM", "SIGINT"] as const;
-    if (options.lost?.aborted) resolve();
-    options.lost?.addEventListener("abort", () => resolve());
+    if (lost?.aborted) resolve();
+    lost?.addEventListener("abort", () => resolve());
     let isFirst = true;
     for (const signal of signals) {
       process.on(signal, () => {
@@ -30,7 +38,7 @@ export async function untilStopped(server: BlipServer, options: StopOptions): Pr
       });
     }
   });
-  return stop(server, options, hardStop.signal);
+  return hardStop.signal;
 }
 
 /** Ends a server, as `untilStopped` once the signal is there. */
@@ -39,17 +47,27 @@ export async function stop(
   { drainDelayMs, graceMs }: StopOptions,
   atOnce?: AbortSignal,
 ): Promise<{ inTime: boolean }> {
-  const late = AbortSignal.any([AbortSignal.timeout(graceMs), ...(atOnce ? [atOnce] : [])]);
+  const late = lateSignal(graceMs, atOnce);
   context.state.drain();
   app.log.info("draining");
   await delay(drainDelayMs, undefined, { signal: late }).catch(() => {});
-  const closed = app.close().then(() => true);
-  const stopped = new Promise<boolean>((resolve) => {
-    if (late.aborted) resolve(false);
-    late.addEventListener("abort", () => resolve(false), { once: true });
-  });
-  const inTime = await Promise.race([closed, stopped]);
+  const closed = app.close();
+  const inTime = await inTimeFor(closed, late);
   if (!inTime) app.server.closeAllConnections();
   app.log.info({ inTime }, "stopped");
   return { inTime };
+}
+
+/** Makes a signal for when the grace is over, or the end is wanted at once. */
+export function lateSignal(graceMs: number, atOnce?: AbortSignal): AbortSignal {
+  return AbortSignal.any([AbortSignal.timeout(graceMs), ...(atOnce ? [atOnce] : [])]);
+}
+
+/** Waits for work to end. @returns whether it did before it was late. */
+export function inTimeFor(work: PromiseLike<unknown>, late: AbortSignal): Promise<boolean> {
+  const isLate = new Promise<boolean>((resolve) => {
+    if (late.aborted) resolve(false);
+    late.addEventListener("abort", () => resolve(false), { once: true });
+  });
+  return Promise.race([work.then(() => true), isLate]);
 }

@@ -2,7 +2,10 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ServerContext } from "../context.js";
 
 /** Serves /livez, /readyz and /startupz: 200, or 503 with the reason. A server listens only once its model is loaded. */
-export async function healthEndpoints(app: FastifyInstance, { context }: { context: ServerContext }): Promise<void> {
+export async function healthEndpoints(
+  app: FastifyInstance,
+  { context }: { context: Pick<ServerContext, "state"> },
+): Promise<void> {
   const { state } = context;
   const endpoint = (path: string, summary: string, why: () => string | undefined) =>
     app.get(path, { schema: { summary }, config: { open: true } }, async (_, reply) => tell(reply, why()));
