@@ -1,12 +1,10 @@
 #include "cpu_features.h"
 
-#include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/stack.h>
 
-#include <algorithm>
-
 #include "errors.h"
+#include "quantized_engine.h"
 
 namespace neuron_blip {
 
@@ -27,18 +25,16 @@ namespace {
 /// hasBfloat16(): boolean
 Napi::Value HasBfloat16Here(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), HasBfloat16()); }
 
-/// hasHalfWeights(): boolean
-Napi::Value HasHalfWeights(const Napi::CallbackInfo& info) {
-  const auto& engines = at::Context::supportedQEngines();
-  const bool has = std::find(engines.begin(), engines.end(), c10::QEngine::FBGEMM) != engines.end();
-  return Napi::Boolean::New(info.Env(), has);
+/// hasQuantizedEngine(name: string): boolean
+Napi::Value HasQuantizedEngineNamed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), HasQuantizedEngine(info[0].As<Napi::String>()));
 }
 
 }  // namespace
 
 void RegisterCpuFeatures(Napi::Env env, Napi::Object exports) {
   Export<HasBfloat16Here>(env, exports, "hasBfloat16");
-  Export<HasHalfWeights>(env, exports, "hasHalfWeights");
+  Export<HasQuantizedEngineNamed>(env, exports, "hasQuantizedEngine");
 }
 
 }  // namespace neuron_blip

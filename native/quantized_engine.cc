@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "errors.h"
@@ -18,6 +19,18 @@ constexpr std::array<std::pair<const char*, c10::QEngine>, 4> kEngines{{
     {"qnnpack", c10::QEngine::QNNPACK},
 }};
 
+std::optional<c10::QEngine> Find(const std::string& name) {
+  const auto* const found =
+      std::find_if(kEngines.begin(), kEngines.end(), [&](const auto& known) { return name == known.first; });
+  if (found == kEngines.end()) return std::nullopt;
+  return found->second;
+}
+
+bool IsSupported(c10::QEngine engine) {
+  const auto& supported = at::Context::supportedQEngines();
+  return std::find(supported.begin(), supported.end(), engine) != supported.end();
+}
+
 std::mutex& Choosing() {
   static std::mutex mutex;
   return mutex;
@@ -26,14 +39,17 @@ std::mutex& Choosing() {
 }  // namespace
 
 c10::QEngine QuantizedEngineNamed(const std::string& name) {
-  const auto* const found =
-      std::find_if(kEngines.begin(), kEngines.end(), [&](const auto& known) { return name == known.first; });
-  if (found == kEngines.end()) throw CodedError("INVALID_INPUT", "There is no quantized engine \"" + name + "\".");
-  const auto& supported = at::Context::supportedQEngines();
-  if (std::find(supported.begin(), supported.end(), found->second) == supported.end()) {
+  const auto engine = Find(name);
+  if (!engine) throw CodedError("INVALID_INPUT", "There is no quantized engine \"" + name + "\".");
+  if (!IsSupported(*engine)) {
     throw CodedError("EXECUTION_FAILED", "This libtorch has no quantized engine \"" + name + "\" for this CPU.");
   }
-  return found->second;
+  return *engine;
+}
+
+bool HasQuantizedEngine(const std::string& name) {
+  const auto engine = Find(name);
+  return engine && IsSupported(*engine);
 }
 
 WithQuantizedEngine::WithQuantizedEngine(c10::QEngine engine)

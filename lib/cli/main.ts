@@ -11,6 +11,7 @@ Usage: neuron-blip COMMAND [arguments]
   ask MODEL IMAGE QUESTION…  ask a picture one or more questions
   caption MODEL IMAGE…       describe pictures
   match MODEL IMAGE TEXT…    say how likely each text describes a picture
+  compare MODEL PICTURE…     say what bfloat16 and int8 change in a checkpoint's answers, and how fast they are
   compile MODEL DIR          compile a Hugging Face model into a model directory (needs Python with torch and transformers)
   demo                       ask a small bundled model about bundled pictures, and write a page that shows the answers
   doctor [MODEL]             check this host, and a model against it, and say how to mend what is wrong
@@ -32,6 +33,7 @@ const commands: Record<string, () => Promise<{ run: Command }>> = {
   bench: () => import("./bench.js"),
   build: () => import("./build.js"),
   caption: () => import("./caption.js"),
+  compare: () => import("./compare.js"),
   compile: () => import("./compile.js"),
   demo: () => import("./demo.js"),
   doctor: () => import("./doctor.js"),

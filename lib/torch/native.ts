@@ -131,8 +131,8 @@ export interface Native {
   releaseValue(executor: ExecutorHandle, value: ValueHandle): Promise<void>;
   /** Tells whether this CPU calculates in bfloat16. */
   hasBfloat16(): boolean;
-  /** Tells whether libtorch has linear layers with weights in 16-bit floats: those of FBGEMM, which is for x86 alone. */
-  hasHalfWeights(): boolean;
+  /** Tells whether libtorch has an engine of quantised linears for this CPU. FBGEMM's alone has weights in 16-bit floats. */
+  hasQuantizedEngine(name: QuantizedEngine): boolean;
 
   /**
    * Turns a picture by its EXIF orientation, resizes it as Pillow's bicubic filter does, and looks its samples up in a table

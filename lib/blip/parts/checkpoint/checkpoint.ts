@@ -7,6 +7,7 @@ import { Tensor } from "../../../torch/tensor.js";
 import { openTensors, type TensorEntry } from "../../../torch/tensor-file.js";
 import {
   type BoundFunctions,
+  type FunctionCallOptions,
   type FunctionInput,
   TorchFunctions,
   type TorchValue,
@@ -24,13 +25,23 @@ import { readWeights } from "./weight-files.js";
 import { type StoredTensor, TEXT_MODELS } from "./weights.js";
 
 /**
- * The number type of a checkpoint's weights while it runs: "float32", the model's own answers; "bfloat16"; "int8", for the text
- * models' linears alone.
+ * The number type of a checkpoint's weights while it runs: "float32", the model's own answers; "bfloat16"; "int8", for the
+ * linears of the layers.
  */
 export type CheckpointDtype = "float32" | "bfloat16" | "int8";
 
 /** How linears.torchscript lays weights out: see there. */
 type Form = "float32" | "bfloat16" | "half" | "int8";
+
+/** How each part of a model's weights is laid out. */
+interface Forms {
+  readonly visionLayers: Form;
+  readonly visionRest: Form;
+  readonly text: Form;
+}
+
+/** Of a picture's many rows this engine's int8 linears are the fastest; of a text's few, libtorch's own choice. */
+const VISION_ENGINE = "onednn";
 
 export interface CheckpointOptions {
   /** Default "float32". */
@@ -88,15 +99,18 @@ export class Checkpoint {
       const weights = await openAll(found, functions, executor, values);
       const packed = await functions.keep("no_packed_linears", []);
       values.push(packed);
-      const prepare = async (name: string, ...inputs: FunctionInput[]) => {
+      const prepareFor = async (options: FunctionCallOptions, name: string, ...inputs: FunctionInput[]) => {
         throwIfAborted(signal);
-        await functions.call(name, [weights, packed, ...inputs]);
+        await functions.call(name, [weights, packed, ...inputs], options);
       };
+      const prepare = (name: string, ...inputs: FunctionInput[]) => prepareFor({}, name, ...inputs);
+      const engine = forms.visionLayers === "int8" ? ({ quantizedEngine: VISION_ENGINE } as const) : {};
       if (forms.text === "int8") await prepare("find_saturation");
+      if (forms.visionLayers === "int8") await prepareFor(engine, "find_saturation");
       for (let i = 0; i < config.vision.layers; i++) {
-        await prepare("prepare_vision_layer", i, forms.vision, imageTokens);
+        await prepareFor(engine, "prepare_vision_layer", i, forms.visionLayers, imageTokens);
       }
-      await prepare("prepare_vision_rest", forms.vision);
+      await prepare("prepare_vision_rest", forms.visionRest);
       for (const text of TEXT_MODELS[architecture]) {
         for (let i = 0; i < config.text.layers; i++) {
           // The encoder reads few questions without a picture's keys and values.
@@ -252,17 +266,20 @@ async function openAll(
   return all;
 }
 
-/** Chooses how each model's weights are laid out on this CPU. */
-function formsOf(dtype: CheckpointDtype): { vision: Form; text: Form } {
+/** Chooses how a model's weights are laid out on this CPU. */
+function formsOf(dtype: CheckpointDtype): Forms {
   const has = native().hasBfloat16();
-  const half = native().hasHalfWeights() ? "half" : "float32";
+  const vision = has && dtype !== "float32" ? "bfloat16" : "float32";
   switch (dtype) {
     case "float32":
-      return { vision: "float32", text: "float32" };
-    case "bfloat16":
-      return { vision: has ? "bfloat16" : "float32", text: has ? "bfloat16" : half };
-    case "int8":
-      // A picture's many rows gain nothing from weights of 8 bits, but for the rounding.
-      return { vision: has ? "bfloat16" : "float32", text: "int8" };
+      return { visionLayers: vision, visionRest: vision, text: "float32" };
+    case "bfloat16": {
+      const half = native().hasQuantizedEngine("fbgemm") ? "half" : "float32";
+      return { visionLayers: vision, visionRest: vision, text: has ? "bfloat16" : half };
+    }
+    case "int8": {
+      const layers = native().hasQuantizedEngine(VISION_ENGINE) ? "int8" : vision;
+      return { visionLayers: layers, visionRest: vision, text: "int8" };
+    }
   }
 }

@@ -10,8 +10,8 @@ import { Checkpoint, type CheckpointDtype, LoadedCheckpoint } from "./checkpoint
 export interface CheckpointLoadOptions {
   /**
    * The number type of the weights while they run. "float32" (default): the model's own answers. "bfloat16": half the memory of the
-   * text models' and, where the CPU calculates in it, all weights, at half the time or less there; "int8": a quarter of the text models'.
-   * Both round, which may change an answer.
+   * text models' and, where the CPU calculates in it, all weights, at half the time or less there; "int8": a quarter of the
+   * layers' linears, and the fastest. Both round, which may change an answer.
    */
   dtype?: CheckpointDtype;
   /**
