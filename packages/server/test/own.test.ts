@@ -211,6 +211,16 @@ describe("a server of a model that answers questions", () => {
     }
   });
 
+  it("takes JSON by no other name, which no schema would check", async () => {
+    for (const type of ["application/ld+json", "application/problem+json"]) {
+      const reply = await post("/answer?question=a", { payload: '{"picture":5}', headers: { "content-type": type } });
+      assert.deepEqual([reply.statusCode, reply.json().code], [422, "INVALID_IMAGE"], "bytes, as of any type");
+    }
+    const typed = { "content-type": "Application/JSON; charset=utf-8" };
+    const reply = await post("/answer", { payload: '{"picture":"","questions":["a"]}', headers: typed });
+    assert.equal(reply.json().code, "INVALID_INPUT");
+  });
+
   it("describes itself by OpenAPI, from the schemas that check the requests", async () => {
     const reply = await server.app.inject("/openapi.json");
     const { openapi, paths } = reply.json();
