@@ -239,6 +239,7 @@ describe("OpenAI's options", () => {
   it("sample where a temperature or top_p asks for it, and else leave it to the model", () => {
     assert.deepEqual(options({ top_p: 1, seed: 1 }), {});
     assert.deepEqual(options({ temperature: 0, top_p: 0.5, seed: 1 }), { doSample: false });
+    assert.deepEqual(options({ temperature: 1e-300 }), { doSample: false }, "which logits cannot be divided by");
     assert.deepEqual(options({ temperature: 0.5, seed: 1 }), {
       doSample: true,
       temperature: 0.5,

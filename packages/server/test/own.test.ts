@@ -195,6 +195,34 @@ describe("a server of a model that answers questions", () => {
         "/answer",
         { payload: CUT_FORM, headers: { "content-type": "multipart/form-data; boundary=b" } },
       ],
+      [
+        400,
+        "INVALID_INPUT",
+        "/answer?question=a",
+        await formOf([
+          ["picture", asked.picture],
+          ["picture", other.picture],
+        ]),
+      ],
+      [
+        400,
+        "INVALID_INPUT",
+        "/answer",
+        await formOf([["picture", asked.picture], ...Array.from({ length: 100 }, () => ["question", "a"] as const)]),
+      ],
+      ...[
+        { doSample: true, temperature: 1e-300 },
+        { repetitionPenalty: 1e-308 },
+        { numBeams: 2, lengthPenalty: -1e308 },
+      ].map(
+        (options) =>
+          [400, "INVALID_INPUT", "/answer", { payload: { picture: base64, questions, ...options } }] as [
+            number,
+            string,
+            string,
+            object,
+          ],
+      ),
       [413, "BODY_TOO_LARGE", "/answer?question=a", { payload: Buffer.alloc(11 * 2 ** 20), headers: png }],
       [404, "NOT_FOUND", "/caption", { payload: asked.picture, headers: png }],
       [404, "NOT_FOUND", "/nosuch", {}],

@@ -14,12 +14,20 @@ export async function readForm(request: FastifyRequest, limits: Limits): Promise
   try {
     return await readParts(request, limits);
   } catch (error) {
+    if (codeOf(error) === "FST_FILES_LIMIT") throw new Problem("INVALID_INPUT", "The form has more than one file.");
+    if (OF_FIELDS.includes(codeOf(error))) throw new Problem("INVALID_INPUT", "The form has too many fields.");
     if (error instanceof Problem || (error instanceof Error && "statusCode" in error)) throw error;
     // The parser's own errors have nothing but a message.
     throw new Problem("INVALID_INPUT", "The form cannot be read: it is cut, or not multipart/form-data.", {
       cause: error,
     });
   }
+}
+
+const OF_FIELDS: readonly unknown[] = ["FST_FIELDS_LIMIT", "FST_PARTS_LIMIT"];
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 async function readParts(request: FastifyRequest, { maxBodyBytes }: Limits): Promise<Form> {

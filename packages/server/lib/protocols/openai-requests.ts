@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { Problem } from "../problem.js";
-import type { GenerationFields } from "./generation-options.js";
+import { type GenerationFields, LEAST_TEMPERATURE } from "./generation-options.js";
 
 /** A body of /v1/chat/completions, which its schema has checked. */
 export interface ChatRequest {
@@ -89,7 +89,7 @@ export function generationOf(
 ): GenerationFields {
   const most = max_completion_tokens ?? max_tokens;
   // Where neither says so, the model does as it does.
-  const samples = typeof temperature === "number" ? temperature > 0 : (top_p ?? 1) < 1 || undefined;
+  const samples = typeof temperature === "number" ? temperature >= LEAST_TEMPERATURE : (top_p ?? 1) < 1 || undefined;
   return {
     ...(typeof most === "number" && { maxNewTokens: Math.max(1, Math.min(most, mostTokens)) }),
     ...(samples !== undefined && { doSample: samples }),
