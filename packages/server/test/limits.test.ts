@@ -120,6 +120,8 @@ describe("a server's limits", () => {
     await ended;
     while (blip.stats().callsWaiting + blip.stats().callsRunning > 0)
       await new Promise((resolve) => setImmediate(resolve));
+    const { body } = await server.app.inject("/metrics");
+    assert.match(body, /requests_total\{api="own",task="answer",outcome="aborted"\} 1\n/);
     await server.app.close();
   });
 

@@ -5,6 +5,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { Problem } from "../problem.js";
 import { finalStatus } from "../sse.js";
 import { BUILD } from "./build.js";
+import { onEnded } from "./ended.js";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const ROWS = [1, 2, 4, 8, 16, 32, 64];
@@ -63,7 +64,7 @@ export class ServerMetrics {
   countRequests(app: FastifyInstance): void {
     const began = new WeakMap<FastifyRequest, number>();
     app.addHook("onRequest", async (request) => void began.set(request, performance.now()));
-    app.addHook("onResponse", async (request, reply) => {
+    onEnded(app, (request, reply) => {
       const { work } = request.routeOptions.config;
       if (work === undefined) return;
       const { api, task } = work;

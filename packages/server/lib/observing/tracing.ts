@@ -12,6 +12,7 @@ import type { FastifyInstance } from "fastify";
 import { onDiagnostics } from "neuron-blip";
 import { finalStatus } from "../sse.js";
 import { BUILD } from "./build.js";
+import { onEnded } from "./ended.js";
 
 /**
  * Makes a span of each request, under its `traceparent`, and below it one of each stage of its calls. Where no OpenTelemetry SDK
@@ -38,10 +39,10 @@ export function traceRequests(app: FastifyInstance): () => void {
     );
     requests.set(request.id, { span, context: trace.setSpan(parent, span) });
   });
-  app.addHook("onResponse", async (request, reply) => {
+  onEnded(app, (request, reply) => {
     const { span } = requests.get(request.id) ?? {};
     requests.delete(request.id);
-    span?.setAttribute("http.response.status_code", reply.statusCode);
+    if (reply.raw.headersSent) span?.setAttribute("http.response.status_code", reply.statusCode);
     if (finalStatus(reply) >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
     span?.end();
   });
