@@ -1,6 +1,7 @@
 // Whether a server is alive and ready, what it tells Prometheus, and how it ends.
 import assert from "node:assert/strict";
-import type { AddressInfo } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, connect } from "node:net";
 import type { NeuronBlip } from "neuron-blip";
 import { stop } from "../dist/cli/until-stopped.js";
 import { createMetricsServer } from "../dist/index.js";
@@ -73,6 +74,19 @@ describe("a server's health", () => {
     assert.deepEqual([(await before).status, (await during).status], [200, 200]);
     assert.deepEqual(await stopping, { inTime: true });
     await assert.rejects(asking());
+  });
+
+  it("ends without waiting for connections that nothing has come by, as browsers open them ahead", async () => {
+    const server = await serverOf(blip);
+    const metrics = await createMetricsServer(server);
+    for (const app of [metrics, server.app]) {
+      await app.listen({ host: "127.0.0.1", port: 0 });
+      const accepted = once(app.server, "connection");
+      const socket = connect((app.server.address() as AddressInfo).port, "127.0.0.1");
+      await accepted;
+      await app.close();
+      socket.destroy();
+    }
   });
 
   it("ends in time where what is under way does not", async () => {
