@@ -47,6 +47,7 @@ describe("the arguments of serve", () => {
       ["model", "--port", "x"],
       ["model", "--port", "70000"],
       ["model", "--replicas", "0"],
+      ["model", "--timeout", "3000000000"],
       ["model", "--dtype", "float8"],
       ["model", "--log-level", "loud"],
     ]) {

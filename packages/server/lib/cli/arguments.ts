@@ -134,10 +134,16 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
+/** The longest time, in ms, of a timer: Node makes 1 ms of more. */
+const MOST = 2 ** 31 - 1;
+
 export function wholeNumber(name: string, text: string | undefined, least: number): number | undefined {
   if (text === undefined) return undefined;
-  if (/^\d{1,10}$/.test(text) && Number(text) >= least) return Number(text);
-  throw new UsageError(`--${name} takes a whole number of ${least} or more, not "${text.slice(0, 100)}".`);
+  if (!/^\d{1,10}$/.test(text) || Number(text) < least) {
+    throw new UsageError(`--${name} takes a whole number of ${least} or more, not "${text.slice(0, 100)}".`);
+  }
+  if (Number(text) > MOST) throw new UsageError(`--${name} takes ${MOST} at most, not ${text}.`);
+  return Number(text);
 }
 
 export function portOf(name: string, text: string | undefined): number | undefined {
