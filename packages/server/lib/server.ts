@@ -10,7 +10,7 @@ import { ServerState } from "./health/server-state.js";
 import { beginRequests, checkQueue } from "./limits/admit.js";
 import { readBodies } from "./limits/bodies.js";
 import { ByteBudget } from "./limits/byte-budget.js";
-import { endUnusedConnections } from "./limits/unused-connections.js";
+import { endConnectionsOnClose } from "./limits/closing.js";
 import { BUILD } from "./observing/build.js";
 import { metricsEndpoint, ServerMetrics } from "./observing/metrics.js";
 import { traceRequests } from "./observing/tracing.js";
@@ -80,7 +80,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
     metrics: new ServerMetrics(blip),
     state: new ServerState(blip),
   };
-  endUnusedConnections(app);
+  endConnectionsOnClose(app);
   Paths.watch(app);
   replyToErrors(app);
   logRequests(app);
@@ -118,7 +118,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
 /** Makes a server of /metrics alone, for a port of its own, without keys. */
 export async function createMetricsServer({ context }: BlipServer): Promise<FastifyInstance> {
   const app = fastify({ logger: false, requestTimeout: HEADERS_TIMEOUT_MS, clientErrorHandler: onClientError });
-  endUnusedConnections(app);
+  endConnectionsOnClose(app);
   Paths.watch(app);
   replyToErrors(app);
   await app.register(metricsEndpoint, { metrics: context.metrics, open: true });

@@ -89,6 +89,20 @@ describe("a server's health", () => {
     }
   });
 
+  it("ends once the last reply has gone, by connections too that were to be kept", async () => {
+    const server = await serverOf(blip);
+    await server.app.listen({ host: "127.0.0.1", port: 0 });
+    const socket = connect((server.app.server.address() as AddressInfo).port, "127.0.0.1");
+    const head = `POST ${url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${asked.picture.length}\r\n\r\n`;
+    socket.write(Buffer.concat([Buffer.from(head), asked.picture]));
+    let reply = "";
+    socket.on("data", (chunk) => (reply += chunk));
+    while (blip.stats().callsWaiting + blip.stats().callsRunning === 0)
+      await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all([server.app.close(), once(socket, "close")]);
+    assert.match(reply, /^HTTP\/1\.1 200 /);
+  });
+
   it("ends in time where what is under way does not", async () => {
     const server = await serverOf(blip);
     await server.app.listen({ host: "127.0.0.1", port: 0 });
