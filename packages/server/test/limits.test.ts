@@ -94,6 +94,23 @@ describe("a server's limits", () => {
     await server.app.close();
   });
 
+  it("refuse a form in its midst without holding up the connection", async () => {
+    const server = await serverOf(blip);
+    const socket = await dial(server);
+    let replies = "";
+    socket.on("data", (chunk) => (replies += chunk));
+    const form = `--b\r\nContent-Disposition: form-data; name="x"; filename="a"\r\n\r\n${"x".repeat(5e6)}\r\n--b--\r\n`;
+    const type = "Content-Type: multipart/form-data; boundary=b";
+    socket.write(`POST ${url} HTTP/1.1\r\nHost: localhost\r\n${type}\r\nContent-Length: ${form.length}\r\n\r\n${form}`);
+    socket.write("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    await once(socket, "close");
+    assert.deepEqual(
+      Array.from(replies.matchAll(/HTTP\/1\.1 (\d+)/g), ([, status]) => status),
+      ["400", "200"],
+    );
+    await server.app.close();
+  });
+
   it("end a request that takes too long, with what it asked of the model", async () => {
     const server = await serverOf(blip, { limits: { requestTimeoutMs: 1 } });
     const reply = await server.app.inject({ method: "POST", url, headers: png, payload: asked.picture });

@@ -14,6 +14,9 @@ export async function readForm(request: FastifyRequest, limits: Limits): Promise
   try {
     return await readParts(request, limits);
   } catch (error) {
+    // What is left of the body is dropped as it comes: the connection is for further requests.
+    request.raw.unpipe();
+    request.raw.resume();
     if (codeOf(error) === "FST_FILES_LIMIT") throw new Problem("INVALID_INPUT", "The form has more than one file.");
     if (OF_FIELDS.includes(codeOf(error))) throw new Problem("INVALID_INPUT", "The form has too many fields.");
     if (error instanceof Problem || (error instanceof Error && "statusCode" in error)) throw error;
