@@ -154,7 +154,7 @@ describe("a server's limits", () => {
 });
 
 describe("the bytes in hand", () => {
-  it("are given back once, and what comes after the end counts for nothing", () => {
+  it("are given back once, and none are taken after the end: who reads on for a request that has ended stops", () => {
     const budget = new ByteBudget(10);
     const [one, other] = [budget.share(), budget.share()];
     one.take(6);
@@ -162,7 +162,7 @@ describe("the bytes in hand", () => {
     other.take(4);
     one.end();
     one.end();
-    one.take(9);
+    assert.throws(() => one.take(1), /has ended/);
     assert.equal(budget.taken, 4);
   });
 });

@@ -25,7 +25,7 @@ export class ByteBudget {
     let ended = false;
     return {
       take: (bytes) => {
-        if (ended) return;
+        if (ended) throw new Problem("ABORTED", "The request has ended.");
         this.checkRoom(bytes);
         this.#taken += bytes;
         held += bytes;
@@ -41,8 +41,8 @@ export class ByteBudget {
 
 /** What one request has in hand. */
 export interface ByteShare {
-  /** Takes more bytes. @throws Problem `BUSY`. */
+  /** Takes more bytes. @throws Problem `BUSY`, or `ABORTED` after the end: who reads on for nobody stops. */
   take(bytes: number): void;
-  /** Gives all back; what comes later counts for nothing. */
+  /** Gives all back. */
   end(): void;
 }
