@@ -1,10 +1,13 @@
 // The command: its arguments, and what becomes of its replicas.
 import assert from "node:assert/strict";
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import type { NeuronBlip } from "neuron-blip";
 import { pino } from "pino";
+import { demoModel } from "../../../test/helpers.js";
 import { readArguments, UsageError } from "../dist/cli/arguments.js";
 import { watchReplicas } from "../dist/cli/replicas.js";
+import { runServe } from "../dist/index.js";
 
 describe("the arguments of serve", () => {
   it("have defaults", () => {
@@ -57,6 +60,17 @@ describe("the arguments of serve", () => {
 });
 
 describe("the command", () => {
+  it("ends where its port is taken, and leaves none open", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const listening = () => process.getActiveResourcesInfo().filter((name) => name === "TCPServerWrap").length;
+    const before = listening();
+    const port = String((other.address() as AddressInfo).port);
+    assert.equal(await runServe([demoModel, "--port", port, "--metrics-port", "0", "--log-level", "silent"]), 1);
+    assert.equal(listening(), before);
+    other.close();
+  });
+
   it("logs what becomes of replicas, and ends when none can be used in its process any more", () => {
     const blip = new EventEmitter() as unknown as Pick<NeuronBlip, "on"> & EventEmitter;
     const lines: string[] = [];

@@ -35,8 +35,14 @@ async function serve(given: ServeArguments): Promise<number> {
   const server = await createServer(blip, options);
   const lost = watchReplicas(blip, server.app.log);
   const metrics = metricsPort === undefined ? undefined : await createMetricsServer(server);
-  await metrics?.listen({ host, port: metricsPort ?? 0 });
-  await server.app.listen({ host, port });
+  try {
+    await metrics?.listen({ host, port: metricsPort ?? 0 });
+    await server.app.listen({ host, port });
+  } catch (error) {
+    // The one that listens would keep the process.
+    await Promise.all([metrics?.close(), server.app.close()]);
+    throw error;
+  }
   if (options.apiKeys?.length === 0 && !isLoopback(host)) {
     server.app.log.warn("no key is needed: whoever reaches this address may ask");
   }
