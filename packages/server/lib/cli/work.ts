@@ -2,7 +2,7 @@ import { realpath } from "node:fs/promises";
 import { basename } from "node:path";
 import fastify from "fastify";
 import { NeuronBlip } from "neuron-blip";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { healthEndpoints } from "../health/endpoints.js";
 import { ServerState } from "../health/server-state.js";
 import { metricsEndpoint, ServerMetrics } from "../observing/metrics.js";
@@ -11,7 +11,7 @@ import { PictureUrls } from "../pictures/picture-urls.js";
 import { Answerer } from "../work/answerer.js";
 import { JobFiles } from "../work/job-files.js";
 import { JobMetrics } from "../work/job-metrics.js";
-import { openQueues } from "../work/queues.js";
+import { openQueues, type Queues } from "../work/queues.js";
 import { redrive, startWorker } from "../work/worker.js";
 import { UsageError } from "./arguments.js";
 import { modelOptions } from "./model-options.js";
@@ -20,7 +20,7 @@ import { runCommand } from "./run-command.js";
 import { inTimeFor, lateSignal, whenSignalled } from "./until-stopped.js";
 import { HELP, readWorkArguments, type WorkArguments } from "./work-arguments.js";
 
-/** How often a Redis that is away is told of, in ms. */
+/** How often the same error of Redis is told of, in ms. */
 const TOLD_EVERY_MS = 10_000;
 
 /**
@@ -39,25 +39,45 @@ export function runWork(args: string[]): Promise<number> {
 
 async function work(given: WorkArguments): Promise<number> {
   const log = pino({ level: given.logLevel });
-  const { model, filesRoot } = given;
+  const { filesRoot } = given;
   if (filesRoot !== undefined) {
     await realpath(filesRoot).catch(() => {
       throw new UsageError(`--files-root ${filesRoot} is not there.`);
     });
   }
-  let toldAt = Number.NEGATIVE_INFINITY;
-  const queues = await openQueues(given.queue, (error) => {
-    if (performance.now() - toldAt < TOLD_EVERY_MS) return;
-    toldAt = performance.now();
-    log.warn({ err: error }, "Redis cannot be reached; the worker goes on trying");
-  });
+  const queues = await openQueues(given.queue, sayNowAndThen(log));
   if (queues === undefined) {
     process.stderr.write("neuron-blip: jobs come by packages of their own: npm install bullmq ioredis\n");
     return 1;
   }
+  try {
+    return await workOn(queues, given, log);
+  } finally {
+    // Its connections keep the process alive.
+    await queues.close();
+  }
+}
+
+/** Logs an error, and not again for a while: a Redis that is away is tried many times a second. */
+function sayNowAndThen(log: Logger): (error: Error) => void {
+  const toldAt = new Map<string, number>();
+  return (error) => {
+    const now = performance.now();
+    if (now - (toldAt.get(error.message) ?? Number.NEGATIVE_INFINITY) < TOLD_EVERY_MS) return;
+    if (toldAt.size > 100) toldAt.clear();
+    toldAt.set(error.message, now);
+    log.warn({ err: error }, "Redis cannot be reached, or does not do what it is asked; the worker goes on trying");
+  };
+}
+
+async function workOn(queues: Queues, given: WorkArguments, log: Logger): Promise<number> {
+  const { model, filesRoot } = given;
   const { maxBody: maxBodyBytes = DEFAULT_LIMITS.maxBodyBytes, timeoutMs: requestTimeoutMs } = given;
   const limits = { ...DEFAULT_LIMITS, maxBodyBytes, ...(requestTimeoutMs !== undefined && { requestTimeoutMs }) };
   await using blip = await NeuronBlip.fromPretrained(model, modelOptions(given));
+  if (blip.architecture === "BlipForImageTextRetrieval") {
+    throw new UsageError("work takes a model that answers questions or captions pictures; this one matches.");
+  }
   const urls = new PictureUrls(given.allowedUrls, maxBodyBytes);
   const answerer = new Answerer({
     blip,
@@ -84,7 +104,6 @@ async function work(given: WorkArguments): Promise<number> {
   log.info({ inTime }, "stopped");
   // What is under way may never end; its jobs are another worker's once their locks have run out.
   if (!inTime) process.exit(1);
-  await queues.close();
   if (!(first instanceof AbortSignal)) {
     log.info(first, "took up dead letters");
     return first.dead === 0 ? 0 : 1;

@@ -8,6 +8,8 @@ export interface Queues {
   readonly name: string;
   readonly queue: Queue;
   readonly starts: Starts;
+  /** Tells of what goes wrong with Redis. */
+  readonly say: (error: Error) => void;
   /** Makes a connection that waits for a Redis that is away, as long as it takes. */
   newConnection(): Redis;
   close(): Promise<void>;
@@ -61,6 +63,7 @@ export async function openQueues(
     name,
     queue,
     starts: new Starts(hashes, name),
+    say,
     newConnection,
     async close() {
       await queue.close();

@@ -98,7 +98,7 @@ export function startWorker(queues: Queues, options: WorkOptions): Worker<unknow
     removeOnComplete: { age: keepResults },
     removeOnFail: { count: Number.MAX_SAFE_INTEGER },
   });
-  worker.on("error", (error) => log.warn({ err: error }, "the queue"));
+  worker.on("error", queues.say);
   return worker;
 }
 

@@ -185,6 +185,15 @@ describe("neuron-blip work", function () {
     }
   });
 
+  it("refuses a model that matches, rather than a job after the other", async () => {
+    await jobs.add("waiting");
+    const model = join(root, "test", "fixtures", "parity", "retrieval-checkpoint", "model");
+    await using worker = startWorker({ queue, model });
+    assert.deepEqual(await worker.exit, { code: 2, signal: null }, worker.output);
+    assert.match(worker.output, /this one matches/);
+    assert.equal(await jobs.queue.getWaitingCount(), 1);
+  });
+
   it("waits for a Redis that is away when it starts", async () => {
     await jobs.add("early");
     await redis.kill();

@@ -5,15 +5,17 @@ import { demoModel, root } from "../../service/helpers/server-process.js";
 
 export interface WorkerOptions {
   readonly queue: string;
+  /** Its directory. Default: the demo's. */
+  readonly model?: string;
   readonly args?: readonly string[];
   /** Modules of this directory that are loaded before it. */
   readonly preloads?: readonly string[];
 }
 
 /** Starts one. Its jobs are another's a second after it was killed. */
-export function startWorker({ queue, args = [], preloads = [] }: WorkerOptions): Child {
+export function startWorker({ queue, model = demoModel, args = [], preloads = [] }: WorkerOptions): Child {
   const imports = preloads.flatMap((name) => ["--import", new URL(name, import.meta.url).href]);
-  const work = ["work", demoModel, "--queue", queue, "--threads", "1", "--lock", "1000", ...args];
+  const work = ["work", model, "--queue", queue, "--threads", "1", "--lock", "1000", ...args];
   return new Child(process.execPath, [...imports, join(root, "dist", "cli", "main.js"), ...work], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
