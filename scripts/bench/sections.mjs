@@ -45,7 +45,8 @@ const CALLERS = [1, 2, 4, 8];
 const BATCHES = [1, 2, 4, 8, 16];
 const FAST = [NAMES.oursFp32, NAMES.oursBf16, NAMES.oursInt8];
 const OURS = [NAMES.oursTutorial, ...FAST];
-const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, NAMES.onnx, NAMES.onnxNode];
+const ONNX = [NAMES.onnx, NAMES.onnxInt8, NAMES.onnxNode];
+const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, ...ONNX];
 const ALL = [...PEERS, ...OURS];
 
 /**
