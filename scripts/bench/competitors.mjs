@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { Child } from "./child.mjs";
 
 const peers = fileURLToPath(new URL("peers.py", import.meta.url));
+const limits = fileURLToPath(new URL("limits.py", import.meta.url));
 const onnxruntimeNode = fileURLToPath(new URL("onnxruntime-node.mjs", import.meta.url));
 const ours = fileURLToPath(new URL("ours.mjs", import.meta.url));
 
@@ -12,6 +13,7 @@ export const NAMES = /** @type {const} */ ({
   transformers: "transformers",
   transformersBf16: "transformers, bf16 autocast",
   onnx: "ONNX Runtime",
+  onnxInt8: "ONNX Runtime, int8",
   onnxNode: "onnxruntime-node",
   oursTutorial: "ours, tutorial's parts",
   oursFp32: "ours, fp32",
@@ -77,7 +79,7 @@ export class Competitors {
    * @param {Name} name @param {{numModels?: number}} [options] of ours; 0: without the model, for stages alone
    */
   async start(name, { numModels = 1 } = {}) {
-    const { python, tutorial, source } = this.#prepared;
+    const { tutorial, source } = this.#prepared;
     const files = JSON.stringify(this.#prepared);
     /** @param {string} directory @param {string} [dtype] of a checkpoint */
     const startOurs = (directory, dtype) =>
@@ -88,15 +90,13 @@ export class Competitors {
         JSON.stringify({ threads: Math.max(1, Math.floor(this.#threads / Math.max(1, numModels))), numModels, dtype }),
       ]);
     /** @param {string} kind */
-    const startPeer = (kind) =>
-      Child.start(name, python, [peers, kind, String(this.#threads), files], {
-        OMP_NUM_THREADS: String(this.#threads),
-      });
+    const startPeer = (kind) => this.#startPython(name, [peers, kind, String(this.#threads), files]);
     const starts = {
       [NAMES.tutorial]: () => startPeer("tutorial"),
       [NAMES.transformers]: () => startPeer("transformers"),
       [NAMES.transformersBf16]: () => startPeer("bf16"),
       [NAMES.onnx]: () => startPeer("onnx"),
+      [NAMES.onnxInt8]: () => startPeer("onnxInt8"),
       [NAMES.onnxNode]: () => Child.start(name, process.execPath, [onnxruntimeNode, String(this.#threads), files]),
       [NAMES.oursTutorial]: () => startOurs(tutorial),
       [NAMES.oursFp32]: () => startOurs(source, "float32"),
@@ -106,6 +106,16 @@ export class Competitors {
     const child = await starts[name]();
     Object.assign(this.versions, child.versions);
     return child;
+  }
+
+  /** What measures the machine; to be closed by the caller. */
+  startLimits() {
+    return this.#startPython("limits", [limits, String(this.#threads)]);
+  }
+
+  /** @param {string} name @param {string[]} args */
+  #startPython(name, args) {
+    return Child.start(name, this.#prepared.python, args, { OMP_NUM_THREADS: String(this.#threads) });
   }
 
   /** Ends those that were started for stages. */

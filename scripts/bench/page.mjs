@@ -1,7 +1,7 @@
 // The benchmark's results as one HTML page, which needs no network.
 import { begun, html, page as pageOf, section, table } from "../../dist/tools/report/page.js";
 import { spread } from "./rounds.mjs";
-import { barWords, figure, NOTES, TITLES } from "./words.mjs";
+import { barWords, figure, LIMITS_NOTE, NOTES, shareWords, TITLES } from "./words.mjs";
 
 /** @typedef {import("./rounds.mjs").Result} Result */
 
@@ -13,7 +13,7 @@ const OWN_STYLE = `
 
 /** @param {import("./report.mjs").Report} report */
 export function page(report) {
-  const { bars, results, machine, versions, settings, agreement, startedAt } = report;
+  const { bars, shares, results, machine, versions, settings, agreement, startedAt } = report;
   const unmet = bars.filter(({ met }) => !met).length;
   const verdict = unmet === 0 ? "All bars that were measured are met" : `${unmet} of ${bars.length} bars are not met`;
   return pageOf({
@@ -23,12 +23,19 @@ export function page(report) {
     lead: `${machine}. ${settings} ${begun(startedAt)}. Medians, with quartiles; all competitors took turns in one run.`,
     sections: [
       section("Bars", table(["", "bar", "measured", "quartiles", ""], bars.map(barWords))),
+      ...(shares.length > 0 ? [limitsHtml(shares)] : []),
       ...[...new Set(results.map(({ section }) => section))].map((name) => sectionHtml(name, results)),
       section("Equal answers", html`<p>${agreement}</p>`),
       section("Versions", table([], Object.entries(versions))),
     ],
     style: OWN_STYLE,
   });
+}
+
+/** @param {readonly import("./limits.mjs").Share[]} shares */
+function limitsHtml(shares) {
+  const figures = table(["", "", "measured", "limit", "of the limit"], shares.map(shareWords));
+  return section("Of the machine's limit", html`<p>${LIMITS_NOTE}</p>`, figures);
 }
 
 /** @param {string} name @param {readonly Result[]} results */

@@ -3,9 +3,10 @@
     python scripts/bench/peers.py KIND THREADS JSON
 
 KIND is tutorial (the tutorial's pipeline: the three TorchScript parts and a padded greedy loop), transformers, bf16
-(the same in bfloat16 autocast) or onnx (ONNX Runtime with the same three parts). JSON has the directories, as
-scripts/bench/prepare.mjs makes them. Each line of the standard input is a task, {"do": NAME, ...}; each line of the
-output its outcome, {"ms": MILLISECONDS, ...} or {"error": WHY}. The first line says that all is loaded.
+(the same in bfloat16 autocast), onnx (ONNX Runtime with the same three parts) or onnxInt8 (with those in int8). JSON
+has the directories, as scripts/bench/prepare.mjs makes them. Each line of the standard input is a task, {"do": NAME,
+...}; each line of the output its outcome, {"ms": MILLISECONDS, ...} or {"error": WHY}. The first line says that all is
+loaded.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import PIL
 import torch
 import transformers
 from PIL import Image
+from serve import milliseconds, serve
 from torch import Tensor
 from transformers import AutoTokenizer, BlipForQuestionAnswering
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
@@ -133,9 +135,9 @@ class Tutorial(Parts):
 
 
 class Onnx(Parts):
-    """The same parts by ONNX Runtime."""
+    """The same parts by ONNX Runtime, of the directory that `files` has under `key`."""
 
-    def __init__(self, files: dict[str, str]) -> None:
+    def __init__(self, files: dict[str, str], key: str) -> None:
         super().__init__(files)
         import onnxruntime
 
@@ -143,7 +145,7 @@ class Onnx(Parts):
         options.intra_op_num_threads = torch.get_num_threads()
         self.sessions = {
             name: onnxruntime.InferenceSession(
-                Path(files["onnx"]) / f"{name}.onnx", options, providers=["CPUExecutionProvider"]
+                Path(files[key]) / f"{name}.onnx", options, providers=["CPUExecutionProvider"]
             )
             for name in ("vision_model", "text_encoder", "text_decoder")
         }
@@ -237,7 +239,8 @@ class Transformers(Peer):
 
 KINDS: dict[str, Callable[[dict[str, str]], Peer]] = {
     "tutorial": Tutorial,
-    "onnx": Onnx,
+    "onnx": lambda files: Onnx(files, "onnx"),
+    "onnxInt8": lambda files: Onnx(files, "onnxInt8"),
     "transformers": Transformers,
     "bf16": lambda files: Transformers(files, autocast=True),
 }
@@ -278,17 +281,6 @@ class Tasks:
         return {"ms": milliseconds(begin)}
 
 
-def milliseconds(begin: float) -> float:
-    """Since `begin`."""
-    return (time.perf_counter() - begin) * 1000
-
-
-def memory() -> int:
-    """This process's RSS in bytes."""
-    status = Path("/proc/self/statm")
-    return int(status.read_text().split()[1]) * 4096 if status.exists() else 0
-
-
 def main() -> None:
     """Loads, then does task after task."""
     kind, threads, files = sys.argv[1:]
@@ -300,18 +292,9 @@ def main() -> None:
         "transformers": transformers.__version__,
         "pillow": PIL.__version__,
     }
-    if kind == "onnx":
+    if kind.startswith("onnx"):
         versions["onnxruntime"] = sys.modules["onnxruntime"].__version__
-    print(json.dumps({"ms": milliseconds(BEGIN), "versions": versions}), flush=True)
-    with torch.inference_mode():
-        for line in sys.stdin:
-            task = json.loads(line)
-            name = task.pop("do")
-            try:
-                outcome = {"rss": memory()} if name == "memory" else getattr(tasks, name)(**task)
-            except Exception as error:
-                outcome = {"error": f"{type(error).__name__}: {error}"}
-            print(json.dumps(outcome), flush=True)
+    serve(tasks, versions, BEGIN)
 
 
 if __name__ == "__main__":

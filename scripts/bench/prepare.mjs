@@ -20,6 +20,7 @@ export const PICTURES = { small: 48, large: 8 };
  * @property {string} source the checkpoint, as `save_pretrained` writes it
  * @property {string} tutorial a compiled directory with the tutorial's three parts
  * @property {string} onnx the same three parts as ONNX
+ * @property {string} onnxInt8 those, quantised by ONNX Runtime's tools
  * @property {string} pictures
  */
 
@@ -103,5 +104,6 @@ export async function prepare({ tiny }) {
   const lengths = ["--question-length", "8", "--answer-length", "20"];
   await step(process.execPath, ...command, ...lengths);
   const onnx = await once(join(home, "onnx"), (out) => step(python, script("export_onnx.py"), source, tutorial, out));
-  return { python, onnxruntimeNode: onnxruntime, source, tutorial, onnx, pictures };
+  const onnxInt8 = await once(join(home, "onnx-int8"), (out) => step(python, script("quantize_onnx.py"), onnx, out));
+  return { python, onnxruntimeNode: onnxruntime, source, tutorial, onnx, onnxInt8, pictures };
 }

@@ -2,6 +2,7 @@
 import { cpus, totalmem } from "node:os";
 import { barsOf } from "./bars.mjs";
 import { NAMES } from "./competitors.mjs";
+import { sharesOf } from "./limits.mjs";
 
 /**
  * @typedef {object} Report
@@ -11,6 +12,7 @@ import { NAMES } from "./competitors.mjs";
  * @property {string} settings
  * @property {Record<string, string>} versions
  * @property {import("./bars.mjs").Bar[]} bars
+ * @property {import("./limits.mjs").Share[]} shares
  * @property {string} agreement
  * @property {import("./rounds.mjs").Result[]} results
  */
@@ -20,7 +22,9 @@ import { NAMES } from "./competitors.mjs";
  * @param {import("./sections.mjs").Bench & {weightsBytes: number}} bench
  * @returns {Report}
  */
-export function reportOf({ startedAt, settings, results }, { competitors, threads, answers, weightsBytes }) {
+export function reportOf({ startedAt, settings, results }, bench) {
+  const { competitors, threads } = bench;
+  const counts = agreementOf(bench.answers);
   const cpu = cpus()[0]?.model.trim() ?? "unknown CPU";
   return {
     version: 1,
@@ -28,15 +32,19 @@ export function reportOf({ startedAt, settings, results }, { competitors, thread
     machine: `${cpu}, ${threads} ${threads === 1 ? "thread" : "threads"} for each, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
     settings,
     versions: competitors.versions,
-    bars: barsOf(results, { weightsBytes }),
-    agreement: agreementOf(answers),
+    bars: barsOf(results, { ...bench, agreement: counts }),
+    shares: sharesOf(results, bench.work),
+    agreement: agreementWords(counts),
     results,
   };
 }
 
+/** @typedef {ReadonlyMap<string, {same: number, all: number}>} Agreement by the competitor's name */
+
 /**
  * Who gave the same tokens as the tutorial's pipeline for the same picture and question.
  * @param {Map<string, Map<string, string>>} answers
+ * @returns {Agreement}
  */
 function agreementOf(answers) {
   /** @type {Map<string, {same: number, all: number}>} */
@@ -50,6 +58,11 @@ function agreementOf(answers) {
       counts.set(name, { same: count.same + (tokens === expected ? 1 : 0), all: count.all + 1 });
     }
   }
+  return counts;
+}
+
+/** @param {Agreement} counts */
+function agreementWords(counts) {
   if (counts.size === 0) return "No answers were compared.";
   const words = [...counts].map(([name, { same, all }]) => `${name} ${same} of ${all}`);
   return `The tutorial's tokens were also those of: ${words.join("; ")}. (Weights are random: where two tokens are nearly as likely, rounding decides.)`;

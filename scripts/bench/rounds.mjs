@@ -18,7 +18,7 @@ const SETTLE_MS = 60;
 
 /**
  * Runs each competitor once in each round, and begins each round with another.
- * @template {string} Name
+ * @template {string | number} Name
  * @template Sample
  * @param {readonly [Name, (round: number) => Promise<Sample>][]} runs
  * @param {{rounds: number, warmUp?: number, settleMs?: number}} options warmUp: rounds before, which do not count; settleMs: the

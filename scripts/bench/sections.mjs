@@ -17,6 +17,8 @@ import { inTurn } from "./rounds.mjs";
  * @property {number} loadSeconds how long each number of callers is measured
  * @property {number} delaySeconds how long the event loop is watched
  * @property {number} threads
+ * @property {boolean} hasBfloat16 whether this CPU calculates in it
+ * @property {ReturnType<typeof import("./work.mjs").workOfModel>} work of the model
  * @property {Map<string, Map<string, string>>} answers what the competitors answered, by picture and question
  */
 
@@ -26,6 +28,10 @@ export const TASKS = /** @type {const} */ ({
   questions: "8 questions on a new picture",
   pictures: "8 pictures, one question each",
   vision: "vision",
+  step: "decoder step",
+  multiplication: "matrix multiplication",
+  reading: "reading memory",
+  linears: "linears of a decoder step",
   preprocessSmall: "640 x 480 JPEG",
   preprocessLarge: "12-megapixel JPEG",
   start: "from the start of the process to the first answer",
@@ -36,6 +42,9 @@ export const TASKS = /** @type {const} */ ({
   delay: "largest delay",
 });
 
+/** What number types are called in results. */
+export const NUMBER_TYPES = /** @type {const} */ ({ float32: "fp32", bfloat16: "bf16", int8: "int8" });
+
 /** @param {number} callers */
 export const seenTask = (callers) => `${callers} ${callers === 1 ? "caller" : "callers"}, two pictures seen before`;
 /** @param {number} callers */
@@ -45,7 +54,8 @@ const CALLERS = [1, 2, 4, 8];
 const BATCHES = [1, 2, 4, 8, 16];
 const FAST = [NAMES.oursFp32, NAMES.oursBf16, NAMES.oursInt8];
 const OURS = [NAMES.oursTutorial, ...FAST];
-const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, NAMES.onnx, NAMES.onnxNode];
+const ONNX = [NAMES.onnx, NAMES.onnxInt8, NAMES.onnxNode];
+const PEERS = [NAMES.tutorial, NAMES.transformers, NAMES.transformersBf16, ...ONNX];
 const ALL = [...PEERS, ...OURS];
 
 /**
@@ -145,6 +155,39 @@ export const SECTIONS = {
     return [...questions, ...pictures];
   },
 
+  async limits(bench) {
+    const child = await bench.competitors.startLimits();
+    const shapes = bench.work.decoderLinears;
+    /** @type {(keyof typeof NUMBER_TYPES)[]} */
+    const types = bench.hasBfloat16 ? ["float32", "bfloat16", "int8"] : ["float32", "int8"];
+    const giga = (/** @type {Outcome} */ { perSecond }) => number(perSecond) / 1e9;
+    /** @type {{task: string, competitor: string, unit: string, run: () => Promise<number>}[]} */
+    const limits = [
+      ...types.map((dtype) => ({
+        task: TASKS.multiplication,
+        competitor: NUMBER_TYPES[dtype],
+        unit: dtype === "int8" ? "GOP/s" : "GFLOP/s",
+        run: async () => giga(await child.ask("multiplication", { dtype })),
+      })),
+      { task: TASKS.reading, competitor: "", unit: "GB/s", run: async () => giga(await child.ask("reading")) },
+      {
+        task: TASKS.linears,
+        competitor: NUMBER_TYPES.int8,
+        unit: "ms",
+        run: async () => number((await child.ask("linears", { shapes })).ms),
+      },
+    ];
+    try {
+      const samples = await inTurn(
+        limits.map((limit, i) => [i, limit.run]),
+        { rounds: bench.rounds, warmUp: 1 },
+      );
+      return limits.map(({ run, ...about }, i) => ({ section: "limits", ...about, samples: samples.get(i) ?? [] }));
+    } finally {
+      await child.close();
+    }
+  },
+
   async stages(bench) {
     const results = [];
     /** @type {[string, readonly Name[]][]} */
@@ -153,7 +196,7 @@ export const SECTIONS = {
       ["text encoder", ALL],
       ["a picture's keys and values", FAST],
       ["text encoder, picture known", FAST],
-      ["decoder step", ALL],
+      [TASKS.step, ALL],
     ];
     for (const [name, names] of stages) {
       results.push(

@@ -20,6 +20,11 @@ export function barWords({ what, sign, bar, unit, value, low, high, met }) {
   return [what, `${sign} ${bar}${suffix}`, `${figure(value)}${suffix}`, range, met ? "met" : "NOT MET"];
 }
 
+/** @param {import("./limits.mjs").Share} share */
+export function shareWords({ task, competitor, ms, limitMs, share }) {
+  return [task, competitor, `${figure(ms)} ms`, `${figure(limitMs)} ms`, `${(100 * share).toFixed(0)} %`];
+}
+
 /**
  * Columns of text, each as wide as it must be.
  * @param {readonly (readonly string[])[]} rows
@@ -40,6 +45,7 @@ export const TITLES = /** @type {Record<string, string>} */ ({
   whole: "One picture, one question",
   next: "The next question on the same picture",
   eight: "Eight at a time",
+  limits: "The machine's limits",
   stages: "Stages alone",
   batches: "Batch sizes",
   preprocessing: "Pictures to pixel values",
@@ -53,6 +59,9 @@ export const NOTES = /** @type {Record<string, string>} */ ({
   whole: "From a JPEG file of 640 x 480 to three tokens; every call has another picture, which nobody has kept.",
   next: "Ours was asked two questions about the picture before. The tutorial's pipeline keeps nothing: it begins anew.",
   eight: "In one call of ours, however many runs that takes; the tutorial's pipeline answers one after another.",
+  limits:
+    "By torch's own operators, the best of several sizes and calls in each round, before all else and after it. The linears of a decoder step are one row through " +
+    "int8 weights that are read from memory.",
   stages: "Each by itself with inputs that are at hand. A decoder step is one more token of one answer.",
   batches: "Time for each picture or question, when so many go together.",
   preprocessing: "Reading and decoding the file, resizing to 384 x 384 and normalising; another file with every round.",
@@ -63,3 +72,7 @@ export const NOTES = /** @type {Record<string, string>} */ ({
   memory: "After twelve answers. Replicas share the weights; each has its own working memory.",
   delay: "Four callers, every other picture of 12 megapixels. What lies beyond the timer's own 1 ms.",
 });
+
+export const LIMITS_NOTE =
+  "What is multiplied at the best rate of the competitor's number type, and weights read once, or once a token, at the best rate of " +
+  "memory: the longer of the two for each stage, and nothing else. The best of all rounds count.";

@@ -9,9 +9,11 @@ import { parseInput, shapesFor } from "../../dist/tools/bench/input-specs.js";
 import { barsOf } from "../../scripts/bench/bars.mjs";
 import { Child } from "../../scripts/bench/child.mjs";
 import { NAMES } from "../../scripts/bench/competitors.mjs";
+import { sharesOf } from "../../scripts/bench/limits.mjs";
 import { page } from "../../scripts/bench/page.mjs";
 import { inTurn, quantile } from "../../scripts/bench/rounds.mjs";
-import { TASKS } from "../../scripts/bench/sections.mjs";
+import { NUMBER_TYPES, seenTask, TASKS } from "../../scripts/bench/sections.mjs";
+import { workOfModel } from "../../scripts/bench/work.mjs";
 import { compiledModel, demo, fails, fixture } from "../helpers.ts";
 
 const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -144,10 +146,12 @@ describe("the benchmark", function () {
     );
   });
 
+  const result = (task: string, competitor: string, samples: number[]) => {
+    return { section: "s", task, competitor, unit: "ms", samples };
+  };
+  const none = { weightsBytes: 1e8, hasBfloat16: true, agreement: new Map() };
+
   it("judges each bar by the rounds' ratios, and leaves out what was not measured", () => {
-    const result = (task: string, competitor: string, samples: number[]) => {
-      return { section: "s", task, competitor, unit: "ms", samples };
-    };
     const results = [
       // The machine was ten times slower in the second round, for both.
       result(TASKS.whole, NAMES.tutorial, [100, 1000, 100]),
@@ -157,7 +161,7 @@ describe("the benchmark", function () {
       result(TASKS.oneReplica, NAMES.oursFp32, [200]),
       result(TASKS.twoReplicas, NAMES.oursFp32, [208]),
     ];
-    const bars = barsOf(results, { weightsBytes: 1e8 });
+    const bars = barsOf(results, none);
     assert.deepEqual(
       bars.map(({ bar, value, met }) => [bar, Number(value.toFixed(6)), met]),
       [
@@ -167,14 +171,100 @@ describe("the benchmark", function () {
         [0.05, 0.04, true],
       ],
     );
+    const shares = [{ task: "<share>", competitor: NAMES.oursFp32, ms: 10, limitMs: 8, share: 0.8 }];
     const report = {
       ...{ version: 1, startedAt: "2026-01-02T03:04:05Z", machine: "<machine>", settings: "", versions: { node: "1" } },
-      ...{ bars, agreement: "", results: [result("<task>", NAMES.oursFp32, [1, 2])] },
+      ...{ bars, shares, agreement: "", results: [result("<task>", NAMES.oursFp32, [1, 2])] },
     };
     const html = page(report);
     assert.match(html, /1 of 4 bars are not met/);
     assert.match(html, /&lt;task&gt;/);
-    assert.doesNotMatch(html, /<task>|<machine>/);
+    assert.match(html, /&lt;share&gt;.*80 %/s);
+    assert.doesNotMatch(html, /<task>|<machine>|<share>/);
+  });
+
+  it("asks of a CPU without bfloat16 what int8 can do there, and of others what bf16 can", () => {
+    const results = [
+      result(TASKS.whole, NAMES.tutorial, [100]),
+      result(TASKS.whole, NAMES.oursFp32, [67]),
+      result(TASKS.whole, NAMES.oursBf16, [50]),
+      result(TASKS.whole, NAMES.oursInt8, [37]),
+      result(seenTask(1), NAMES.oursInt8, [10]),
+      result(seenTask(8), NAMES.oursInt8, [31]),
+    ];
+    const judged = (hasBfloat16: boolean) =>
+      barsOf(results, { ...none, hasBfloat16 }).map(({ bar, value, met }) => [bar, value, met]);
+    const callers = [3, 3.1, true];
+    assert.deepEqual(judged(true), [[0.65, 0.67, false], [0.36, 0.5, false], callers]);
+    assert.deepEqual(judged(false), [[0.68, 0.67, true], [0.38, 0.37, true], callers]);
+  });
+
+  it("allows a decoder step in int8 14 ms, and more where its linears alone take more than 10", () => {
+    const step = result(TASKS.step, NAMES.oursInt8, [21]);
+    const linears = (ms: number) => result(TASKS.linears, NUMBER_TYPES.int8, [ms]);
+    const values = [[step], [step, linears(5)], [step, linears(20)]].map((results) => barsOf(results, none)[0]?.value);
+    assert.deepEqual(values, [1.5, 1.5, 0.75]);
+  });
+
+  it("asks that float32 gives the tutorial's tokens in every answer", () => {
+    const barOf = (same: number) => {
+      const agreement = new Map([
+        [NAMES.oursFp32, { same, all: 132 }],
+        [NAMES.oursInt8, { same: 1, all: 132 }],
+      ]);
+      return barsOf([], { ...none, agreement }).map(({ met }) => met);
+    };
+    assert.deepEqual([132, 131].map(barOf), [[true], [false]]);
+  });
+
+  const config = {
+    vision_config: {
+      ...{ hidden_size: 768, intermediate_size: 3072, num_hidden_layers: 12 },
+      ...{ image_size: 384, patch_size: 16 },
+    },
+    text_config: {
+      ...{ hidden_size: 768, intermediate_size: 3072, num_hidden_layers: 12 },
+      ...{ encoder_hidden_size: 768, vocab_size: 30524 },
+    },
+  };
+
+  it("counts what BLIP-VQA's stages calculate and read", () => {
+    const { vision, step, next, whole, decoderLinears } = workOfModel(config, { questionTokens: 8, answerTokens: 3 });
+    const operations = (works: typeof whole) => works.reduce((sum, work) => sum + work.operations, 0);
+    assert.equal((operations(vision) / 1e9).toFixed(1), "111.0");
+    assert.equal(((step[0]?.weights ?? 0) / 1e6).toFixed(1), "123.1");
+    assert.equal(decoderLinears.length, 12 * 6 + 2);
+    // A picture's keys and values: 577 rows through 12 linears of 768 x 1536.
+    assert.equal(operations(whole) - operations(vision) - operations(next), 2 * 577 * 12 * 768 * 1536);
+  });
+
+  it("tells how much of a figure the machine's limits explain", () => {
+    const work = workOfModel(config, { questionTokens: 8, answerTokens: 3 });
+    const [picture, step] = [work.vision[0]?.operations ?? 0, work.step[0]?.weights ?? 0];
+    const figures = [
+      result(TASKS.vision, NAMES.onnx, [1000]),
+      result(TASKS.vision, NAMES.oursBf16, [500]),
+      result(TASKS.vision, NAMES.onnxInt8, [500]),
+      result(TASKS.step, NAMES.oursInt8, [20]),
+    ];
+    const limits = [
+      result(TASKS.multiplication, NUMBER_TYPES.float32, [picture / 1e9, 1]), // a second for a picture
+      result(TASKS.multiplication, NUMBER_TYPES.int8, [1, picture / 0.25e9]),
+      result(TASKS.reading, "", [step / 10e6]), // 10 ms for a decoder's weights in int8
+    ];
+    assert.deepEqual(sharesOf(figures, work), []);
+    assert.deepEqual(
+      sharesOf([...figures, ...limits], work).map(({ task, competitor, ms, limitMs, share }) =>
+        [task, competitor, ms, Math.round(limitMs), Number(share.toFixed(6))].join(", "),
+      ),
+      [
+        "vision, ONNX Runtime, 1000, 1000, 1",
+        // Without bfloat16 its numbers are multiplied in float32.
+        "vision, ours, bf16, 500, 1000, 2",
+        "vision, ONNX Runtime, int8, 500, 250, 0.5",
+        "decoder step, ours, int8, 20, 10, 0.5",
+      ],
+    );
   });
 
   it("has a child that does task after task, whatever fails in between", async () => {
