@@ -1,4 +1,4 @@
-import { STATUS_CODES } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Problem, problemOf } from "./problem.js";
@@ -43,9 +43,20 @@ const CLIENT_ERRORS: Readonly<Record<string, number>> = {
   HPE_HEADER_OVERFLOW: 431,
 };
 
+/** The latest reply of each connection. */
+const replies = new WeakMap<Socket, ServerResponse>();
+
+/** Notes the replies that begin, for `onClientError`. */
+export function watchReplies(app: FastifyInstance): void {
+  app.addHook("onSend", async (request, reply) => void replies.set(request.raw.socket, reply.raw));
+}
+
 /** Replies to what is no HTTP, or did not come in time, which no handler sees. */
 export function onClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
+  const reply = replies.get(socket);
+  // Within a reply that has begun, another would be a part of it.
+  const isWithin = reply?.headersSent && !reply.writableFinished;
+  if (error.code === "ECONNRESET" || !socket.writable || isWithin) {
     socket.destroy();
     return;
   }

@@ -4,7 +4,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } 
 import type { NeuronBlip } from "neuron-blip";
 import { pino } from "pino";
 import type { ServerContext } from "./context.js";
-import { onClientError, pathOf, replyToErrors } from "./errors.js";
+import { onClientError, pathOf, replyToErrors, watchReplies } from "./errors.js";
 import { healthEndpoints } from "./health/endpoints.js";
 import { ServerState } from "./health/server-state.js";
 import { beginRequests, checkQueue } from "./limits/admit.js";
@@ -12,6 +12,7 @@ import { readBodies } from "./limits/bodies.js";
 import { ByteBudget } from "./limits/byte-budget.js";
 import { endConnectionsOnClose } from "./limits/closing.js";
 import { BUILD } from "./observing/build.js";
+import { onEnded } from "./observing/ended.js";
 import { metricsEndpoint, ServerMetrics } from "./observing/metrics.js";
 import { traceRequests } from "./observing/tracing.js";
 import { DEFAULT_LIMITS, type ServerOptions } from "./options.js";
@@ -42,6 +43,8 @@ export interface BlipServer {
 
 /** How long a request's headers may take to come, in ms. */
 const HEADERS_TIMEOUT_MS = 10_000;
+/** What the log says of a request whose client did not wait for the reply, as nginx does. */
+const CLIENT_LEFT = 499;
 /** How often Node looks for requests that are late. */
 const LATE_LOOKED_EVERY_MS = 1000;
 
@@ -83,6 +86,7 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
   endConnectionsOnClose(app);
   Paths.watch(app);
   replyToErrors(app);
+  watchReplies(app);
   logRequests(app);
   beginRequests(app, context);
   context.metrics.countRequests(app);
@@ -126,14 +130,15 @@ export async function createMetricsServer({ context }: BlipServer): Promise<Fast
   return app;
 }
 
-/** Logs a line for each request, without what was asked. */
+/** Logs a line for each request, without what was asked: also for those whose clients left, which got no whole reply. */
 function logRequests(app: FastifyInstance): void {
-  app.addHook("onResponse", async (request, reply) => {
+  onEnded(app, (request, reply) => {
     const { method } = request;
-    const status = finalStatus(reply);
+    const hasLeft = !reply.raw.writableFinished;
+    const status = hasLeft ? CLIENT_LEFT : finalStatus(reply);
     const level = request.routeOptions.config.open ? "debug" : status >= 500 ? "warn" : "info";
     const ms = Math.round(reply.elapsedTime * 10) / 10;
-    request.log[level]({ method, path: pathOf(request), status, ms }, "replied");
+    request.log[level]({ method, path: pathOf(request), status, ms }, hasLeft ? "the client left" : "replied");
   });
 }
 

@@ -153,6 +153,27 @@ describe("a server's limits", () => {
   });
 });
 
+describe("a reply that has begun", () => {
+  it("has no other reply in it where what follows its request is no HTTP", async () => {
+    const blip = await loadModel();
+    const server = await serverOf(blip);
+    const socket = await dial(server);
+    const head = `POST ${url} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n`;
+    socket.write(`${head}Content-Type: image/png\r\nContent-Length: ${asked.picture.length}\r\n\r\n`);
+    socket.write(asked.picture);
+    let reply = "";
+    socket.on("data", (chunk) => {
+      if (reply === "") socket.write("nonsense\r\n\r\n");
+      reply += chunk;
+    });
+    await once(socket, "close");
+    assert.match(reply, /^HTTP\/1\.1 200 /);
+    assert.doesNotMatch(reply, /HTTP\/1\.1 400/);
+    await server.app.close();
+    await blip.dispose();
+  });
+});
+
 describe("the bytes in hand", () => {
   it("are given back once, and none are taken after the end: who reads on for a request that has ended stops", () => {
     const budget = new ByteBudget(10);
