@@ -90,13 +90,35 @@ describe("a job that failed", () => {
       assert.equal(fates(new NeuronBlipError(code, "")), "wait");
     }
     assert.equal(fates(new Problem("URL_NOT_ALLOWED", "")), "dead");
-    assert.equal(fates(new Problem("PICTURE_UNREACHABLE", "")), "again");
     assert.equal(fates(new Problem("TIMEOUT", "")), "again");
     assert.equal(fates(new NeuronBlipError("EXECUTION_FAILED", "")), "again");
     assert.equal(fates(new TypeError("a fault")), "again");
     const aborted = new NeuronBlipError("ABORTED", "", { cause: new Problem("TIMEOUT", "late") });
     assert.equal(fateOf(aborted).problem.code, "TIMEOUT");
     assert.equal(fates(aborted), "again");
+  });
+});
+
+describe("a job whose picture did not come", () => {
+  const fateBy = (cause: unknown) => fateOf(new Problem("PICTURE_UNREACHABLE", "", { cause })).fate;
+
+  it("waits for a host that is away for the moment", () => {
+    for (const code of ["ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_SOCKET"]) {
+      assert.equal(fateBy({ code }), "wait", code);
+    }
+    for (const statusCode of [408, 429, 502, 503, 504]) assert.equal(fateBy({ statusCode }), "wait");
+  });
+
+  it("is dead where the host has no such picture, or is none that may be asked", () => {
+    for (const statusCode of [301, 400, 403, 404, 410]) assert.equal(fateBy({ statusCode }), "dead");
+    assert.equal(fateBy({ code: "ENOTPUBLIC" }), "dead");
+    assert.equal(fateBy(undefined), "dead");
+  });
+
+  it("is tried again where the fault may pass or stay", () => {
+    for (const cause of [{ statusCode: 500 }, { code: "ENOTFOUND" }, { code: "CERT_HAS_EXPIRED" }, { code: "EIO" }]) {
+      assert.equal(fateBy(cause), "again");
+    }
   });
 });
 
