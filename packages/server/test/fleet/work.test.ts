@@ -216,6 +216,15 @@ describe("neuron-blip work", function () {
     assert.equal(await jobs.queue.getWaitingCount(), 1);
   });
 
+  it("tells alternatives where they are asked for, and takes a picture as a data: URL", async () => {
+    const url = `data:image/png;base64,${base64}`;
+    await jobs.add("several", { picture: { url }, options: { numBeams: 3, numReturnSequences: 2 } });
+    await using _worker = startWorker({ queue });
+    await jobs.settled(1);
+    for (const { alternatives } of (await jobs.get("several")).returnvalue.answers)
+      assert.equal(alternatives.length, 1);
+  });
+
   it("waits for a Redis that is away when it starts", async () => {
     await jobs.add("early");
     await redis.kill();
