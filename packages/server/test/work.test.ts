@@ -1,10 +1,18 @@
 // What `neuron-blip work` decides by itself; what needs a Redis is in test/fleet.
 import assert from "node:assert/strict";
+import fs, { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { NeuronBlipError } from "neuron-blip";
+import { Registry } from "prom-client";
 import { readWorkArguments } from "../dist/cli/work-arguments.js";
+import { ByteBudget } from "../dist/limits/byte-budget.js";
 import { Problem } from "../dist/problem.js";
 import { fateOf } from "../dist/work/fate.js";
+import { JobFiles } from "../dist/work/job-files.js";
 import { jobOf, keyOf } from "../dist/work/job-form.js";
+import { JobMetrics } from "../dist/work/job-metrics.js";
 import { readQueueAddress } from "../dist/work/queues.js";
 import { SUPERSEDED, Turns } from "../dist/work/turns.js";
 
@@ -90,13 +98,115 @@ describe("a job that failed", () => {
       assert.equal(fates(new NeuronBlipError(code, "")), "wait");
     }
     assert.equal(fates(new Problem("URL_NOT_ALLOWED", "")), "dead");
-    assert.equal(fates(new Problem("PICTURE_UNREACHABLE", "")), "again");
     assert.equal(fates(new Problem("TIMEOUT", "")), "again");
     assert.equal(fates(new NeuronBlipError("EXECUTION_FAILED", "")), "again");
     assert.equal(fates(new TypeError("a fault")), "again");
     const aborted = new NeuronBlipError("ABORTED", "", { cause: new Problem("TIMEOUT", "late") });
     assert.equal(fateOf(aborted).problem.code, "TIMEOUT");
     assert.equal(fates(aborted), "again");
+  });
+});
+
+describe("a job whose picture did not come", () => {
+  const fateBy = (cause: unknown) => fateOf(new Problem("PICTURE_UNREACHABLE", "", { cause })).fate;
+
+  it("waits for a host that is away for the moment", () => {
+    for (const code of ["ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_SOCKET"]) {
+      assert.equal(fateBy({ code }), "wait", code);
+    }
+    for (const statusCode of [408, 429, 502, 503, 504]) assert.equal(fateBy({ statusCode }), "wait");
+  });
+
+  it("is dead where the host has no such picture, or is none that may be asked", () => {
+    for (const statusCode of [301, 400, 403, 404, 410]) assert.equal(fateBy({ statusCode }), "dead");
+    assert.equal(fateBy({ code: "ENOTPUBLIC" }), "dead");
+    assert.equal(fateBy(undefined), "dead");
+  });
+
+  it("is tried again where the fault may pass or stay", () => {
+    for (const cause of [{ statusCode: 500 }, { code: "ENOTFOUND" }, { code: "CERT_HAS_EXPIRED" }, { code: "EIO" }]) {
+      assert.equal(fateBy(cause), "again");
+    }
+  });
+});
+
+describe("a job's file", () => {
+  const share = new ByteBudget(1000).share();
+  let directory = "";
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "neuron-blip-files-"));
+  });
+  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("is read inside the root alone, and counts as what is in hand", async () => {
+    mkdirSync(join(directory, "root"));
+    writeFileSync(join(directory, "root", "in"), "in");
+    writeFileSync(join(directory, "out"), "out");
+    symlinkSync(join(directory, "out"), join(directory, "root", "link"));
+    const files = new JobFiles(join(directory, "root"), 100);
+    const budget = new ByteBudget(100);
+    assert.equal(String(await files.read("in", budget.share())), "in");
+    assert.equal(budget.taken, 2);
+    for (const path of ["link", "../out", join(directory, "out"), ".", "none", "a\0b"]) {
+      await assert.rejects(files.read(path, share), { code: "INVALID_INPUT" }, path);
+    }
+  });
+
+  it("is not read where a directory on its way becomes a link out of the root meanwhile", async () => {
+    const [root, other] = [join(directory, "root"), join(directory, "other")];
+    for (const path of [join(root, "sub"), other]) {
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, "a"), path);
+    }
+    const { open } = fs.promises;
+    const swap = () => {
+      renameSync(join(root, "sub"), join(root, "was"));
+      symlinkSync(other, join(root, "sub"));
+    };
+    const swapBack = () => {
+      unlinkSync(join(root, "sub"));
+      renameSync(join(root, "was"), join(root, "sub"));
+    };
+    for (const isBackInTime of [false, true]) {
+      fs.promises.open = async (...args) => {
+        swap();
+        const file = await open(...args);
+        if (isBackInTime) swapBack();
+        return file;
+      };
+      syncBuiltinESMExports();
+      try {
+        await assert.rejects(new JobFiles(root, 1000).read("sub/a", share), { code: "INVALID_INPUT" });
+      } finally {
+        fs.promises.open = open;
+        syncBuiltinESMExports();
+      }
+      if (!isBackInTime) swapBack();
+    }
+    assert.equal(String(await new JobFiles(root, 1000).read("sub/a", share)), join(root, "sub"));
+  });
+
+  it("is none that is too large, and none without a root", async () => {
+    writeFileSync(join(directory, "large"), "x".repeat(101));
+    const files = new JobFiles(directory, 100);
+    await assert.rejects(files.read("large", share), { code: "BODY_TOO_LARGE" });
+    await assert.rejects(new JobFiles(undefined, 100).read("large", share), { code: "INVALID_INPUT" });
+  });
+});
+
+describe("the metrics of jobs", () => {
+  it("are told without the queue's where Redis is away, which would not answer", async () => {
+    const registry = new Registry();
+    let isAway = false;
+    const getJobCounts = () => (isAway ? new Promise<never>(() => {}) : Promise.resolve({ waiting: 7 }));
+    const metrics = new JobMetrics(registry, { getJobCounts }, () => isAway);
+    metrics.count("dead");
+    const both = await registry.metrics();
+    assert.match(both, /neuron_blip_queue_jobs\{state="waiting"\} 7/);
+    isAway = true;
+    const own = await registry.metrics();
+    assert.match(own, /neuron_blip_jobs_total\{outcome="dead"\} 1/);
+    assert.doesNotMatch(own, /neuron_blip_queue_jobs\{/);
   });
 });
 

@@ -89,7 +89,7 @@ async function workOn(queues: Queues, given: WorkArguments, log: Logger): Promis
   });
   const lost = watchReplicas(blip, log);
   const observed = await observe(blip, given);
-  const metrics = new JobMetrics(observed.metrics.registry, queues.queue);
+  const metrics = new JobMetrics(observed.metrics.registry, queues.queue, queues.isAway);
   const worker = startWorker(queues, { ...given, answerer, metrics, log });
   log.info({ queue: given.queue.name, concurrency: given.concurrency }, "working");
   const redriven = given.redrive ? redrive(queues) : undefined;

@@ -49,7 +49,7 @@ export class PictureUrls {
       }
       if (statusCode !== 200) {
         discard(body);
-        throw unreachable(url, `it replied with ${statusCode}`);
+        throw unreachable(url, `it replied with ${statusCode}`, { statusCode });
       }
       try {
         return await collect(body, this.#maxBytes, share);

@@ -1,6 +1,5 @@
 /** Our own endpoints: /answer, /caption, /match and /rank, of which a model has those that it can do. */
 import type { FastifyInstance } from "fastify";
-import type { Answer, Caption } from "neuron-blip";
 import type { ServerContext } from "../context.js";
 import { Problem } from "../problem.js";
 import { replyWithEvents, type ServerSentEvent, wantsEvents } from "../sse.js";
@@ -9,6 +8,7 @@ import type { GenerationFields } from "./generation-options.js";
 import { type OwnRoute, readAsked } from "./own-requests.js";
 import * as schemas from "./own-schemas.js";
 import { checkQuestions, questionsOf } from "./questions.js";
+import { answerOf, captionOf } from "./results.js";
 
 interface Truncation {
   readonly truncation?: boolean;
@@ -145,14 +145,4 @@ function workOf(task: string, fields: Parameters<typeof schemas.otherBodies>[0])
 
 function errorEvent(problem: Problem): ServerSentEvent {
   return { event: "error", data: problem.toJSON() };
-}
-
-function answerOf({ answer, score, alternatives }: Answer) {
-  const others = alternatives?.map(({ answer, score }) => ({ answer, score }));
-  return { answer, score, ...(others && { alternatives: others }) };
-}
-
-function captionOf({ caption, score, alternatives }: Caption) {
-  const others = alternatives?.map(({ caption, score }) => ({ caption, score }));
-  return { caption, score, ...(others && { alternatives: others }) };
 }

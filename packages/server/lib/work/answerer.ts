@@ -2,19 +2,20 @@ import { performance } from "node:perf_hooks";
 import type { NeuronBlip } from "neuron-blip";
 import { ByteBudget } from "../limits/byte-budget.js";
 import type { Limits } from "../options.js";
-import { fromBase64 } from "../pictures/base64.js";
+import { fromBase64, fromDataUrl } from "../pictures/base64.js";
 import type { PictureUrls } from "../pictures/picture-urls.js";
 import { Problem } from "../problem.js";
 import { checkQuestions } from "../protocols/questions.js";
+import { answerOf, captionOf } from "../protocols/results.js";
 import type { JobFiles } from "./job-files.js";
 import { type Job, type JobPicture, jobOf } from "./job-form.js";
 
 /** What a job comes to. */
 export interface JobResult {
   /** Of a model that answers. */
-  readonly answers?: readonly { readonly question: string; readonly answer: string; readonly score: number }[];
+  readonly answers?: readonly ({ readonly question: string } & ReturnType<typeof answerOf>)[];
   /** Of a model that captions. */
-  readonly caption?: { readonly caption: string; readonly score: number };
+  readonly caption?: ReturnType<typeof captionOf>;
   /** The model's name. */
   readonly model: string;
   /** From the job's start to its result. */
@@ -61,12 +62,11 @@ export class Answerer {
       const call = { ...job.options, signal, callId };
       const done = () => ({ model: modelName, ms: Math.round(performance.now() - began) });
       if (questions === undefined) {
-        const { caption, score } = await blip.caption(picture, call);
-        return { caption: { caption, score }, ...done() };
+        return { caption: captionOf(await blip.caption(picture, call)), ...done() };
       }
       const answers = await blip.answer(picture, questions, call);
       return {
-        answers: answers.map(({ answer, score }, i) => ({ question: questions[i] ?? "", answer, score })),
+        answers: answers.map((answer, i) => ({ question: questions[i] ?? "", ...answerOf(answer) })),
         ...done(),
       };
     } finally {
@@ -92,8 +92,14 @@ export class Answerer {
   }
 
   async #read(picture: JobPicture, options: Parameters<PictureUrls["fetch"]>[1]): Promise<Uint8Array> {
-    if ("url" in picture) return this.#parts.urls.fetch(picture.url, options);
-    const bytes = "file" in picture ? await this.#parts.files.read(picture.file) : fromBase64(picture.base64);
+    const { urls, files } = this.#parts;
+    if ("file" in picture) return files.read(picture.file, options.share);
+    let bytes: Uint8Array | undefined;
+    if ("base64" in picture) bytes = fromBase64(picture.base64);
+    else {
+      bytes = fromDataUrl(picture.url);
+      if (bytes === undefined) return urls.fetch(picture.url, options);
+    }
     options.share.take(bytes.length);
     return bytes;
   }

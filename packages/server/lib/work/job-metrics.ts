@@ -10,7 +10,8 @@ const STATES = ["waiting", "active", "delayed", "failed"] as const;
 export class JobMetrics {
   readonly #jobs: Counter<"outcome">;
 
-  constructor(registry: Registry, queue: Queue) {
+  /** @param isAway whether Redis is: what it has is not told then, and the model's metrics are. */
+  constructor(registry: Registry, queue: Pick<Queue, "getJobCounts">, isAway: () => boolean) {
     const registers = [registry];
     this.#jobs = new Counter({
       name: "neuron_blip_jobs_total",
@@ -24,6 +25,8 @@ export class JobMetrics {
       labelNames: ["state"],
       registers,
       async collect() {
+        this.reset();
+        if (isAway()) return;
         const counts = await queue.getJobCounts(...STATES);
         for (const state of STATES) this.set({ state }, counts[state] ?? 0);
       },

@@ -10,6 +10,8 @@ export interface Queues {
   readonly starts: Starts;
   /** Tells of what goes wrong with Redis. */
   readonly say: (error: Error) => void;
+  /** Tells whether Redis cannot be asked now. */
+  isAway(): boolean;
   /** Makes a connection that waits for a Redis that is away, as long as it takes. */
   newConnection(): Redis;
   close(): Promise<void>;
@@ -64,6 +66,7 @@ export async function openQueues(
     queue,
     starts: new Starts(hashes, name),
     say,
+    isAway: () => own.status !== "ready",
     newConnection,
     async close() {
       await queue.close();

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Child } from "../service/helpers/child.js";
 import { figure, tally } from "../service/helpers/figures.js";
 import { picture } from "../service/helpers/pictures.js";
-import { portOf, until } from "../service/helpers/ports.js";
+import { freePort, portOf, until } from "../service/helpers/ports.js";
 import { root } from "../service/helpers/server-process.js";
 import { base64, Jobs, questions } from "./helpers/jobs.js";
 import { RedisServer } from "./helpers/redis.js";
@@ -168,6 +168,28 @@ describe("neuron-blip work", function () {
     assert.match(failedReason, /PICTURE_UNREACHABLE/);
   });
 
+  it("lets a job wait for a host that is away, which costs no attempt, and not for a picture that is not there", async () => {
+    const port = await freePort();
+    const address = `127.0.0.1:${port}`;
+    await jobs.add("away", { picture: { url: `http://${address}/a.png` } });
+    await using worker = startWorker({ queue, args: ["--allow-url", address] });
+    await until(`the job waits (${worker.output})`, async () => {
+      const { attemptsStarted } = await jobs.get("away");
+      return attemptsStarted >= 2 && (await jobs.queue.getDelayedCount()) === 1;
+    });
+    const pictures = createServer(({ url }, response) => response.writeHead(url === "/a.png" ? 200 : 404).end(picture));
+    try {
+      await once(pictures.listen(port, "127.0.0.1"), "listening");
+      await jobs.settled(1);
+      assert.equal((await jobs.get("away")).attemptsMade, 1);
+      await jobs.add("none", { picture: { url: `http://${address}/none.png` } });
+      await jobs.settled(1, 1);
+      assert.equal((await jobs.get("none")).attemptsMade, 1);
+    } finally {
+      pictures.close();
+    }
+  });
+
   it("does the jobs of examples/add-jobs.mjs, which waits for the results", async () => {
     const pictures = createServer((_, response) => response.end(picture)).listen(0, "127.0.0.1");
     try {
@@ -192,6 +214,15 @@ describe("neuron-blip work", function () {
     assert.deepEqual(await worker.exit, { code: 2, signal: null }, worker.output);
     assert.match(worker.output, /this one matches/);
     assert.equal(await jobs.queue.getWaitingCount(), 1);
+  });
+
+  it("tells alternatives where they are asked for, and takes a picture as a data: URL", async () => {
+    const url = `data:image/png;base64,${base64}`;
+    await jobs.add("several", { picture: { url }, options: { numBeams: 3, numReturnSequences: 2 } });
+    await using _worker = startWorker({ queue });
+    await jobs.settled(1);
+    for (const { alternatives } of (await jobs.get("several")).returnvalue.answers)
+      assert.equal(alternatives.length, 1);
   });
 
   it("waits for a Redis that is away when it starts", async () => {
