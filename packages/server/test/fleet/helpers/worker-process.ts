@@ -24,14 +24,15 @@ export function startWorker({ queue, model = demoModel, args = [], preloads = []
 
 /** As a supervisor: as many as are wanted, each started anew where it ended. */
 export class Supervisor implements AsyncDisposable {
-  readonly #options: WorkerOptions;
+  readonly #startWorker: () => Child;
   readonly #workers: Child[] = [];
   #isOver = false;
   /** How many have ended by themselves or were killed. */
   ended = 0;
 
-  constructor(options: WorkerOptions, count: number) {
-    this.#options = options;
+  /** @param worker the options of `neuron-blip work`, or what starts another worker. */
+  constructor(worker: WorkerOptions | (() => Child), count: number) {
+    this.#startWorker = typeof worker === "function" ? worker : () => startWorker(worker);
     for (let i = 0; i < count; i++) this.#start(i);
   }
 
@@ -45,7 +46,7 @@ export class Supervisor implements AsyncDisposable {
   }
 
   #start(index: number): void {
-    const worker = startWorker(this.#options);
+    const worker = this.#startWorker();
     this.#workers[index] = worker;
     void worker.exit.then(() => {
       this.ended++;
