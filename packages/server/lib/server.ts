@@ -87,8 +87,8 @@ export async function createServer(blip: NeuronBlip, options: ServerOptions = {}
   Paths.watch(app);
   replyToErrors(app);
   watchReplies(app);
-  logRequests(app);
   beginRequests(app, context);
+  logRequests(app); // after it: what a client that left had asked for is aborted by then
   context.metrics.countRequests(app);
   const stopTracing = traceRequests(app);
   app.addHook("onSend", async (request, reply) => {
