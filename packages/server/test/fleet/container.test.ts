@@ -1,6 +1,6 @@
 /** The container's image, as deploy/cpu/Dockerfile builds it from the packed packages, in use. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { figure } from "../service/helpers/figures.js";
@@ -102,21 +102,22 @@ describe("the container of deploy/cpu", function () {
     );
   });
 
-  it("has the commands of workers and of bulk as well, and says what serve alone lacks", () => {
-    for (const command of ["work", "batch", "serve"]) {
+  it("has the command of workers as well, and says what serve alone lacks", () => {
+    for (const command of ["work", "serve"]) {
       const help = podman.run(["run", "--rm", ...ALONE, "--read-only", "localhost/neuron-blip", command, "--help"]);
       assert.match(help, new RegExp(`neuron-blip ${command} `));
     }
     assert.equal(podman.succeeds(["run", "--rm", ...ALONE, "--read-only", "localhost/neuron-blip"]), false);
   });
 
-  it("serves as SageMaker starts it, in the variant that is for it", async () => {
-    build("sagemaker", join(root, "deploy/sagemaker/Dockerfile"), join(root, "deploy/sagemaker"), [
-      "BASE=localhost/neuron-blip",
-    ]);
+  it("serves as SageMaker starts it, by the user and the arguments of the variant that is for it", async () => {
+    const variant = readFileSync(join(root, "deploy/sagemaker/Dockerfile"), "utf8");
+    const [, user = ""] = /^USER (.+)$/m.exec(variant) ?? [];
+    assert.equal(user, "0:0");
+    assert.match(variant, /^ENTRYPOINT \["neuron-blip"\]\nCMD \["serve"\]$/m);
     podman.run([
-      ...["run", "--detach", "--name", "sagemaker", ...ALONE, "--volume", `${demoModel}:/opt/ml/model:ro`],
-      ...["--volume", `${dirname(picturePath)}:/pictures:ro`, "localhost/sagemaker", "serve"],
+      ...["run", "--detach", "--name", "sagemaker", ...ALONE, "--user", user],
+      ...["--volume", `${demoModel}:/opt/ml/model:ro`, "localhost/neuron-blip"],
     ]);
     await until("the container is healthy", () => isHealthy("sagemaker"), 60_000, 250);
     assert.equal(JSON.parse(podman.run(["exec", "sagemaker", "node", "-e", TRY])).user, 0);
