@@ -94,20 +94,14 @@ describe("the container of deploy/cpu", function () {
     assert.equal(status, 200, text);
     assert.equal(JSON.parse(text).answers[0].answer, "3");
     assert.equal(ask("server", question, "/pictures/three-shapes.png")[0], 401);
+    assert.match(podman.run(["exec", "server", "neuron-blip", "work", "--help"]), /neuron-blip work MODEL/);
+    assert.equal(podman.succeeds(["exec", "server", "neuron-blip", "serve"]), false, "it serves without a model");
     const began = performance.now();
     assert.equal(stop("server"), 0, podman.run(["logs", "server"]));
     figure(
       "SIGTERM, with the drain delay of 5 s",
       `ended with 0 after ${((performance.now() - began) / 1000).toFixed(1)} s`,
     );
-  });
-
-  it("has the command of workers as well, and says what serve alone lacks", () => {
-    for (const command of ["work", "serve"]) {
-      const help = podman.run(["run", "--rm", ...ALONE, "--read-only", "localhost/neuron-blip", command, "--help"]);
-      assert.match(help, new RegExp(`neuron-blip ${command} `));
-    }
-    assert.equal(podman.succeeds(["run", "--rm", ...ALONE, "--read-only", "localhost/neuron-blip"]), false);
   });
 
   it("serves as SageMaker starts it, by the user and the arguments of the variant that is for it", async () => {
