@@ -19,12 +19,12 @@ function run(example: string, ...args: string[]): string {
   return stdout;
 }
 
-/** What follows `serve` in a file of examples/inf2. */
-function argumentsOf(file: string, pattern: RegExp, split: (text: string) => string[]): string[] {
-  const path = fileURLToPath(new URL(`../../examples/inf2/${file}`, import.meta.url));
+/** What follows `serve` in a file. */
+function argumentsOf(file: string, pattern: RegExp): string[] {
+  const path = fileURLToPath(new URL(`../../${file}`, import.meta.url));
   const [, text] = pattern.exec(readFileSync(path, "utf8")) ?? [];
   assert(text !== undefined, `${file} serves nothing`);
-  return split(text);
+  return text.split(" ");
 }
 
 describe("the examples", () => {
@@ -78,13 +78,11 @@ describe("the examples", () => {
     const directory = mkdtempSync(join(tmpdir(), "neuron-blip-examples-"));
     const keys = join(directory, "api-keys");
     writeFileSync(keys, "a-key\n");
-    for (const [file, [, ...args]] of [
-      [
-        "neuron-blip.service",
-        argumentsOf("neuron-blip.service", /^ExecStart=\S+ serve (.+)$/m, (line) => line.split(" ")),
-      ],
-      ["Dockerfile", argumentsOf("Dockerfile", /^CMD \[.+, "serve", (.+)\]$/m, (list) => JSON.parse(`[${list}]`))],
+    for (const [file, pattern] of [
+      ["examples/inf2/neuron-blip.service", /^ExecStart=\S+ serve (.+)$/m],
+      ["deploy/inf2/Dockerfile", /^# +serve (.+)$/m],
     ] as const) {
+      const [, ...args] = argumentsOf(file, pattern);
       const here = ["--host", "127.0.0.1", "--port", "0", "--api-key-file", keys, "--drain-delay", "0"];
       const cli = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
       const server = spawn(process.execPath, [cli, "serve", demoModel, ...args, ...here], {

@@ -14,7 +14,7 @@ const read = (file: string) => readFileSync(join(root, file), "utf8");
 const FILES = [
   "README.md",
   "docs/inferentia.md",
-  "examples/inf2/Dockerfile",
+  "deploy/inf2/Dockerfile",
   "examples/inf2/neuron-blip.service",
   "scripts/compile/trace.py",
   "scripts/compile/requirements.txt",
@@ -58,15 +58,19 @@ describe("the versions of AWS Neuron", () => {
   });
 
   it("are the Dockerfile's arguments", () => {
-    const dockerfile = read("examples/inf2/Dockerfile");
+    const dockerfile = read("deploy/inf2/Dockerfile");
     const args = Object.fromEntries(
       Array.from(dockerfile.matchAll(/^ARG (\w+)=(.+)$/gm), ([, name, value]) => [name, value]),
     );
-    assert.deepEqual(args, {
-      RUNTIME_LIB: SDK.apt["aws-neuronx-runtime-lib"],
-      TOOLS: SDK.apt["aws-neuronx-tools"],
-      TORCH_NEURONX: SDK.pip["torch-neuronx"],
-    });
+    const { RUNTIME_LIB, TOOLS, TORCH_NEURONX } = args;
+    assert.deepEqual(
+      { RUNTIME_LIB, TOOLS, TORCH_NEURONX },
+      {
+        RUNTIME_LIB: SDK.apt["aws-neuronx-runtime-lib"],
+        TOOLS: SDK.apt["aws-neuronx-tools"],
+        TORCH_NEURONX: SDK.pip["torch-neuronx"],
+      },
+    );
     for (const use of [
       "aws-neuronx-runtime-lib=$RUNTIME_LIB",
       "aws-neuronx-tools=$TOOLS",
