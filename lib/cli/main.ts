@@ -12,6 +12,7 @@ Usage: neuron-blip COMMAND [arguments]
   caption MODEL IMAGE…       describe pictures
   match MODEL IMAGE TEXT…    say how likely each text describes a picture
   compare MODEL PICTURE…     say what bfloat16 and int8 change in a checkpoint's answers, and how fast they are
+  batch MODEL                ask about a directory of pictures, or a file of JSON lines; goes on where it was stopped
   compile MODEL DIR          compile a Hugging Face model into a model directory (needs Python with torch and transformers)
   demo                       ask a small bundled model about bundled pictures, and write a page that shows the answers
   doctor [MODEL]             check this host, and a model against it, and say how to mend what is wrong
@@ -30,6 +31,7 @@ type Command = (args: string[]) => Promise<number>;
 /** Loaded when asked for, so that `build` works where the addon, or a dependency, does not load. */
 const commands: Record<string, () => Promise<{ run: Command }>> = {
   ask: () => import("./ask.js"),
+  batch: () => import("./batch.js"),
   bench: () => import("./bench.js"),
   build: () => import("./build.js"),
   caption: () => import("./caption.js"),

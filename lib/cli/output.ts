@@ -83,7 +83,7 @@ export async function writeOutput(path: string, text: string): Promise<void> {
 }
 
 /** Says what a system's error means for what was to be written. */
-function outputError(what: string, error: unknown): OutputError {
+export function outputError(what: string, error: unknown): OutputError {
   const reason = REASONS[codeOf(error) ?? ""] ?? messageOf(error);
   return new OutputError(`Cannot write ${what}: ${reason}.`, { cause: error });
 }

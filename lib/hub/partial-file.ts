@@ -2,12 +2,11 @@
  * A content that is on its way into the cache, in a file of its own beside it: no two writers share one, so that none can spoil
  * another's, nor Python's. The file's name says whose it is; one that its writer has left, or died over, is continued.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { readFileSync, readlinkSync } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { type FileHandle, lstat, open, readdir, rename, rm } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { codeOf } from "../errors.js";
+import { place, runs } from "../util/processes.js";
 
 /** As Python's, so that its tools know it for what is left over. */
 const SUFFIX = ".incomplete";
@@ -15,13 +14,6 @@ const SUFFIX = ".incomplete";
 const OWNED = /^(?:free|([0-9a-f]{8})-(\d+))-[0-9a-f]{8}$/;
 /** A file of another host, or of a process whose number is another's by now, is rubbish after this, in ms. */
 const RUBBISH_MS = 24 * 60 * 60 * 1000;
-
-/** Where process numbers mean the same: this boot of the host, and this container. */
-const place = createHash("sha256")
-  .update(`${hostname()} ${attempt(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"))}`)
-  .update(attempt(() => readlinkSync("/proc/self/ns/pid")))
-  .digest("hex")
-  .slice(0, 8);
 
 interface Leftover {
   readonly path: string;
@@ -149,16 +141,6 @@ async function leftoversOf(folder: string, etag: string, most: number): Promise<
   return found.sort((one, other) => other.size - one.size);
 }
 
-/** Says whether a process of this host and container is running. */
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) !== "ESRCH";
-  }
-}
-
 function newPath(folder: string, etag: string, owner: string): string {
   return join(folder, `${etag}.${owner}-${randomBytes(4).toString("hex")}${SUFFIX}`);
 }
@@ -167,12 +149,4 @@ function newPath(folder: string, etag: string, owner: string): string {
 function isGone(error: unknown): false {
   if (codeOf(error) === "ENOENT") return false;
   throw error;
-}
-
-function attempt(read: () => string): string {
-  try {
-    return read();
-  } catch {
-    return "";
-  }
 }

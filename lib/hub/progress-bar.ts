@@ -1,4 +1,4 @@
-/** A line on a terminal that shows how far a transfer is. */
+/** A line on a terminal that shows how far a transfer, or other long work, is. */
 import type { DownloadProgress } from "./hub-progress.js";
 
 /** What is needed of a terminal: process.stderr. */
@@ -15,28 +15,33 @@ const DEFAULT_COLUMNS = 80;
 /** The part of the time, in seconds, over which the speed is smoothed. */
 const SMOOTHING_S = 3;
 
-/** Shows a model's transfer in one line that is written over; `end` leaves it as it stands. */
+/** Shows how far a transfer is in one line that is written over; `end` leaves it as it stands. */
 export class ProgressBar {
   readonly #terminal: Terminal;
   readonly #now: () => number;
+  readonly #amount: (amount: number) => string;
   #last: { at: number; loaded: number } | undefined;
-  #bytesPerSecond: number | undefined;
+  #speed: number | undefined;
   #drawn = false;
 
-  /** @param now milliseconds, of a clock that does not jump. */
-  constructor(terminal: Terminal, now: () => number = () => performance.now()) {
+  /**
+   * @param now milliseconds, of a clock that does not jump.
+   * @param amount writes how much is done, and how much a second, in its unit.
+   */
+  constructor(terminal: Terminal, now: () => number = () => performance.now(), amount = inBytes) {
     this.#terminal = terminal;
     this.#now = now;
+    this.#amount = amount;
   }
 
-  update({ model, file, loaded, total }: DownloadProgress): void {
+  update({ model, file, loaded, total }: Pick<DownloadProgress, "model" | "file" | "loaded" | "total">): void {
     this.#measure(loaded);
-    const speed = this.#bytesPerSecond;
+    const speed = this.#speed;
     const percent = total === 0 ? 100 : Math.floor((100 * loaded) / total);
     const figures = [
       `${String(percent).padStart(3)} %`,
-      `${inBytes(loaded)} of ${inBytes(total)}`,
-      ...(speed ? [`${inBytes(speed)}/s`, `${inTime((total - loaded) / speed)} left`] : []),
+      `${this.#amount(loaded)} of ${this.#amount(total)}`,
+      ...(speed ? [`${this.#amount(speed)}/s`, `${inTime((total - loaded) / speed)} left`] : []),
     ].join("  ");
     // One column less than there are: a full line would wrap.
     const room = (this.#terminal.columns || DEFAULT_COLUMNS) - 1;
@@ -63,8 +68,7 @@ export class ProgressBar {
     if (!last || seconds < 0.2) return;
     const speed = (loaded - last.loaded) / seconds;
     const weight = Math.min(1, seconds / SMOOTHING_S);
-    this.#bytesPerSecond =
-      this.#bytesPerSecond === undefined ? speed : this.#bytesPerSecond + weight * (speed - this.#bytesPerSecond);
+    this.#speed = this.#speed === undefined ? speed : this.#speed + weight * (speed - this.#speed);
     this.#last = { at, loaded };
   }
 }
@@ -82,7 +86,7 @@ export function inBytes(bytes: number): string {
 }
 
 /** Writes a time, such as "1:05". */
-function inTime(seconds: number): string {
+export function inTime(seconds: number): string {
   if (!Number.isFinite(seconds)) return "…";
   const whole = Math.max(0, Math.round(seconds));
   const minutes = Math.floor(whole / 60);

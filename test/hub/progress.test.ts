@@ -21,7 +21,7 @@ function shownOn(
   const bar = new ProgressBar(terminal, () => at);
   for (const [ms, loaded] of steps) {
     at = ms;
-    bar.update({ model: "owner/blip", file: "model.safetensors", fileLoaded: loaded, fileTotal: total, loaded, total });
+    bar.update({ model: "owner/blip", file: "model.safetensors", loaded, total });
   }
   bar.end();
   return { text, lines: text.split("\r").map((line) => line.replace("\x1b[K", "").trimEnd()) };
