@@ -95,6 +95,7 @@ describe("the container of deploy/cpu", function () {
     assert.equal(JSON.parse(text).answers[0].answer, "3");
     assert.equal(ask("server", question, "/pictures/three-shapes.png")[0], 401);
     assert.match(podman.run(["exec", "server", "neuron-blip", "work", "--help"]), /neuron-blip work MODEL/);
+    assert.match(podman.run(["exec", "server", "neuron-blip", "batch", "--help"]), /neuron-blip batch MODEL/);
     assert.equal(podman.succeeds(["exec", "server", "neuron-blip", "serve"]), false, "it serves without a model");
     const began = performance.now();
     assert.equal(stop("server"), 0, podman.run(["logs", "server"]));
