@@ -53,11 +53,14 @@ export function watchReplies(app: FastifyInstance): void {
 
 /** Replies to what is no HTTP, or did not come in time, which no handler sees. */
 export function onClientError(error: Error & { code?: string }, socket: Socket): void {
-  const reply = replies.get(socket);
-  // Within a reply that has begun, another would be a part of it.
-  const isWithin = reply?.headersSent && !reply.writableFinished;
-  if (error.code === "ECONNRESET" || !socket.writable || isWithin) {
+  if (error.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
+    return;
+  }
+  const reply = replies.get(socket);
+  if (reply?.headersSent && !reply.writableFinished) {
+    // Within a reply that has begun another would be a part of it: what is written of it is sent, and no more.
+    socket.destroySoon();
     return;
   }
   const status = CLIENT_ERRORS[error.code ?? ""] ?? 400;

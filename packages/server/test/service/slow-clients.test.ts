@@ -147,7 +147,7 @@ describe("clients that take their time", () => {
       `${tally(await Promise.all(statuses))}; memory ${mib(rss)} before, ${mib(most)} at most; others meanwhile ${tally(others)}`,
     );
     for (const status of await Promise.all(statuses))
-      assert.match(`${status}`, /^(408|503)$/, "its sender finds no reply");
+      assert.match(`${status}`, /^(408|503)$/, `a sender finds no reply: ${status}`);
     // As much again for what was let go of and is not collected yet.
     assert(most - rss <= 2 * BUDGET, `the server grew by ${mib(most - rss)}`);
     await assertAnswers(server.url);
