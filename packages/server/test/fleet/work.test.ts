@@ -226,11 +226,11 @@ describe("neuron-blip work", function () {
   });
 
   it("waits for a Redis that is away when it starts", async () => {
-    await jobs.add("early");
     await redis.kill();
     await using worker = startWorker({ queue });
     await until("it says so", () => worker.output.includes("Redis cannot be reached"));
     await redis.restart();
+    await jobs.add("first");
     await jobs.settled(1);
   });
 

@@ -31,7 +31,7 @@ export class RedisServer implements AsyncDisposable {
 
   async restart(): Promise<void> {
     const args = ["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#directory];
-    const kept = ["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--save", ""];
+    const kept = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction", "--save", ""];
     this.#child = new Child(pathOf("redis-server"), [...args, ...kept], { stdio: ["ignore", "pipe", "pipe"] });
     await until("Redis listens", () => isListening(this.port));
   }
