@@ -105,9 +105,11 @@ async function stageAddons(libtorches) {
   return stage;
 }
 
-/** Stages the server, for any platform. In the clone its peer is optional, since npm would look for it in the registry. */
+/** Stages the server, for any platform. In the clone the library is an optional peer, since npm would look for it in the registry. */
 function stageServer() {
-  const { stage } = stagePackage("server", { peerDependenciesMeta: undefined });
+  const { peerDependenciesMeta } = JSON.parse(readFileSync(join(root, "packages/server/package.json"), "utf8"));
+  const { "neuron-blip": _, ...others } = peerDependenciesMeta;
+  const { stage } = stagePackage("server", { peerDependenciesMeta: others });
   cpSync(join(root, "LICENSE"), join(stage, "LICENSE"));
   for (const name of ["dist", "lib", "page"])
     cpSync(join(root, "packages/server", name), join(stage, name), { recursive: true });

@@ -185,9 +185,13 @@ describe("the packages", function () {
     it("have a server that runs on any platform, beside the library of its version", () => {
       const main = manifestOf("neuron-blip");
       const server = manifestOf("neuron-blip-server");
-      assert.deepEqual(server.peerDependencies, { "neuron-blip": main.version });
+      const { "neuron-blip": library, ...forQueues } = server.peerDependencies;
+      assert.equal(library, main.version);
       assert.equal(server.version, main.version);
-      for (const name of ["os", "peerDependenciesMeta", "private", "scripts"]) assert(!(name in server), name);
+      // Who has no queue need not install what `work` takes.
+      assert.deepEqual(Object.keys(forQueues).sort(), ["bullmq", "ioredis"]);
+      assert.deepEqual(server.peerDependenciesMeta, { bullmq: { optional: true }, ioredis: { optional: true } });
+      for (const name of ["os", "private", "scripts"]) assert(!(name in server), name);
     });
 
     it("ask for no newer C and C++ libraries than libtorch itself, and name no directory of the host that made them", () => {
