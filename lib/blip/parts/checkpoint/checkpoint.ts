@@ -95,7 +95,7 @@ export class Checkpoint {
     const functions = await TorchFunctions.compile(source, { executor, name: "blip.torchscript" });
     const values: TorchValue[] = [];
     try {
-      const forms = formsOf(dtype);
+      const forms = await formsFor(dtype, functions);
       const weights = await openAll(found, functions, executor, values);
       const packed = await functions.keep("no_packed_linears", []);
       values.push(packed);
@@ -267,7 +267,7 @@ async function openAll(
 }
 
 /** Chooses how a model's weights are laid out on this CPU. */
-function formsOf(dtype: CheckpointDtype): Forms {
+function formsOf(dtype: "float32" | "bfloat16"): Forms {
   const has = native().hasBfloat16();
   const vision = has && dtype !== "float32" ? "bfloat16" : "float32";
   switch (dtype) {
@@ -277,9 +277,18 @@ function formsOf(dtype: CheckpointDtype): Forms {
       const half = native().hasQuantizedEngine("fbgemm") ? "half" : "float32";
       return { visionLayers: vision, visionRest: vision, text: has ? "bfloat16" : half };
     }
-    case "int8": {
-      const layers = native().hasQuantizedEngine(VISION_ENGINE) ? "int8" : vision;
-      return { visionLayers: layers, visionRest: vision, text: "int8" };
-    }
   }
+}
+
+/** Chooses as `formsOf`; of int8 what this libtorch multiplies right, and the rest as bfloat16. */
+async function formsFor(dtype: CheckpointDtype, functions: TorchFunctions): Promise<Forms> {
+  if (dtype !== "int8") return formsOf(dtype);
+  const isRight = (options: FunctionCallOptions) =>
+    functions.call<boolean>("multiplies_right", [], options).catch(() => false); // it has no engine
+  const { visionLayers, visionRest, text } = formsOf("bfloat16");
+  return {
+    visionLayers: (await isRight({ quantizedEngine: VISION_ENGINE })) ? "int8" : visionLayers,
+    visionRest,
+    text: (await isRight({})) ? "int8" : text,
+  };
 }
