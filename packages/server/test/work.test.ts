@@ -7,14 +7,14 @@ import { join } from "node:path";
 import { NeuronBlipError } from "neuron-blip";
 import { Registry } from "prom-client";
 import { readWorkArguments } from "../dist/cli/work-arguments.js";
+import { fateOf } from "../dist/jobs/fate.js";
+import { JobFiles } from "../dist/jobs/job-files.js";
+import { jobOf, keyOf } from "../dist/jobs/job-form.js";
+import { JobMetrics } from "../dist/jobs/job-metrics.js";
+import { readQueueAddress } from "../dist/jobs/queues.js";
+import { SUPERSEDED, Turns } from "../dist/jobs/turns.js";
 import { ByteBudget } from "../dist/limits/byte-budget.js";
 import { Problem } from "../dist/problem.js";
-import { fateOf } from "../dist/work/fate.js";
-import { JobFiles } from "../dist/work/job-files.js";
-import { jobOf, keyOf } from "../dist/work/job-form.js";
-import { JobMetrics } from "../dist/work/job-metrics.js";
-import { readQueueAddress } from "../dist/work/queues.js";
-import { SUPERSEDED, Turns } from "../dist/work/turns.js";
 
 /** Work that ends when it is told to. */
 function held(name: string, log: string[]) {

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { throwIfAborted } from "../../../errors.js";
+import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
 import type { Executor } from "../../../torch/executor.js";
 import { native } from "../../../torch/native.js";
 import type { Part } from "../../../torch/part.js";
@@ -283,8 +283,15 @@ function formsOf(dtype: "float32" | "bfloat16"): Forms {
 /** Chooses as `formsOf`; of int8 what this libtorch multiplies right, and the rest as bfloat16. */
 async function formsFor(dtype: CheckpointDtype, functions: TorchFunctions): Promise<Forms> {
   if (dtype !== "int8") return formsOf(dtype);
-  const isRight = (options: FunctionCallOptions) =>
-    functions.call<boolean>("multiplies_right", [], options).catch(() => false); // it has no engine
+  const isRight = async (options: FunctionCallOptions) => {
+    try {
+      return await functions.call<boolean>("multiplies_right", [], options);
+    } catch (error) {
+      // It has no such engine.
+      if (error instanceof NeuronBlipError && error.code === "EXECUTION_FAILED") return false;
+      throw error;
+    }
+  };
   const { visionLayers, visionRest, text } = formsOf("bfloat16");
   return {
     visionLayers: (await isRight({ quantizedEngine: VISION_ENGINE })) ? "int8" : visionLayers,

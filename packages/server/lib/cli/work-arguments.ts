@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { type QueueAddress, readQueueAddress } from "../work/queues.js";
+import { type QueueAddress, readQueueAddress } from "../jobs/queues.js";
 import { dtypeOf, levelOf, portOf, UsageError, wholeNumber } from "./arguments.js";
 import type { ModelArguments } from "./model-options.js";
 

@@ -237,7 +237,7 @@ describe("deploy/prometheus and deploy/grafana", () => {
       [...metrics.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = "", type = ""]) => [name, type]),
     );
     // A worker's own, which need a queue.
-    const worker = readFileSync(join(root, "packages/server/lib/work/job-metrics.ts"), "utf8");
+    const worker = readFileSync(join(root, "packages/server/lib/jobs/job-metrics.ts"), "utf8");
     for (const [, type = "", name = ""] of worker.matchAll(/new (Counter|Gauge)\(\{\s+name: "(neuron_blip_\w+)"/g))
       types.set(name, type.toLowerCase());
     const exists = (name: string) =>

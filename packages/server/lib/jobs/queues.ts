@@ -1,6 +1,6 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import { type Hashes, Starts } from "./starts.js";
+import { Starts } from "./starts.js";
 
 /** Where the jobs are. */
 export interface Queues {
@@ -52,19 +52,13 @@ export async function openQueues(
     return redis;
   };
   const own = newConnection();
-  const hashes: Hashes = {
-    hincrby: (...args) => own.hincrby(...args),
-    hget: (...args) => own.hget(...args),
-    hset: (key, field, value) => own.hset(key, field, value),
-    hdel: (key, field) => own.hdel(key, field),
-  };
   const queue = new bullmq.Queue(name, { connection: own });
   queue.on("error", say);
   return {
     bullmq,
     name,
     queue,
-    starts: new Starts(hashes, name),
+    starts: new Starts(own, name),
     say,
     isAway: () => own.status !== "ready",
     newConnection,

@@ -1,19 +1,12 @@
+import type { Redis } from "ioredis";
+
 /** How often jobs were begun with and not ended, since their process died: counted in Redis, in a hash beside the queue's keys. */
-
-/** What this takes of ioredis. */
-export interface Hashes {
-  hincrby(key: string, field: string, by: number): Promise<number>;
-  hget(key: string, field: string): Promise<string | null>;
-  hset(key: string, field: string, value: number): Promise<number>;
-  hdel(key: string, field: string): Promise<number>;
-}
-
 export class Starts {
-  readonly #redis: Hashes;
+  readonly #redis: Redis;
   readonly #key: string;
 
   /** @param queue the name of the jobs' queue. */
-  constructor(redis: Hashes, queue: string) {
+  constructor(redis: Redis, queue: string) {
     this.#redis = redis;
     this.#key = `neuron-blip:starts:${queue}`;
   }
