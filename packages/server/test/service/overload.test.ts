@@ -6,14 +6,18 @@ import { answerPath } from "./helpers/pictures.js";
 import { until } from "./helpers/ports.js";
 import { ServerProcess } from "./helpers/server-process.js";
 
-/** As many as a request may have: each is some batches of its own, as a question of a full-size model is. */
-const path = answerPath(32);
+/**
+ * A full-size model, as `npm run bench` makes one. Without it the demo's is asked as many questions as a request may have, which are some
+ * batches of their own, as two of a full-size model are.
+ */
+const model = process.env.NEURON_BLIP_OVERLOAD_MODEL;
+const path = answerPath(model === undefined ? 32 : 2);
 /** More threads of the model burn time while they wait for each other on a busy host. */
 const args = ["--threads", "1"];
 const OVERLOAD_SECONDS = 60;
 const WARM_UP_SECONDS = 5;
-/** Bodies in hand, which are bounded by as much. */
-const MOST_GROWTH = 256 * 2 ** 20;
+/** Bodies in hand, which are bounded by half of it, and what the layers of a full-size model give out for a batch. */
+const MOST_GROWTH = (model === undefined ? 256 : 512) * 2 ** 20;
 
 const answered = ({ sent }: LoadResult): Sent[] => sent.filter(({ status }) => status === 200);
 const p99 = (result: LoadResult): number => percentile(timesOf(answered(result)), 0.99);
@@ -104,7 +108,7 @@ describe("ten times the load that a server carries", function () {
   });
 
   it("is refused but for what can be answered in the time that 65 requests take, at the default --max-waiting", async () => {
-    server = await ServerProcess.start({ args });
+    server = await ServerProcess.start({ ...(model === undefined ? {} : { model }), args });
     const capacity = await capacityOf(server);
     figure("it carries", `${capacity.toFixed(1)} requests/s`);
     const result = await overload(server, capacity);
@@ -113,10 +117,10 @@ describe("ten times the load that a server carries", function () {
       .sort((a, b) => a - b);
     const throughput = ends.length / ((ends.at(-1) ?? 0) / 1000);
     figure("throughput", `${throughput.toFixed(1)} requests/s`);
-    figure(
-      "p99 of accepted requests",
-      `${p99(result).toFixed(0)} ms; 1.2 x 65 / throughput is ${((1.2 * 65_000) / throughput).toFixed(0)} ms`,
-    );
+    const bound = (1.2 * 65_000) / throughput;
+    figure("p99 of accepted requests", `${p99(result).toFixed(0)} ms; 1.2 x 65 / throughput is ${bound.toFixed(0)} ms`);
+    // The demo's answers come within a second, for which a busy host may stand still; those of a full-size model take ten.
+    if (model !== undefined) assert(p99(result) <= bound);
     // By the throughput while each was there, which differs where the host has other things to do now and then: its time is at most
     // 1.2 x 65 / throughput if no more than 1.2 x 65 ended in it.
     const endedMeanwhile = answered(result).map(
