@@ -101,7 +101,7 @@ const ROWS_AT_ONCE = 64;
 
 /**
  * The most positions that the rows of one call attend to, together: the keys and values of one take 74 KB in fp32 (those of a
- * picture 42 MB), and each row of a call has its own.
+ * picture 42 MB).
  */
 const POSITIONS_AT_ONCE = 4096;
 
