@@ -149,7 +149,7 @@ describe("the documents", () => {
   });
 
   it("name files and environment variables that there are", () => {
-    const sources = ["lib", "native", "scripts"]
+    const sources = ["lib", "native", "scripts", "packages/server/test"]
       .flatMap((folder) =>
         readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((file) => join(root, folder, file)),
       )

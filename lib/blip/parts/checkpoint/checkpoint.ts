@@ -217,11 +217,14 @@ export class LoadedCheckpoint {
     return new DecoderPaddedGenerator(part, this.shapes, encoderShape, this.config);
   }
 
-  /** Encodes a grey picture, so that the first one does not wait for what libtorch prepares at a first call. */
+  /** Encodes a grey picture by one layer, so that the first one does not wait for what libtorch prepares at a first call. */
   async warmUp(): Promise<void> {
     const { imageSize, imageWidth = imageSize } = this.shapes;
     using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageWidth]);
-    await this.visionModel.forward([pixels]);
+    const { heads, layerNormEps } = this.#checkpoint.config.vision;
+    // What libtorch and oneDNN make with the first calls is made for shapes, which all layers share.
+    const oneLayer = this.#checkpoint.on(this.executor, [this.interpolates, 1, heads, layerNormEps]);
+    await oneLayer.part("vision_model").forward([pixels]);
   }
 
   /** Releases the weights, and ends the thread. */
