@@ -86,6 +86,8 @@ export class BatchQueue<Model extends AsyncDisposable> {
     rows: 0,
     lastBatchEndedAt: undefined,
   };
+  /** Controllers that no batch has and that were never aborted: a new signal would stay in memory until a whole collection. */
+  readonly #controllers: AbortController[] = [];
   #order = 0;
   #closed = false;
   #next: NodeJS.Immediate | undefined;
@@ -237,7 +239,7 @@ export class BatchQueue<Model extends AsyncDisposable> {
     const share = job.splits ? Math.ceil(rows.length / Math.max(1, this.#replicas.free(1))) : job.limit;
     const taken = rows.splice(0, Math.min(job.limit, share));
     if (rows.length === 0) this.#groups.delete(key);
-    return { job, rows: taken, controller: new AbortController() };
+    return { job, rows: taken, controller: this.#controllers.pop() ?? new AbortController() };
   }
 
   /** Runs a batch, and where that fails maybe each of its rows alone. Never throws: what fails is the rows' error. */
@@ -278,6 +280,7 @@ export class BatchQueue<Model extends AsyncDisposable> {
       call.batches.delete(batch);
       if (call.stopped && call.batches.size === 0) call.reject(call.stopped.error);
     }
+    if (!signal.aborted) this.#controllers.push(controller);
   }
 
   #settle({ call, index }: WaitingRow<Model>, result: PromiseSettledResult<unknown>): void {
