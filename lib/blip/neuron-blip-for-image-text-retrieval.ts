@@ -1,4 +1,4 @@
-import type { Tensor } from "../torch/tensor.js";
+import { Tensor } from "../torch/tensor.js";
 import { traceStage } from "../util/diagnostics.js";
 import type { ModelDirectory } from "../util/model-path.js";
 import { checkGivenLengths, checkLengths, type ImageShapes, imageShapes, tooLong } from "./compiled-shapes.js";
@@ -82,7 +82,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       const images = await imageRows(inputs, texts.length, (pixelValues) => this.encodeImages(pixelValues, signal));
       this.#check(texts);
-      return traceStage("encoder", () => this.#matcher.matchLogits(texts, images, signal));
+      return (await traceStage("encoder", () => this.#matcher.matchLogits(texts, images, signal))).map(toRow);
     });
   }
 
@@ -91,7 +91,7 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
-  ): Promise<Tensor<"float32">[]> {
+  ): Promise<Float32Array[]> {
     return this.calls.run(async () => {
       this.#check(texts);
       return traceStage("encoder", () => this.#matcher.matchLogits(texts, images, signal));
@@ -104,7 +104,12 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
    * @returns one float32 [1, projection size] of length 1 for each.
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`, `ABORTED`.
    */
-  getImageFeatures(imageEmbeds: readonly Tensor[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  async getImageFeatures(imageEmbeds: readonly Tensor[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+    return (await this.imageFeaturesOf(imageEmbeds, signal)).map(toRow);
+  }
+
+  /** @internal Projects as `getImageFeatures`. */
+  imageFeaturesOf(imageEmbeds: readonly Tensor[], signal?: AbortSignal): Promise<Float32Array[]> {
     return this.calls.run(async () => {
       const rows = await imageRows({ imageEmbeds }, imageEmbeds.length, async () => []);
       return this.#matcher.imageFeatures(rows, signal);
@@ -120,12 +125,12 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
     return this.calls.run(async () => {
       const texts = tokenIdsOf(inputs, this.config.padTokenId);
       this.#check(texts);
-      return traceStage("encoder", () => this.#matcher.textFeatures(texts, signal));
+      return (await traceStage("encoder", () => this.#matcher.textFeatures(texts, signal))).map(toRow);
     });
   }
 
   /** @internal Projects as `getTextFeatures`, but token ids. */
-  textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  textFeaturesOf(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Float32Array[]> {
     return this.calls.run(async () => {
       this.#check(texts);
       return traceStage("encoder", () => this.#matcher.textFeatures(texts, signal));
@@ -139,4 +144,9 @@ export class NeuronBlipForImageTextRetrieval extends NeuronBlipPreTrainedModel<R
         throw tooLong("INPUT_TOO_LONG", `Question ${i}`, length, questionLength, "question", this.shapes);
     }
   }
+}
+
+/** Makes a tensor of one row. */
+function toRow(values: Float32Array): Tensor<"float32"> {
+  return Tensor.from(values, [1, values.length]);
 }

@@ -1,11 +1,9 @@
 /** How alike features are. */
-import type { Tensor } from "../torch/tensor.js";
-
 /** Copies rows of features of one size into one array, one after another. */
-export function packed(rows: readonly Tensor<"float32">[]): Float32Array {
-  const size = rows[0]?.size ?? 0;
+export function packed(rows: readonly Float32Array[]): Float32Array {
+  const size = rows[0]?.length ?? 0;
   const all = new Float32Array(rows.length * size);
-  for (const [i, row] of rows.entries()) all.set(row.data, i * size);
+  for (const [i, row] of rows.entries()) all.set(row, i * size);
   return all;
 }
 

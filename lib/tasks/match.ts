@@ -29,7 +29,7 @@ export async function match(
     key: "match",
     work: async (replica, rows, signal) => {
       const pictures = rows.map(({ image }) => image);
-      return (await replica.matchRows(rows, pictures, signal)).map(({ data }) => toMatch(data));
+      return (await replica.matchRows(rows, pictures, signal)).map(toMatch);
     },
     hold: holdPicture,
   };

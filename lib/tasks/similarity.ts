@@ -4,7 +4,6 @@ import { NeuronBlipError, readOptions, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import { snapshotBytes } from "../images/open-picture.js";
 import type { Job } from "../serving/job.js";
-import type { Tensor } from "../torch/tensor.js";
 import { fulfilled } from "../util/concurrency.js";
 import { inTurns } from "../util/turns.js";
 import { cosineSteps, packed } from "./cosines.js";
@@ -30,16 +29,16 @@ export async function similarity(
     throw new NeuronBlipError("INVALID_INPUT", "similarity takes an array of pictures and an array of texts.");
   }
   const encode = (text: string) => processor.tokenizer.encodeSteps(text, { maxLength, truncation });
-  const imageJob: PairJob<NeuronBlipForImageTextRetrieval, Tensor<"float32">> = {
+  const imageJob: PairJob<NeuronBlipForImageTextRetrieval, Float32Array> = {
     ...batch,
     key: "image features",
     work: (replica, rows, signal) => {
       const pictures = rows.map(({ image }) => image);
-      return replica.getImageFeatures(pictures, signal);
+      return replica.imageFeaturesOf(pictures, signal);
     },
     hold: holdPicture,
   };
-  const textJob: Job<NeuronBlipForImageTextRetrieval, TokenIds, Tensor<"float32">> = {
+  const textJob: Job<NeuronBlipForImageTextRetrieval, TokenIds, Float32Array> = {
     ...batch,
     key: "text features",
     work: (replica, rows, signal) => replica.textFeaturesOf(rows, signal),
@@ -59,14 +58,14 @@ export async function similarity(
     const run = { signal, ticket };
     const pairs: PairLists = { images: pictures, texts: "" };
     const imageFeatures = await runPairs(model, pairs, { ...run, encode: undefined }, imageJob);
-    // Each portion's in one array: so many would take long to collect, and the tensors that they are views of, too.
+    // Each portion's in one array: so many would take long to collect.
     const textFeatures: Float32Array[] = [];
     for (let at = 0; at < list.count; at += PAIRS_AT_ONCE) {
       const count = Math.min(PAIRS_AT_ONCE, list.count - at);
       const portion = Array.from({ length: count }, (_, i) => encoded(at + i));
       textFeatures.push(packed(await queue.run(portion, textJob, run)));
     }
-    const images32 = imageFeatures.map((image) => fulfilled(image).data);
+    const images32 = imageFeatures.map(fulfilled);
     return inTurns(cosineSteps(images32, textFeatures), signal);
   });
 }

@@ -202,13 +202,25 @@ export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "o
   const [count = 0, ...rest] = tensor.shape;
   if (count === 1) return [tensor];
   const size = rest.reduce((product, length) => product * length, 1);
+  const shape = [1, ...rest];
   return Array.from({ length: count }, (_, i) => {
-    const row = Tensor.view(tensor.data.subarray(i * size, (i + 1) * size), [1, ...rest], tensor.dtype);
-    if (memory === "shared") return row;
-    const copy = Tensor.zeros(row.dtype, row.shape);
-    bytesOf(copy).set(bytesOf(row));
-    return copy;
+    const row = tensor.data.subarray(i * size, (i + 1) * size);
+    if (memory === "shared") return Tensor.view(row, shape, tensor.dtype);
+    return new Tensor(
+      guarded(() => native().copyTensor(row, tensor.dtype, shape)),
+      tensor.dtype,
+      shape,
+    );
   });
+}
+
+/**
+ * Copies a tensor's rows into arrays: what V8 need not count as the addon's memory, where it is small and there is much of it.
+ * @param count of them, the first ones.
+ */
+export function rowArraysOf({ data, shape: [length = 0] }: Tensor<"float32">, count = length): Float32Array[] {
+  const size = data.length / length;
+  return Array.from({ length: count }, (_, i) => data.slice(i * size, (i + 1) * size));
 }
 
 /**

@@ -1,5 +1,5 @@
 import { throwIfAborted } from "../../../errors.js";
-import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowArraysOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
 import { itemAt } from "../../../util/item-at.js";
 import type { Matcher } from "../../matcher.js";
@@ -24,7 +24,7 @@ export class CheckpointMatcher implements Matcher {
     texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
-  ): Promise<Tensor<"float32">[]> {
+  ): Promise<Float32Array[]> {
     const questions = texts.map((text, i) => {
       return { ...text, attended: text.length, image: itemAt(images, i), keyValues: undefined };
     });
@@ -36,7 +36,7 @@ export class CheckpointMatcher implements Matcher {
     return this.#run("image_text_matching", firsts, signal, (slice) => [stackRows(slice, slice.length)]);
   }
 
-  imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Float32Array[]> {
     return this.#run("image_projection", images, signal, (slice) => {
       const stacked = stackRows(slice, slice.length);
       checkInput("imageEmbeds", stacked, "float32", [slice.length, "any", this.#checkpoint.shapes.visionHiddenSize]);
@@ -44,7 +44,7 @@ export class CheckpointMatcher implements Matcher {
     });
   }
 
-  textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Float32Array[]> {
     const { padTokenId } = this.#checkpoint.config;
     return this.#run("text_projection", texts, signal, (slice) => {
       const ids = slice.map((text) => text.ids);
@@ -59,13 +59,13 @@ export class CheckpointMatcher implements Matcher {
     rows: readonly Row[],
     signal: AbortSignal | undefined,
     inputsOf: (slice: readonly Row[]) => Tensor[],
-  ): Promise<Tensor<"float32">[]> {
-    const results: Tensor<"float32">[] = [];
+  ): Promise<Float32Array[]> {
+    const results: Float32Array[] = [];
     for (const { rows: slice } of batchesOf(rows, [ROWS_AT_ONCE])) {
       throwIfAborted(signal);
       const { headFunctions, textFunctions } = this.#checkpoint;
       const output = await (name === "text_projection" ? textFunctions : headFunctions).call(name, inputsOf(slice));
-      results.push(...rowsOf(tensorFrom(output, name, 0, this.#checkpoint.directory), "own"));
+      results.push(...rowArraysOf(tensorFrom(output, name, 0, this.#checkpoint.directory)));
     }
     return results;
   }

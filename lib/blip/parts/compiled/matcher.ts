@@ -1,7 +1,8 @@
 import { throwIfAborted } from "../../../errors.js";
 import type { Part } from "../../../torch/part.js";
-import { attentionMaskOf, batchesOf, paddedRows, rowsOf, stackRows, Tensor } from "../../../torch/tensor.js";
+import { attentionMaskOf, batchesOf, paddedRows, rowArraysOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
+import { itemAt } from "../../../util/item-at.js";
 import type { Matcher } from "../../matcher.js";
 import type { TokenIds } from "../../token-ids.js";
 
@@ -35,25 +36,27 @@ export class CompiledMatcher implements Matcher {
     texts: readonly TokenIds[],
     images: readonly Tensor<"float32">[],
     signal?: AbortSignal,
-  ): Promise<Tensor<"float32">[]> {
+  ): Promise<Float32Array[]> {
     const { imageTokens, visionHiddenSize } = this.#shapes;
-    return this.#run(this.#parts.matching, "itm_logits", this.#padded(texts), signal, (slice, size, first) => {
+    return this.#run(this.#parts.matching, "itm_logits", texts, signal, (slice, size, first) => {
       const imageEmbeds = stackRows(images.slice(first, first + slice.length), size);
       checkInput("imageEmbeds", imageEmbeds, "float32", [size, imageTokens, visionHiddenSize]);
       const imageAttentionMask = Tensor.zeros("int64", [size, imageTokens]);
       imageAttentionMask.data.fill(1n);
-      return [...stackTexts(slice, size), imageEmbeds, imageAttentionMask];
+      return [...this.#textTensors(slice, size), imageEmbeds, imageAttentionMask];
     });
   }
 
-  imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
+  imageFeatures(images: readonly Tensor<"float32">[], signal?: AbortSignal): Promise<Float32Array[]> {
     return this.#run(this.#parts.imageProjection, "image_features", images, signal, (slice, size) => [
       stackRows(slice, size),
     ]);
   }
 
-  textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Tensor<"float32">[]> {
-    return this.#run(this.#parts.textProjection, "text_features", this.#padded(texts), signal, stackTexts);
+  textFeatures(texts: readonly TokenIds[], signal?: AbortSignal): Promise<Float32Array[]> {
+    return this.#run(this.#parts.textProjection, "text_features", texts, signal, (slice, size) =>
+      this.#textTensors(slice, size),
+    );
   }
 
   /** Runs rows through a part's compiled batch sizes. */
@@ -63,34 +66,30 @@ export class CompiledMatcher implements Matcher {
     rows: readonly Row[],
     signal: AbortSignal | undefined,
     inputsOf: (slice: readonly Row[], size: number, first: number) => Tensor[],
-  ): Promise<Tensor<"float32">[]> {
-    const results: Tensor<"float32">[] = [];
+  ): Promise<Float32Array[]> {
+    const results: Float32Array[] = [];
     for (const { rows: slice, size } of batchesOf(rows, this.#shapes.batchSizes)) {
       throwIfAborted(signal);
       const found = tensorFrom(await part.forward(inputsOf(slice, size, results.length)), output, 0, part.path);
-      results.push(...rowsOf(found, "own").slice(0, slice.length));
+      results.push(...rowArraysOf(found, slice.length));
     }
     return results;
   }
 
-  #padded(texts: readonly TokenIds[]) {
+  /** Makes a batch of texts: where rows are missing, the last text again, whose result is ignored. */
+  #textTensors(texts: readonly TokenIds[], size: number): [inputIds: Tensor, attentionMask: Tensor] {
     const { questionLength } = this.#shapes;
-    return texts.map(({ ids, length }) => ({
-      inputIds: paddedRows([ids], questionLength, this.#padTokenId),
-      attentionMask: attentionMaskOf([length], questionLength),
-    }));
+    const rows = Array.from({ length: size }, (_, i) => itemAt(texts, Math.min(i, texts.length - 1)));
+    return [
+      paddedRows(
+        rows.map(({ ids }) => ids),
+        questionLength,
+        this.#padTokenId,
+      ),
+      attentionMaskOf(
+        rows.map(({ length }) => length),
+        questionLength,
+      ),
+    ];
   }
-}
-
-function stackTexts(rows: readonly { inputIds: Tensor; attentionMask: Tensor }[], size: number): [Tensor, Tensor] {
-  return [
-    stackRows(
-      rows.map(({ inputIds }) => inputIds),
-      size,
-    ),
-    stackRows(
-      rows.map(({ attentionMask }) => attentionMask),
-      size,
-    ),
-  ];
 }
