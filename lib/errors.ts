@@ -89,14 +89,35 @@ export class NeuronBlipError extends Error {
   }
 }
 
+/** One error of the file system for each code, without a path. */
+const fileErrors = new Map<string, Error>();
+
 /**
- * Lets go of an error's stack but for its message: the frames, all of them within this package, take most of its memory, and
- * where there are 100,000 errors the garbage collector holds the event loop while it moves them.
+ * Lets go of most of an error's memory: of its stack's frames, all of them within this package, and, where its cause is the file
+ * system's, of the path, which the message has, too. Where there are 100,000 errors the garbage collector would hold the event loop
+ * while it looks at them.
  * @returns the error.
  */
-export function withoutFrames(error: unknown): unknown {
-  if (error instanceof NeuronBlipError) error.stack = `${error.name}: ${error.message}`;
+export function forList(error: unknown): unknown {
+  if (!(error instanceof NeuronBlipError)) return error;
+  error.stack = `${error.name}: ${error.message}`;
+  const { cause } = error;
+  const code = codeOf(cause);
+  if (code === undefined || !isOfFile(cause)) return error;
+  let shared = fileErrors.get(code);
+  if (shared === undefined) {
+    const [message = code] = messageOf(cause).split(",");
+    shared = Object.assign(new Error(message), { code });
+    shared.stack = `Error: ${message}`;
+    fileErrors.set(code, shared);
+  }
+  error.cause = shared;
   return error;
+}
+
+/** Says whether a thrown value is an error of the file system, by Node's properties. */
+function isOfFile(thrown: unknown): boolean {
+  return typeof thrown === "object" && thrown !== null && "syscall" in thrown && "path" in thrown;
 }
 
 /** Returns the text of a thrown value. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */

@@ -1,6 +1,6 @@
 /** A call's lists of pictures and texts, paired, prepared and encoded in portions, so that one that is bad can fail alone. */
 import type { TokenIds } from "../blip/token-ids.js";
-import { NeuronBlipError, throwIfAborted, withoutFrames } from "../errors.js";
+import { forList, NeuronBlipError, throwIfAborted } from "../errors.js";
 import type { Picture } from "../images/encoded-image.js";
 import type { EncodeOptions } from "../images/image-encoder.js";
 import { snapshotBytes } from "../images/open-picture.js";
@@ -50,7 +50,7 @@ export async function runPairs<Model extends AnyModel, T>(
   const failed = (error: unknown): PromiseRejectedResult => {
     const isEnd = error instanceof NeuronBlipError && error.code === "ABORTED";
     if (isEnd || !settled) throw error;
-    return { status: "rejected", reason: withoutFrames(error) };
+    return { status: "rejected", reason: forList(error) };
   };
   const results = new Array<PromiseSettledResult<T>>(pairs.count).fill(PENDING);
   // Texts first: they fail at no cost.

@@ -114,13 +114,20 @@ describe("lists of pictures and questions", () => {
     for (const outcome of none) isRejected(outcome, "INVALID_IMAGE");
   });
 
-  it("keeps message, code and cause of errors with `settled`, and no frames, which 100,000 of them would hold the loop with", async () => {
-    const [outcome] = await blip.answer(["none.png"], ["dog?"], { ...short, settled: true });
-    isRejected(outcome, "INVALID_IMAGE");
-    const { message, stack, cause } = (outcome as PromiseRejectedResult).reason as Error;
-    assert.match(message, /none\.png/);
-    assert.equal(stack, `NeuronBlipError: ${message}`);
-    assert.equal((cause as NodeJS.ErrnoException).code, "ENOENT");
+  it("keeps message and code of errors with `settled`, and of what 100,000 of them would hold the loop with the code", async () => {
+    const pictures = ["none.png", "nor this.png", fixture("pictures")];
+    const outcomes = await blip.answer(pictures, "dog?", { ...short, settled: true });
+    const causes = outcomes.map((outcome, i) => {
+      isRejected(outcome, "INVALID_IMAGE");
+      const { message, stack, cause } = (outcome as PromiseRejectedResult).reason as Error;
+      assert.ok(message.includes(pictures[i] as string), message);
+      assert.equal(stack, `NeuronBlipError: ${message}`);
+      return cause as NodeJS.ErrnoException;
+    });
+    assert.equal(causes[0]?.code, "ENOENT");
+    assert.equal(causes[0]?.message, "ENOENT: no such file or directory");
+    assert.equal(causes[1], causes[0], "one error for all files that are not there");
+    assert.equal(causes[2]?.message, "it is not a file");
   });
 
   it("ends where it is aborted while its pictures cannot be read, and answers the next", async () => {
