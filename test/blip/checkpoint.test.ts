@@ -373,18 +373,6 @@ describe("a checkpoint", () => {
     assert.deepEqual((await own.answer(cat, "dog?")).tokenIds, expectedTokens(1, 1));
   });
 
-  it("is run once while it is loaded, unless warmUp is false", async () => {
-    for (const warmUp of [true, false]) {
-      let own: NeuronBlip | undefined;
-      const calls = await callsDuring(async () => {
-        own = await load(whole, { warmUp });
-      });
-      assert.deepEqual(Object.keys(calls), warmUp ? ["vision_model"] : []);
-      assert.deepEqual(tokensOf((await own?.answer(coffee, QUESTIONS)) ?? []), expectedOf(2));
-      await own?.dispose();
-    }
-  });
-
   for (const dtype of ["bfloat16", "int8"] as const) {
     it(`in ${dtype} mostly answers as transformers does in float32`, async () => {
       await using own = await load(whole, { dtype });

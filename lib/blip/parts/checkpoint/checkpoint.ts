@@ -3,7 +3,6 @@ import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
 import type { Executor } from "../../../torch/executor.js";
 import { native } from "../../../torch/native.js";
 import type { Part } from "../../../torch/part.js";
-import { Tensor } from "../../../torch/tensor.js";
 import { openTensors, type TensorEntry } from "../../../torch/tensor-file.js";
 import {
   type BoundFunctions,
@@ -12,6 +11,7 @@ import {
   TorchFunctions,
   type TorchValue,
 } from "../../../torch/torch-functions.js";
+import { fulfilled } from "../../../util/concurrency.js";
 import { packageFile } from "../../../util/package-file.js";
 import type { BlipConfig } from "../../blip-config.js";
 import type { CompiledShapes } from "../../compiled-shapes.js";
@@ -89,12 +89,17 @@ export class Checkpoint {
     architecture: Architecture,
     { dtype = "float32", executor, imageTokens, signal }: CheckpointOptions,
   ): Promise<Checkpoint> {
-    const { config, weights: found } = await readWeights(directory, architecture);
-    throwIfAborted(signal);
     const source = (await Promise.all(SOURCES.map(readSource))).join("\n");
-    const functions = await TorchFunctions.compile(source, { executor, name: "blip.torchscript" });
+    const [read, compiled] = await Promise.allSettled([
+      readWeights(directory, architecture),
+      TorchFunctions.compile(source, { executor, name: "blip.torchscript" }),
+    ]);
+    if (read.status === "rejected" && compiled.status === "fulfilled") await compiled.value.dispose();
+    const { config, weights: found } = fulfilled(read);
+    const functions = fulfilled(compiled);
     const values: TorchValue[] = [];
     try {
+      throwIfAborted(signal);
       const forms = await formsFor(dtype, functions);
       const weights = await openAll(found, functions, executor, values);
       const packed = await functions.keep("no_packed_linears", []);
@@ -215,16 +220,6 @@ export class LoadedCheckpoint {
     // All but the answer's own mask.
     const part = this.textFunctions.part("text_decoder", (inputs) => inputs.filter((_, i) => i !== 3));
     return new DecoderPaddedGenerator(part, this.shapes, encoderShape, this.config);
-  }
-
-  /** Encodes a grey picture by one layer, so that the first one does not wait for what libtorch prepares at a first call. */
-  async warmUp(): Promise<void> {
-    const { imageSize, imageWidth = imageSize } = this.shapes;
-    using pixels = Tensor.zeros("float32", [1, 3, imageSize, imageWidth]);
-    const { heads, layerNormEps } = this.#checkpoint.config.vision;
-    // What libtorch and oneDNN make with the first calls is made for shapes, which all layers share.
-    const oneLayer = this.#checkpoint.on(this.executor, [this.interpolates, 1, heads, layerNormEps]);
-    await oneLayer.part("vision_model").forward([pixels]);
   }
 
   /** Releases the weights, and ends the thread. */
