@@ -38,7 +38,7 @@ export {
   TextDecoderCached,
 } from "./blip/parts/checkpoint/decoder.js";
 export type { CheckpointLoadOptions } from "./blip/parts/checkpoint/load-checkpoint.js";
-export { TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
+export { type PictureTexts, TextEncoderCached } from "./blip/parts/checkpoint/question-encoder.js";
 export { TextEncoderWrapper } from "./blip/text-encoder-wrapper.js";
 export type { PaddedTexts } from "./blip/token-ids.js";
 export { NeuronBlipError, type NeuronBlipErrorCode } from "./errors.js";

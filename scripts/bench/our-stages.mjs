@@ -116,7 +116,9 @@ async function ofCheckpoint(replica, { pixels, ids, mask, start }) {
   const texts = { inputIds: ids, attentionMask: mask };
   const { lastHiddenState } = await visionModel.forward(pixels);
   const keysValues = await encoder.imageKeysValues(lastHiddenState);
-  const encoderKeysValues = await decoder.encoderKeysValues(await encoder.forward(texts, lastHiddenState));
+  const encoderKeysValues = await decoder.encoderKeysValues(
+    await encoder.forward(texts, [{ picture: lastHiddenState, count: 1 }]),
+  );
   const row = Tensor.from(BigInt64Array.of(0n), [1]);
   const inputIds = Tensor.from(BigInt64Array.of(start), [1, 1]);
   const step = { inputIds, parents: row, encoderKeysValues, encoderRows: row, encoderAttentionMask: mask };
@@ -124,9 +126,9 @@ async function ofCheckpoint(replica, { pixels, ids, mask, start }) {
   /** @type {Work} */
   const work = new Map();
   work.set("vision", () => visionModel.forward(pixels));
-  work.set("text encoder", () => encoder.forward(texts, lastHiddenState));
+  work.set("text encoder", () => encoder.forward(texts, [{ picture: lastHiddenState, count: 1 }]));
   work.set("a picture's keys and values", () => encoder.imageKeysValues(lastHiddenState));
-  work.set("text encoder, picture known", () => encoder.forwardCached(texts, keysValues));
+  work.set("text encoder, picture known", () => encoder.forwardCached(texts, [{ picture: keysValues, count: 1 }]));
   work.set("decoder step", () => decoder.forward({ ...step, pastKeysValues }));
   return work;
 }

@@ -7,8 +7,10 @@ import { fileURLToPath } from "node:url";
 import {
   type Answer,
   BlipProcessor,
+  type EncodedImage,
   NeuronBlip,
   NeuronBlipForQuestionAnswering,
+  type Picture,
   Tensor,
   TextDecoderCached,
   TextEncoderCached,
@@ -154,6 +156,44 @@ describe("a checkpoint", () => {
         assert.deepEqual((await fresh.answer(picture, text)).tokenIds, expectedTokens(image, question));
       }
     }
+  });
+
+  it("reads questions about several pictures together, new and known, but none with one that is much longer", async () => {
+    await using fresh = await load(whole, { pictureCache: false });
+    const pairs = PICTURES.flatMap((_, image) => [0, 1].map((question) => ({ image, question })));
+    const expected = pairs.map(({ image, question }) => expectedTokens(image, question));
+    const questions = pairs.map(({ question }) => QUESTIONS[question] as string);
+    const ask = async (pictures: readonly Picture[]) => {
+      const counts: unknown[] = [];
+      await callsDuring(
+        async () => assert.deepEqual(tokensOf(await fresh.answer(pictures, questions)), expected),
+        (name, [, , , ofPictures]) => {
+          if (name.startsWith("question_embeds")) counts.push(ofPictures);
+        },
+      );
+      return counts;
+    };
+    assert.deepEqual(await ask(pairs.map(({ image }) => PICTURES[image] as string)), [[2, 2, 2]]);
+    const encoded = await Promise.all(PICTURES.map((picture) => fresh.encodeImage(picture)));
+    assert.deepEqual(await ask(pairs.map(({ image }) => encoded[image] as EncodedImage)), [[2, 2, 2]]);
+    assert.deepEqual(await ask(pairs.map(({ image }) => (image === 0 ? encoded[0] : PICTURES[image]) as Picture)), [
+      [2, 2],
+      [2],
+    ]);
+    const long = Array(30).fill("dog").join(" ");
+    const widths: unknown[] = [];
+    const calls = await callsDuring(
+      () => fresh.answer([cat, coffee, cat], ["dog?", long, "dog?"]),
+      (name, [ids]) => {
+        if (name === "question_embeds") widths.push((ids as Tensor).shape);
+      },
+    );
+    assert.equal(calls.question_embeds, 2);
+    assert.deepEqual(widths, [
+      [2, 4],
+      [1, 32],
+    ]);
+    for (const picture of encoded) picture.dispose();
   });
 
   it("answers any number of questions in a call, more than the decoder and the encoder take at once too", async () => {
