@@ -21,9 +21,11 @@ export function logSumExp(scores: Float32Array): number {
     if (x < LEAST_EXPONENT) continue;
     const index = (-64 * x) | 0; // 0 of what is no number, which then makes the sum none
     const rest = x + index / 64;
-    sum += (EXPONENTIALS[index] ?? 0) * (1 + rest * (1 + rest * (1 / 2 + rest * (1 / 6 + rest * (1 / 24)))));
+    const square = rest * rest;
+    sum += (EXPONENTIALS[index] ?? 0) * (1 + rest + square * (1 / 2 + rest * (1 / 6) + square * (1 / 24)));
   }
-  if (highest === Number.NEGATIVE_INFINITY && scores.every((score) => score === highest)) throw noTokenLeft();
+  // Not compared with `highest`: a variable that a closure holds takes the loops above half as long again.
+  if (scores.every((score) => score === Number.NEGATIVE_INFINITY)) throw noTokenLeft();
   if (!Number.isFinite(sum)) throw notNumbers();
   return highest + Math.log(sum);
 }
