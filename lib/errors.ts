@@ -89,12 +89,12 @@ export class NeuronBlipError extends Error {
   }
 }
 
-/** One error of the file system for each code, without a path. */
+/** One error of the file system for each code, without a path: frozen, since all lists share them. */
 const fileErrors = new Map<string, Error>();
 
 /**
  * Lets go of most of an error's memory: of its stack's frames, all of them within this package, and, where its cause is the file
- * system's, of the path, which the message has, too. Where there are 100,000 errors the garbage collector would hold the event loop
+ * system's, of the path, which the message has, too, cut where it is long. Where there are 100,000 errors the garbage collector would hold the event loop
  * while it looks at them.
  * @returns the error.
  */
@@ -103,21 +103,17 @@ export function forList(error: unknown): unknown {
   error.stack = `${error.name}: ${error.message}`;
   const { cause } = error;
   const code = codeOf(cause);
-  if (code === undefined || !isOfFile(cause)) return error;
-  let shared = fileErrors.get(code);
+  // As libuv words it: "ENOENT: no such file or directory, stat 'none.png'".
+  const [, message] = /^(E[A-Z0-9]+: [^,]+), [a-z]+ '/.exec(messageOf(cause)) ?? [];
+  if (code === undefined || !message?.startsWith(`${code}: `)) return error;
+  let shared = fileErrors.get(message);
   if (shared === undefined) {
-    const [message = code] = messageOf(cause).split(",");
     shared = Object.assign(new Error(message), { code });
     shared.stack = `Error: ${message}`;
-    fileErrors.set(code, shared);
+    fileErrors.set(message, Object.freeze(shared));
   }
   error.cause = shared;
   return error;
-}
-
-/** Says whether a thrown value is an error of the file system, by Node's properties. */
-function isOfFile(thrown: unknown): boolean {
-  return typeof thrown === "object" && thrown !== null && "syscall" in thrown && "path" in thrown;
 }
 
 /** Returns the text of a thrown value. Not by `instanceof`: in a test runner's context, Node's own errors are of another Error. */

@@ -39,6 +39,11 @@ export interface ReplicaOptions extends NeuronRuntimeOptions, CheckpointLoadOpti
    * on the CPU always 1.
    */
   callsInFlight?: number;
+  /**
+   * Whether to run parts for Neuron twice while they are loaded (a part that hangs does so on its second call at the latest).
+   * `NeuronBlip` also starts a thread that decodes pictures then. Default true.
+   */
+  warmUp?: boolean;
 }
 
 /**

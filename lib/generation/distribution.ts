@@ -24,7 +24,7 @@ export function logSumExp(scores: Float32Array): number {
     const square = rest * rest;
     sum += (EXPONENTIALS[index] ?? 0) * (1 + rest + square * (1 / 2 + rest * (1 / 6) + square * (1 / 24)));
   }
-  // Not compared with `highest`: a variable that a closure holds takes the loops above half as long again.
+  // Not compared with `highest`: a variable that a closure holds makes the loops above take half as long again.
   if (scores.every((score) => score === Number.NEGATIVE_INFINITY)) throw noTokenLeft();
   if (!Number.isFinite(sum)) throw notNumbers();
   return highest + Math.log(sum);

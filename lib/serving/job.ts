@@ -26,7 +26,11 @@ export interface Job<Model, Row, T> {
   readonly limit: number;
   /** Whether a batch is split where several replicas have nothing to do: where it pays to run fewer rows. Default false. */
   readonly splits?: boolean;
-  /** Runs rows as one batch. @returns a result for each row, in order. */
+  /**
+   * Runs rows as one batch.
+   * @param signal another batch's, too, once this one has ended.
+   * @returns a result for each row, in order.
+   */
   work(model: Model, rows: readonly Row[], signal: AbortSignal): Promise<readonly T[]>;
   /** Keeps what a row needs until the batch has ended, although its call may have ended before. @returns what lets go. */
   hold?(row: Row): () => void;

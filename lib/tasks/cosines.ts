@@ -1,4 +1,5 @@
 /** How alike features are. */
+
 /** Copies rows of features of one size into one array, one after another. */
 export function packed(rows: readonly Float32Array[]): Float32Array {
   const size = rows[0]?.length ?? 0;

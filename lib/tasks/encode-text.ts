@@ -15,7 +15,7 @@ export interface TextOptions extends CallOptions {
 export interface SettledOption {
   /**
    * For lists: give every item's own result or error, as Promise.allSettled does, instead of throwing where one fails. The errors'
-   * stacks have no frames, and where the file system refused, `cause` has its `code` alone, the message the path.
+   * stacks have no frames, and where the file system refused, `cause` has its `code` and reason, without the path.
    * Default false.
    */
   settled?: boolean;

@@ -45,7 +45,7 @@ export interface Match {
   logits: [no: number, yes: number];
 }
 
-/** Makes a result of the matching head's output. @param logits float32 [1, 2]: of no and of yes. */
+/** Makes a result of the matching head's output. @param logits of no and of yes. */
 export function toMatch(logits: Float32Array): Match {
   const [no = Number.NaN, yes = Number.NaN] = logits;
   return { score: 1 / (1 + Math.exp(no - yes)), logits: [no, yes] };

@@ -1,5 +1,5 @@
 import type { Tensor } from "./tensor.js";
-import type { TorchOutput } from "./torch-module.js";
+import type { TorchInput, TorchOutput } from "./torch-module.js";
 
 /** A part of a model: a compiled one, or a function over a checkpoint's weights. */
 export interface Part {
@@ -16,5 +16,5 @@ export interface Functions {
   /** For messages. */
   readonly path: string;
   /** Calls a function. @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`. */
-  call(name: string, inputs: readonly Tensor[]): Promise<TorchOutput>;
+  call(name: string, inputs: readonly TorchInput[]): Promise<TorchOutput>;
 }

@@ -215,11 +215,11 @@ export function rowsOf<D extends Dtype>(tensor: Tensor<D>, memory: "shared" | "o
 }
 
 /**
- * Copies a tensor's rows into arrays: what V8 need not count as the addon's memory, where it is small and there is much of it.
- * @param count of them, the first ones.
+ * Copies a tensor's rows into arrays of JavaScript's own: where there are many small ones, tensors' handles would wait for a whole
+ * collection.
  */
-export function rowArraysOf({ data, shape: [length = 0] }: Tensor<"float32">, count = length): Float32Array[] {
-  const size = data.length / length;
+export function rowArraysOf({ data, shape: [count = 1] }: Tensor<"float32">): Float32Array[] {
+  const size = data.length / count;
   return Array.from({ length: count }, (_, i) => data.slice(i * size, (i + 1) * size));
 }
 

@@ -7,19 +7,19 @@ import { fileURLToPath } from "node:url";
 import {
   type Answer,
   BlipProcessor,
-  type EncodedImage,
+  type GeneratedSequence,
   NeuronBlip,
   NeuronBlipForQuestionAnswering,
-  type Picture,
   Tensor,
   TextDecoderCached,
   TextEncoderCached,
   TorchModule,
 } from "neuron-blip";
-import { Checkpoint } from "../../dist/blip/parts/checkpoint/checkpoint.js";
+import { loadReplica as loadParts, releaseReplica } from "../../dist/blip/load-replicas.js";
+import { Checkpoint, type LoadedCheckpoint } from "../../dist/blip/parts/checkpoint/checkpoint.js";
 import { featuresOf } from "../../dist/images/encoded-image.js";
 import { TorchFunctions } from "../../dist/torch/torch-functions.js";
-import { fails, fixture } from "../helpers.js";
+import { assertAlike, fails, fixture } from "../helpers.js";
 import { optionsOf } from "../parity/parity-cases.js";
 import { readSafetensors } from "../parity/safetensors.js";
 
@@ -158,42 +158,94 @@ describe("a checkpoint", () => {
     }
   });
 
-  it("reads questions about several pictures together, new and known, but none with one that is much longer", async () => {
-    await using fresh = await load(whole, { pictureCache: false });
-    const pairs = PICTURES.flatMap((_, image) => [0, 1].map((question) => ({ image, question })));
-    const expected = pairs.map(({ image, question }) => expectedTokens(image, question));
-    const questions = pairs.map(({ question }) => QUESTIONS[question] as string);
-    const ask = async (pictures: readonly Picture[]) => {
+  it("reads questions about several pictures together, new and known, each with its own picture", async () => {
+    await using model = await loadReplica();
+    const processor = await BlipProcessor.fromPretrained(whole);
+    const embeds = await model.encodeImages(await processor.processImages(PICTURES));
+    const keysValues = await Promise.all(embeds.map((image) => model.imageKeysValues(image)));
+    const images = [0, 1, 0, 2, 1, 0];
+    const questions = [0, 1, 1, 0, 0, 2];
+    const inputs = processor.processText(questions.map((question) => QUESTIONS[question] as string));
+    const expected = images.map((image, i) => expectedTokens(image, questions[i] as number));
+    for (const known of [[], [0, 1, 2], [1]]) {
       const counts: unknown[] = [];
+      const imageEmbeds = images.map((image) => embeds[image] as Tensor);
+      const imageKeysValues = images.map((image) => (known.includes(image) ? keysValues[image] : undefined));
       await callsDuring(
-        async () => assert.deepEqual(tokensOf(await fresh.answer(pictures, questions)), expected),
+        async () =>
+          assert.deepEqual(tokensOf(await model.generate({ imageEmbeds, imageKeysValues, ...inputs })), expected),
         (name, [, , , ofPictures]) => {
-          if (name.startsWith("question_embeds")) counts.push(ofPictures);
+          if (name.startsWith("question_embeds")) counts.push([...(ofPictures as number[])].sort());
         },
       );
-      return counts;
-    };
-    assert.deepEqual(await ask(pairs.map(({ image }) => PICTURES[image] as string)), [[2, 2, 2]]);
-    const encoded = await Promise.all(PICTURES.map((picture) => fresh.encodeImage(picture)));
-    assert.deepEqual(await ask(pairs.map(({ image }) => encoded[image] as EncodedImage)), [[2, 2, 2]]);
-    assert.deepEqual(await ask(pairs.map(({ image }) => (image === 0 ? encoded[0] : PICTURES[image]) as Picture)), [
-      [2, 2],
-      [2],
-    ]);
-    const long = Array(30).fill("dog").join(" ");
+      assert.deepEqual(counts, known.length === 1 ? [[1, 3], [2]] : [[1, 2, 3]]);
+    }
+  });
+
+  it("reads a question that is much longer than those about other pictures by itself", async () => {
+    await using fresh = await load(whole, { pictureCache: false });
+    const pictures = [cat, coffee, cat];
+    const questions = ["dog?", Array(30).fill("dog").join(" "), "dog?"];
     const widths: unknown[] = [];
-    const calls = await callsDuring(
-      () => fresh.answer([cat, coffee, cat], ["dog?", long, "dog?"]),
+    let together: Answer[] = [];
+    await callsDuring(
+      async () => {
+        together = await fresh.answer(pictures, questions);
+      },
       (name, [ids]) => {
         if (name === "question_embeds") widths.push((ids as Tensor).shape);
       },
     );
-    assert.equal(calls.question_embeds, 2);
     assert.deepEqual(widths, [
       [2, 4],
       [1, 32],
     ]);
-    for (const picture of encoded) picture.dispose();
+    for (const [i, picture] of pictures.entries()) {
+      assert.deepEqual((await fresh.answer(picture, questions[i] as string)).tokenIds, together[i]?.tokenIds);
+    }
+  });
+
+  it("reads questions about pictures of different sizes together as one at a time", async () => {
+    await using model = await loadReplica({ interpolatePosEncoding: true });
+    const processor = await BlipProcessor.fromPretrained(whole);
+    const { config } = model;
+    const larger = await BlipProcessor.fromPretrained(whole, {
+      size: { height: 2 * config.imageSize, width: config.imageSize },
+    });
+    const [small] = await model.encodeImages(await processor.processImages(cat));
+    const [large] = await model.encodeImages(await larger.processImages(coffee));
+    const embeds = [small, large, small] as Tensor[];
+    assert.notDeepEqual(small?.shape, large?.shape);
+    const questions = [0, 1, 1].map((question) => QUESTIONS[question] as string);
+    const settings = { minNewTokens: 6, maxNewTokens: 6 };
+    const calls = await callsDuring(async () => {
+      const together = await model.generate({ imageEmbeds: embeds, ...processor.processText(questions) }, settings);
+      for (const [i, question] of questions.entries()) {
+        const alone = { imageEmbeds: [embeds[i] as Tensor], ...processor.processText([question]) };
+        const [{ tokenIds, tokenLogProbabilities }] = (await model.generate(alone, settings)) as [GeneratedSequence];
+        assert.deepEqual(together[i]?.tokenIds, tokenIds);
+        assertAlike(together[i]?.tokenLogProbabilities ?? [], tokenLogProbabilities);
+      }
+    });
+    assert.equal(calls.question_embeds, 1 + 3);
+  });
+
+  it("refuses counts of pictures that do not fit the texts, by a rejection", async () => {
+    const loaded = (await loadParts(whole, "BlipForQuestionAnswering", { threads: 1 })) as LoadedCheckpoint;
+    try {
+      const texts = (await BlipProcessor.fromPretrained(whole)).processText(["dog?", "cat?"]);
+      const { imageTokens, visionHiddenSize } = loaded.shapes;
+      const picture = Tensor.zeros("float32", [1, imageTokens, visionHiddenSize]);
+      for (const counts of [[], [1], [3], [1, 0, 1], [1.5, 0.5]]) {
+        const pictures = counts.map((count) => ({ picture, count }));
+        await assert.rejects(
+          loaded.textEncoder().forward(texts, pictures),
+          fails("INVALID_INPUT", /add up to the 2 texts/),
+        );
+      }
+    } finally {
+      await releaseReplica(loaded);
+    }
   });
 
   it("answers any number of questions in a call, more than the decoder and the encoder take at once too", async () => {

@@ -305,9 +305,16 @@ describe("the queue for replicas", () => {
     assert.equal(values(await b), "B");
     const c = bench.run("c", watched, { signal: AbortSignal.any([other.signal]) });
     await bench.begun();
+    assert.equal(signals[1], signals[0], "a signal that was not aborted is the next batch's");
     other.abort();
     await assert.rejects(c, { code: "ABORTED" });
     assert.equal(signals[1]?.aborted, true);
+    await bench.end();
+    const d = bench.run("d", watched);
+    await bench.begun();
+    assert.equal(signals[2]?.aborted, false);
+    await bench.end();
+    assert.equal(values(await d), "D");
   });
 
   it("ends an aborted call whose work calls the caller's functions when the work has ended", async () => {

@@ -94,7 +94,7 @@ export class Checkpoint {
       readWeights(directory, architecture),
       TorchFunctions.compile(source, { executor, name: "blip.torchscript" }),
     ]);
-    if (read.status === "rejected" && compiled.status === "fulfilled") await compiled.value.dispose();
+    if (read.status === "rejected" && compiled.status === "fulfilled") await compiled.value.dispose().catch(() => {});
     const { config, weights: found } = fulfilled(read);
     const functions = fulfilled(compiled);
     const values: TorchValue[] = [];
@@ -189,7 +189,7 @@ export class LoadedCheckpoint {
     this.visionModel = visionFunctions.part("vision_model");
   }
 
-  /** Makes the text encoder of a model that has one, which reads texts about one picture. */
+  /** Makes the text encoder of a model that has one, which reads texts about pictures. */
   textEncoder(): TextEncoderCached {
     const { imageTokens, visionHiddenSize } = this.shapes;
     return new TextEncoderCached(this.textFunctions, this.#checkpoint.keysValuesDtype, {

@@ -30,12 +30,6 @@ export interface CheckpointLoadOptions {
   questionLength?: number;
   /** The most tokens of an answer that the decoder reads. Default: as for `questionLength`. */
   answerLength?: number;
-  /**
-   * Whether to run parts for Neuron twice while they are loaded (a part that hangs does so on its second call at the latest), and to
-   * start a thread that decodes pictures, so that the first calls are as fast as later ones. Default true. A checkpoint's first picture
-   * takes up to 25 ms longer than the next.
-   */
-  warmUp?: boolean;
 }
 
 /** Of a picture's edge: four times what the largest BLIP has, and 10 GB of memory. */

@@ -1,8 +1,9 @@
-/** A checkpoint's way of reading texts about pictures: those about the same picture together. */
-import { throwIfAborted } from "../../../errors.js";
+/** A checkpoint's way of reading texts about pictures. */
+import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
+import type { Functions } from "../../../torch/part.js";
 import { attentionMaskOf, batchesOf, paddedRows, rowsOf, type Tensor } from "../../../torch/tensor.js";
-import type { BoundFunctions } from "../../../torch/torch-functions.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
+import { isWhole, shown } from "../../../util/values.js";
 import type { EncoderRow } from "../../encoder-row.js";
 import type { Question, QuestionEncoder } from "../../question-encoder.js";
 import type { PaddedTexts } from "../../token-ids.js";
@@ -15,11 +16,11 @@ export interface PictureTexts {
 }
 
 /**
- * A checkpoint's text encoder: any number of questions about one picture, of any length. What its
+ * A checkpoint's text encoder: any number of questions, of any length, about any number of pictures. What its
  * attention to the picture computes of the picture alone can be computed once (`imageKeysValues`), or not at all (`forward`).
  */
 export class TextEncoderCached {
-  readonly #functions: BoundFunctions;
+  readonly #functions: Functions;
   readonly #dtype: KeysValuesDtype;
   readonly #imageShape: readonly [1, number | "any", number];
 
@@ -28,7 +29,7 @@ export class TextEncoderCached {
    * @param shapes of a picture's embeddings; "any" tokens where pictures may be of any size.
    */
   constructor(
-    functions: BoundFunctions,
+    functions: Functions,
     dtype: KeysValuesDtype,
     shapes: { imageTokens: number | "any"; visionHiddenSize: number },
   ) {
@@ -44,7 +45,7 @@ export class TextEncoderCached {
    * @returns question embeddings, float32 [questions, length, text hidden size].
    * @throws NeuronBlipError `INVALID_INPUT`, `EXECUTION_FAILED`, `DISPOSED`.
    */
-  forward(texts: PaddedTexts, pictures: readonly PictureTexts[]): Promise<Tensor<"float32">> {
+  async forward(texts: PaddedTexts, pictures: readonly PictureTexts[]): Promise<Tensor<"float32">> {
     for (const { picture } of pictures) checkInput("imageEmbeds", picture, "float32", this.#imageShape);
     return this.#call("question_embeds", texts, pictures);
   }
@@ -62,7 +63,7 @@ export class TextEncoderCached {
   }
 
   /** Reads questions as `forward`, from what `imageKeysValues` made of the pictures. */
-  forwardCached(texts: PaddedTexts, pictures: readonly PictureTexts[]): Promise<Tensor<"float32">> {
+  async forwardCached(texts: PaddedTexts, pictures: readonly PictureTexts[]): Promise<Tensor<"float32">> {
     const shape = ["any", 2, "any", this.#imageShape[1], "any"] as const;
     for (const { picture } of pictures) checkInput("imageKeysValues", picture, this.#dtype, shape);
     return this.#call("question_embeds_cached", texts, pictures);
@@ -73,8 +74,15 @@ export class TextEncoderCached {
     { inputIds, attentionMask }: PaddedTexts,
     pictures: readonly PictureTexts[],
   ): Promise<Tensor<"float32">> {
+    const [rows = 0] = inputIds.shape;
     const tensors = pictures.map(({ picture }) => picture);
     const counts = pictures.map(({ count }) => count);
+    if (!counts.every((count) => isWhole(count, 1, rows)) || counts.reduce((sum, count) => sum + count, 0) !== rows) {
+      throw new NeuronBlipError(
+        "INVALID_INPUT",
+        `The pictures' counts, ${shown(counts)}, must be whole numbers from 1 that add up to the ${rows} texts.`,
+      );
+    }
     const output = await this.#functions.call(name, [inputIds, attentionMask, tensors, counts]);
     return tensorFrom(output, "question_embeds", 0, this.#functions.path);
   }
@@ -102,8 +110,11 @@ export function keyValuesPay(lengths: Iterable<number>): boolean {
 /** The most questions of one call. */
 const QUESTIONS_AT_ONCE = 64;
 
-/** Questions about different pictures share a call as long as what pads them is at most this part of all tokens. */
+/** Questions about different pictures share a call as long as what this pads is at most this part of all tokens. */
 const MOST_PADDING = 0.25;
+
+/** The most tokens of a call without keys and values, where pictures share one: each takes 110 KB for a layer's attention. */
+const PLAIN_TOKENS_AT_ONCE = 512;
 
 type IndexedQuestion = Question & { readonly index: number };
 
@@ -142,11 +153,11 @@ export class CachedQuestionEncoder implements QuestionEncoder {
         (given ? cached : plain).push(...groupsOf(given ?? image, all));
         continue;
       }
-      // So many questions fill calls of their own: no other picture's keys and values are in memory meanwhile.
+      // By themselves, so that no other picture's keys and values are in memory meanwhile.
       using keyValues = await this.#encoder.imageKeysValues(image);
       for (const group of groupsOf(keyValues, all)) await this.#read([group], true, encoded, signal);
     }
-    for (const call of callsOf(plain)) await this.#read(call, false, encoded, signal);
+    for (const call of callsOf(plain, PLAIN_TOKENS_AT_ONCE)) await this.#read(call, false, encoded, signal);
     for (const call of callsOf(cached)) await this.#read(call, true, encoded, signal);
     return encoded;
   }
@@ -179,8 +190,11 @@ function groupsOf(picture: Tensor, questions: readonly IndexedQuestion[]): Group
   return batchesOf(questions, [QUESTIONS_AT_ONCE]).map(({ rows }) => ({ picture, questions: rows }));
 }
 
-/** Shares calls out among groups: those of like lengths go together, since all of a call are padded to one. */
-function callsOf(groups: readonly Group[]): Group[][] {
+/**
+ * Shares calls out among groups: those of like lengths go together, since all of a call are padded to one.
+ * @param mostTokens of a call that groups share, padded.
+ */
+function callsOf(groups: readonly Group[], mostTokens = Number.POSITIVE_INFINITY): Group[][] {
   const calls: { groups: Group[]; count: number; tokens: number }[] = [];
   const sorted = groups.map((group) => ({ group, width: widthOf(group.questions) })).sort((a, b) => a.width - b.width);
   for (const { group, width } of sorted) {
@@ -188,7 +202,9 @@ function callsOf(groups: readonly Group[]): Group[][] {
     const call = calls.at(-1);
     const count = (call?.count ?? 0) + length;
     const tokens = (call?.tokens ?? 0) + length * width;
-    if (call && count <= QUESTIONS_AT_ONCE && tokens >= (1 - MOST_PADDING) * count * width) {
+    const padded = count * width;
+    const fits = count <= QUESTIONS_AT_ONCE && padded <= mostTokens && tokens >= (1 - MOST_PADDING) * padded;
+    if (call && fits) {
       call.groups.push(group);
       Object.assign(call, { count, tokens });
     } else {

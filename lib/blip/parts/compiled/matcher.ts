@@ -1,4 +1,4 @@
-import { throwIfAborted } from "../../../errors.js";
+import { NeuronBlipError, throwIfAborted } from "../../../errors.js";
 import type { Part } from "../../../torch/part.js";
 import { attentionMaskOf, batchesOf, paddedRows, rowArraysOf, stackRows, Tensor } from "../../../torch/tensor.js";
 import { checkInput, tensorFrom } from "../../../torch/torch-values.js";
@@ -71,7 +71,13 @@ export class CompiledMatcher implements Matcher {
     for (const { rows: slice, size } of batchesOf(rows, this.#shapes.batchSizes)) {
       throwIfAborted(signal);
       const found = tensorFrom(await part.forward(inputsOf(slice, size, results.length)), output, 0, part.path);
-      results.push(...rowArraysOf(found, slice.length));
+      if (found.shape[0] !== size) {
+        throw new NeuronBlipError(
+          "ARTIFACT_MISMATCH",
+          `"${part.path}" returned ${output} of [${found.shape.join(", ")}] for ${size} rows: it is not the part that its name says.`,
+        );
+      }
+      results.push(...rowArraysOf(found).slice(0, slice.length));
     }
     return results;
   }
