@@ -57,8 +57,8 @@ const times = process.platform === "linux" ? openSync(`/proc/self/task/${process
 const digits = Buffer.alloc(20);
 
 /**
- * How long the event loop's thread has computed, in ms. Read into one buffer: whoever makes garbage at each look measures the
- * collection of his own.
+ * How long the event loop's thread has computed, in ms. Read into one buffer: garbage of every look would be collected, and
+ * measured, too.
  */
 function computedMs() {
   if (times === undefined) {

@@ -33,6 +33,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, BlipForQuestionAnswering
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
+BEFORE_MS = 50  # see serve.mjs
+
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
@@ -263,9 +265,9 @@ class Tasks:
         """One stage alone."""
         if not self.staged:
             self.staged = self.peer.stages(picture, question)
-        # As in an answer, where it follows others: see timedAmongOthers in serve.mjs.
+        # As in an answer, where it follows others.
         begin = time.perf_counter()
-        while milliseconds(begin) < 50:
+        while milliseconds(begin) < BEFORE_MS:
             self.staged[name]()
         begin = time.perf_counter()
         told = self.staged[name]()
