@@ -89,13 +89,13 @@ export class NeuronBlipError extends Error {
   }
 }
 
-/** One error of the file system for each code, without a path: frozen, since all lists share them. */
+/** Errors of the file system without their paths, by their messages: frozen, since all lists share them. */
 const fileErrors = new Map<string, Error>();
 
 /**
- * Lets go of most of an error's memory: of its stack's frames, all of them within this package, and, where its cause is the file
- * system's, of the path, which the message has, too, cut where it is long. Where there are 100,000 errors the garbage collector would hold the event loop
- * while it looks at them.
+ * Lets go of most of an error's memory, for there may be 100,000 of them, and the garbage collector holds the event loop while it
+ * looks at them: of its stack's frames, all within this package, and, where its cause is the file system's, of that one's path,
+ * which the error's own message has (cut where it is long).
  * @returns the error.
  */
 export function forList(error: unknown): unknown {
