@@ -5,12 +5,15 @@
 Prints medians in ms. Attention is of 577 tokens, 12 heads of 64; the MLP is 768 x 3072 x 768.
 """
 
+import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
 
 import torch
+from limits import pack
+from serve import milliseconds
 from torch import Tensor
 
 TOKENS, HEADS, HEAD, WIDTH, INNER = 577, 12, 64, 768, 3072
@@ -18,16 +21,17 @@ ENGINE = "onednn"
 
 
 def median(work: Callable[[], object], calls: int = 60) -> float:
+    """-> ms, of calls after ten that do not count."""
     times = []
-    for call in range(calls + 10):
+    for _ in range(10 + calls):
         begin = time.perf_counter()
         work()
-        if call >= 10:
-            times.append(time.perf_counter() - begin)
-    return sorted(times)[calls // 2] * 1e3
+        times.append(milliseconds(begin))
+    return statistics.median(times[10:])
 
 
 def attention_ways() -> dict[str, Callable[[], Tensor]]:
+    """Ways by their names."""
     query, key, value = (part.transpose(1, 2) for part in torch.randn(1, TOKENS, 3, HEADS, HEAD).unbind(2))
     scale = HEAD**-0.5  # the operator's own
 
@@ -60,24 +64,22 @@ def quantised(x: Tensor) -> tuple[Tensor, float, int]:
 
 
 def mlp_ways() -> dict[str, Callable[[], Tensor]]:
+    """Ways by their names."""
     x = torch.randn(TOKENS, WIDTH)
-    packed, prepacked, scales = [], [], []
+    packed, prepacked = [], []
     for inputs, outputs in ((WIDTH, INNER), (INNER, WIDTH)):
+        packed.append(pack(ENGINE, inputs, outputs))
         codes = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8)
-        scale, zeros = torch.full((outputs,), 0.001), torch.zeros(outputs, dtype=torch.int64)
-        weight = torch._make_per_channel_quantized_tensor(codes, scale.double(), zeros, 0)
-        packed.append(torch.ops.quantized.linear_prepack(weight, torch.zeros(outputs)))
-        prepacked.append(torch.ops.onednn.qlinear_prepack(codes, [TOKENS, inputs]))
-        scales.append(scale)
+        weight = torch.ops.onednn.qlinear_prepack(codes, [TOKENS, inputs])
+        zeros = torch.zeros(outputs, dtype=torch.int32)
+        prepacked.append((weight, torch.full((outputs,), 0.01), zeros, torch.zeros(outputs)))
 
     def pointwise(
         which: int, given: tuple[Tensor, float, int], after: str, out: tuple[torch.dtype, float, int]
     ) -> Tensor:
-        zeros = torch.zeros(scales[which].numel(), dtype=torch.int32)
-        weight = (prepacked[which], scales[which], zeros, torch.zeros(scales[which].numel()))
         dtype, scale, zero = out
         kind = "none" if after == "gelu" else ""
-        return torch.ops.onednn.qlinear_pointwise(*given, *weight, scale, zero, dtype, after, [], kind)
+        return torch.ops.onednn.qlinear_pointwise(*given, *prepacked[which], scale, zero, dtype, after, [], kind)
 
     floats = (torch.float32, 1.0, 0)
     inner = pointwise(0, quantised(x), "gelu", floats)
@@ -102,7 +104,7 @@ def mlp_ways() -> dict[str, Callable[[], Tensor]]:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore")  # quantised tensors are deprecated
+    warnings.filterwarnings("ignore")  # as in limits.py
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
     torch.backends.quantized.engine = ENGINE
     for title, ways in (("attention, float32", attention_ways()), (f"MLP, int8, {ENGINE}", mlp_ways())):
